@@ -1,0 +1,20 @@
+"""Scikit-learn estimators that training rows can be erased from after training, in one closed-form step."""
+
+from sklearn_ssse._dispatch import unlearn
+from sklearn_ssse._records import ErasureRecord
+from sklearn_ssse._version import __version__
+from sklearn_ssse.exceptions import ErasureError, ErasureWarning
+from sklearn_ssse.linear_model import ErasableLogisticRegression
+from sklearn_ssse.metrics import GammaScorer, gamma_score, parameter_distance
+
+__all__ = [
+    "ErasableLogisticRegression",
+    "ErasureError",
+    "ErasureRecord",
+    "ErasureWarning",
+    "GammaScorer",
+    "__version__",
+    "gamma_score",
+    "parameter_distance",
+    "unlearn",
+]

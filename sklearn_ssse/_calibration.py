@@ -1,0 +1,169 @@
+"""What a logistic regression learns about its own curvature at fit: the automatic damping and the automatic eps.
+
+Both compare the curvature A that is kept with the Hessian H of the objective, which is not. On the quadratic model of the
+retained objective the best step along ``s = A^{-1} g_S`` is ``g_S^T s / (s^T H_{-S} s)``. `calibrate` draws pseudo-forget sets
+and keeps, of each kind, ``rho(S) = s^T H_{-S} s / (s^T A_{-S} s)``: one number for random sets, one for sets within each
+class. `Calibration.epsilon` turns them into eps for a real forget set.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+# Floors of the automatic damping, as shares of the curvature's own diagonal: for a parameter without penalty, and where a
+# direction is flat (softmax: a constant added to all outputs), so that the inverse stays accurate.
+FLOOR = 1e-12
+FLOOR_FLAT = 1e-7
+
+# Pseudo-forget sets: how many random ones, their share of the rows, the share of each class, and the number of rows beyond
+# which a stratified sample stands for all of them.
+N_RANDOM = 8
+RANDOM_SHARE = 0.02
+CLASS_SHARE = 1 / 3
+MAX_ROWS = 10_000
+MIN_CLASS_ROWS = 200
+
+
+def automatic_ridges(batch, curvature):
+    """Ridges on the scale of a sum for ``damping="auto"``: the L2 penalty at the scale of the curvature, with a floor.
+
+    Parameters
+    ----------
+    batch : LinearBatch
+        The training data.
+    curvature : str
+
+    Returns
+    -------
+    list of callable
+        From the diagonal of ``R^T R``, (d,), to the ridge, (d,). The last has the larger floor, for where a direction is flat.
+    """
+    penalty = batch.family.penalty()
+    hessian_trace = None if curvature == "fisher" else batch.trace("fisher")
+
+    def ridge(diagonal, floor):
+        trace = diagonal.sum()
+        tiny = np.finfo(np.float64).tiny
+        scale = 1.0 if hessian_trace is None or min(trace, hessian_trace) < tiny else hessian_trace / trace
+        share = np.maximum(diagonal, np.finfo(np.float64).eps * max(diagonal.max(), tiny))
+        return np.maximum(penalty / scale, floor * batch.family.tie(share))
+
+    floors = [FLOOR_FLAT] if batch.family.has_flat_direction else [FLOOR, FLOOR_FLAT]
+    return [partial(ridge, floor=floor) for floor in floors]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Ratios of the Hessian to the kept curvature along erasure steps.
+
+    Attributes
+    ----------
+    random : float
+        Median over random pseudo-forget sets.
+    by_class : ndarray of shape (n_classes,)
+        For a part of each class.
+    """
+
+    random: float
+    by_class: np.ndarray
+
+    def epsilon(self, step, gradients, rows_product, n, k, *, leave_out):
+        """eps for one forget set S.
+
+        Parameters
+        ----------
+        step : ndarray of shape (d,)
+            ``s``: the inverse times g_S; with ``leave_out`` the inverse without S.
+        gradients : ndarray of shape (d, n_classes)
+            The erased gradient, split by the class of the rows.
+        rows_product : float
+            ``||R_S s||^2``.
+        n, k : float
+            Sums of the weights of the rows before the erasure, and of S.
+        leave_out : bool
+
+        Returns
+        -------
+        float
+        """
+        parts = step @ gradients
+        total = parts.sum()
+        if not total > 0:
+            return 1.0 / self.random
+        rho = max(self.random, float(np.exp(parts @ np.log(self.by_class) / total)))
+        if leave_out:
+            return 1.0 / rho
+        phi = min(0.5, rows_product / total)
+        return (n - k) / n / (rho * (1.0 - phi))
+
+
+def calibrate(batch, inverse, curvature):
+    """Compare the Hessian with the kept curvature along the steps of pseudo-forget sets.
+
+    Parameters
+    ----------
+    batch : LinearBatch
+        The training data.
+    inverse : AbstractInverse
+    curvature : str
+
+    Returns
+    -------
+    Calibration
+    """
+    rng = np.random.default_rng(0)
+    n_classes = max(2, batch.family.n_outputs)
+    batch = _stratified(batch, n_classes, rng)
+    members = _pseudo_forget_sets(batch.y, n_classes, rng)
+    steps = inverse.solve(batch.gradients(members))
+    kept = 1.0 - members
+    hessian = _quadratic(batch.scores("fisher"), steps, kept) + batch.family.penalty() @ np.square(steps)
+    curved = _quadratic(batch.scores(curvature), steps, kept) + inverse.ridge @ np.square(steps)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rho = hessian / curved
+    usable = np.isfinite(rho) & (rho > 0)
+    random = float(np.median(rho[:N_RANDOM][usable[:N_RANDOM]])) if usable[:N_RANDOM].any() else 1.0
+    return Calibration(random, np.where(usable, rho, random)[N_RANDOM:])
+
+
+def _stratified(batch, n_classes, rng):
+    """At most about ``MAX_ROWS`` of the rows, re-weighted to stand for all; small classes stay whole."""
+    n = batch.n_samples
+    if n <= MAX_ROWS:
+        return batch
+    index, factor = [], []
+    for c in range(n_classes):
+        rows = np.flatnonzero(batch.y == c)
+        size = min(rows.size, max(MIN_CLASS_ROWS, round(MAX_ROWS * rows.size / n)))
+        index.append(rng.choice(rows, size, replace=False, shuffle=False))
+        factor.append(np.full(size, rows.size / max(size, 1)))
+    index, factor = np.concatenate(index), np.concatenate(factor)
+    order = np.argsort(index)
+    batch = batch.take(index[order])
+    return batch.reweight(batch.weight * factor[order])
+
+
+def _pseudo_forget_sets(y, n_classes, rng):
+    """Indicators of the random sets, then of a part of each class: (n_samples, N_RANDOM + n_classes)."""
+    members = np.zeros((y.size, N_RANDOM + n_classes))
+    size = max(1, round(RANDOM_SHARE * y.size))
+    for s in range(N_RANDOM):
+        members[rng.choice(y.size, size, replace=False, shuffle=False), s] = 1.0
+    for c in range(n_classes):
+        rows = np.flatnonzero(y == c)
+        if rows.size:
+            size = max(1, round(CLASS_SHARE * rows.size))
+            members[rng.choice(rows, size, replace=False, shuffle=False), N_RANDOM + c] = 1.0
+    return members
+
+
+def _quadratic(scores, steps, kept):
+    """``sum_i kept_i ||R_i s||^2`` for each step s: (m,)."""
+    total, start = 0.0, 0
+    for chunk in scores.chunks():
+        products = chunk.matvec(steps).reshape(chunk.n_samples, chunk.rows_per_sample, -1)
+        rows = slice(start, start + chunk.n_samples)
+        total = total + np.einsum("icm,icm,im->m", products, products, kept[rows])
+        start = rows.stop
+    return total

@@ -1,0 +1,119 @@
+"""Every check of an erasure, in one voice: what must hold, what was given, what to do. All run before anything changes."""
+
+from dataclasses import replace
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.validation import validate_data
+
+from sklearn_ssse._compat import check_sample_weight
+from sklearn_ssse.exceptions import ErasureError
+
+# Smallest eigenvalue of I - R_S P R_S^T that lets an erasure through.
+LEAST_MARGIN = 1e-6
+
+
+def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samples=1):
+    """Rows of data as arrays.
+
+    Parameters
+    ----------
+    estimator : fitted classifier
+    X, y, sample_weight : array-like
+    trusted : bool
+        True for rows that went through the parent's ``fit`` just now: they are finite, and are not converted.
+    ensure_min_samples : int
+
+    Returns
+    -------
+    X : {ndarray, CSR matrix}
+    codes : ndarray of int
+        Positions of y in ``classes_``.
+    sample_weight : ndarray of float64 or None
+    """
+    X = validate_data(
+        estimator,
+        X,
+        reset=False,
+        accept_sparse="csr",
+        dtype="numeric" if trusted else [np.float64, np.float32],
+        ensure_all_finite=not trusted,
+        ensure_min_samples=ensure_min_samples,
+    )
+    if not (isinstance(y, np.ndarray) and y.ndim == 1):
+        y = column_or_1d(y, warn=not trusted)
+    if len(y) != X.shape[0]:
+        check_consistent_length(X, y)
+    codes = encode(estimator.classes_, y)
+    if sample_weight is not None:
+        sample_weight = check_sample_weight(sample_weight, X, dtype=np.float64)
+        if (sample_weight < 0).any():
+            raise ErasureError(
+                "Sample weights must not be negative for a model that rows are erased from, got "
+                f"{sample_weight.min():.3g}. Leave such rows out, or give them weight 0."
+            )
+    return X, codes, sample_weight
+
+
+def encode(classes, y):
+    """Positions of the labels y in the sorted ``classes``; an error for a label that is not there."""
+    try:
+        codes = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
+        known = classes[codes] == y
+    except TypeError:  # labels of a type that has no order with the classes
+        codes, known = np.zeros(len(y), dtype=np.intp), np.zeros(len(y), dtype=bool)
+    if not np.all(known):
+        unseen = sorted({str(label) for label in y[~np.broadcast_to(known, codes.shape)]})[:5]
+        raise ErasureError(
+            f"Labels must be among the classes seen at fit, got {', '.join(unseen)}. Pass the labels that the rows had at fit: "
+            f"{', '.join(str(label) for label in classes[:10])}."
+        )
+    return codes
+
+
+def check_epsilon(epsilon, *, calibrated):
+    """A positive float, or "auto" where it can be resolved."""
+    if isinstance(epsilon, str) and epsilon == "auto":
+        if not calibrated:
+            raise ErasureError(
+                "epsilon='auto' needs the calibration that `fit` makes when `unlearn_epsilon` is 'auto', got a model fitted with "
+                "a number. Pass a number, or call `fit_curvature` on the rows that remain."
+            )
+        return epsilon
+    if isinstance(epsilon, bool) or not isinstance(epsilon, Real) or not 0 < epsilon < np.inf:
+        raise ErasureError(f"epsilon must be a positive number or 'auto', got {epsilon!r}. Values near 1 are usual.")
+    return float(epsilon)
+
+
+def check_remaining(state, classes, codes, weight):
+    """The `ErasureState` without the rows, or an error if so many cannot go."""
+    leaving = np.bincount(codes, minlength=len(classes))
+    counts = state.class_counts - leaving
+    mass = state.class_mass - np.bincount(codes, weights=weight, minlength=len(classes))
+    total = int(state.class_counts.sum())
+    if codes.size and codes.size >= total:
+        raise ErasureError(
+            f"An erasure must leave rows behind, got {codes.size} rows where {total} remain. A model without data is no model: "
+            "delete it, or erase fewer rows."
+        )
+    spent = (leaving > 0) & ((counts <= 0) | (mass <= 1e-12 * state.fit_mass))
+    if spent.any():
+        c = int(np.flatnonzero(spent)[0])
+        raise ErasureError(
+            f"An erasure must leave at least one row of every class, got {leaving[c]} rows (weight "
+            f"{state.class_mass[c] - mass[c]:.6g}) of class {classes[c]!s}, of which {state.class_counts[c]} (weight "
+            f"{state.class_mass[c]:.6g}) remain. Erase fewer, or fit again without the class."
+        )
+    return replace(state, class_counts=counts, class_mass=mass)
+
+
+def check_margin(margin, condition, n_rows, damping):
+    """Refuse an erasure that would leave the curvature singular, or the downdated inverse wrong."""
+    least = max(LEAST_MARGIN, 1e3 * condition * np.finfo(np.float64).eps)
+    if not margin >= least:
+        raise ErasureError(
+            f"Erasing these {n_rows} rows makes the curvature singular (smallest eigenvalue of I - R P R^T is {margin:.2g}, must "
+            f"exceed {least:.2g}). Erase fewer rows at once, raise `damping` (now {np.median(damping):.2g}), or call "
+            "`fit_curvature`."
+        )

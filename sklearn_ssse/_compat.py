@@ -1,0 +1,19 @@
+"""Every import of scikit-learn that is not public, in one place."""
+
+import inspect
+
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
+from sklearn.utils.validation import _check_sample_weight
+from sklearn.utils.validation import _num_samples as num_samples
+
+__all__ = ["Interval", "StrOptions", "check_sample_weight", "num_samples", "routing_enabled"]
+
+# From scikit-learn 1.9 on, weights that are all zero are refused unless this says otherwise.
+_ALLOW_ZERO = "allow_all_zero_weights"
+_ALLOW_ZERO_WEIGHTS = {_ALLOW_ZERO: True} if _ALLOW_ZERO in inspect.signature(_check_sample_weight).parameters else {}
+
+
+def check_sample_weight(sample_weight, X, *, dtype):
+    """Weights as an array with one finite number for each row of X; all of them may be zero."""
+    return _check_sample_weight(sample_weight, X, dtype=dtype, **_ALLOW_ZERO_WEIGHTS)

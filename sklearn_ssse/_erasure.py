@@ -1,0 +1,279 @@
+"""Erasure itself: curvature after fit, the step, and the record of what was done."""
+
+import warnings
+from numbers import Real
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.utils import compute_class_weight
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_ssse._checks import check_epsilon, check_margin, check_remaining, check_rows
+from sklearn_ssse._compat import Interval, StrOptions
+from sklearn_ssse._inverse import INVERSES, INVERSIONS
+from sklearn_ssse._records import ErasureRecord, ErasureState
+from sklearn_ssse._residuals import CURVATURES
+from sklearn_ssse.exceptions import ErasureError, ErasureWarning
+
+# Smallest eigenvalue of I - R_S P R_S^T from which a leave-out step is trusted.
+TRUSTED_MARGIN = 0.3
+# Estimated condition number beyond which some direction counts as flat and wants a larger ridge.
+FLAT_CONDITION = 1e9
+
+PARAMETER_CONSTRAINTS = {
+    "curvature": [StrOptions(set(CURVATURES))],
+    "structure": [StrOptions({"auto", *INVERSES})],
+    "damping": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+    "leave_out": ["boolean", StrOptions({"auto"})],
+    "inversion": [StrOptions({"auto", *INVERSIONS})],
+    "unlearn_epsilon": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+}
+
+
+class _Erasure(NamedTuple):
+    """An erasure worked out in full, before anything has changed."""
+
+    record: ErasureRecord
+    attributes: dict
+    removal: object
+    state: ErasureState
+
+
+class ErasableMixin:
+    """Erasure for a classifier whose model family answers the questions of `_families`.
+
+    Estimators provide three hooks: ``_family()``; ``_automatic_ridges(batch)``, the ridges of ``damping="auto"`` to be tried in
+    turn until the inverse is well conditioned; ``_calibrate(batch, inverse)``, an object with a method ``epsilon`` or None if
+    ``unlearn_epsilon="auto"`` is 1.
+    """
+
+    def fit_curvature(self, X, y, sample_weight=None):
+        """Compute the curvature of the fitted model anew, at its present parameters.
+
+        After many erasures the stored inverse, evaluated at the parameters of the fit, grows stale; this makes it fresh. The
+        parameters do not change. Class weights stay as they were frozen at fit.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            The rows that the model rests on now: the training rows without the erased ones.
+        y : array-like of shape (n_samples,)
+            Their labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Their weights, if the model was fitted with weights.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ErasureError
+            If a label was not seen at fit, or the curvature is singular.
+        """
+        check_is_fitted(self, "coef_")
+        self._validate_params()
+        old = getattr(self, "_erasure_state", None)
+        self._set_curvature(*check_rows(self, X, y, sample_weight), old and old.class_weight)
+        self.erasures_ = list(getattr(self, "erasures_", []))
+        return self
+
+    def unlearn(self, X, y, epsilon=None, *, sample_weight=None):
+        """Erase training rows from the model, in place, in one step.
+
+        Equation (4) of the method, ``theta + eps / (n - k) F^-1 sum_S grad l_i(theta)``, or with leave-out equation (1),
+        whose curvature is the one without the rows. The stored inverse is downdated exactly in either case. The call is
+        atomic: after any error the model is as it was.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_erased, n_features)
+            The rows to erase, as they were given to `fit`. Whether a row was there cannot be known.
+        y : array-like of shape (n_erased,)
+            The labels that the rows had at `fit`.
+        epsilon : float, default=None
+            Step size eps > 0. None takes the parameter `unlearn_epsilon`.
+        sample_weight : array-like of shape (n_erased,), default=None
+            The weights that the rows had at `fit`.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ErasureError
+            If the rows are more than remain, the last ones of a class, or of an unseen class; if the curvature without them
+            would be singular; if `epsilon` is not a positive number.
+        ValueError
+            If X, y or the weights are not valid input for this model.
+
+        Warns
+        -----
+        ErasureWarning
+            If the rows dominate the curvature, so that a leave-out step is unreliable and was damped; if the model was fitted
+            with weights and `sample_weight` is missing.
+
+        Notes
+        -----
+        Erasing no rows changes nothing and leaves no record.
+        """
+        erasure = self._work_out(X, y, epsilon, sample_weight)
+        record = erasure.record
+        if record.n_erased == 0:
+            return self
+        curvature = erasure.removal.inverse()
+        if erasure.state.weighted and sample_weight is None:
+            warnings.warn(
+                "The model was fitted with sample_weight, got rows without; each was erased with weight 1. Pass the weights "
+                "that the rows had at fit.",
+                ErasureWarning,
+                stacklevel=2,
+            )
+        if record.damped:
+            warnings.warn(
+                f"The {record.n_erased} rows carry most of the curvature in some direction (smallest eigenvalue of "
+                f"I - R P R^T is {record.margin:.2g}, reliable from {TRUSTED_MARGIN}); the step was damped. Compare with "
+                "retraining, or erase fewer rows at once.",
+                ErasureWarning,
+                stacklevel=2,
+            )
+        for name, value in erasure.attributes.items():
+            setattr(self, name, value)
+        self.curvature_ = curvature
+        self.damping_ = self.damping_ * float(self._erasure_state.class_mass.sum() / erasure.state.class_mass.sum())
+        self._erasure_state = erasure.state
+        self.n_samples_remaining_ = record.n_remaining
+        self.erasures_ = [*self.erasures_, record]
+        return self
+
+    def preview_unlearn(self, X, y, epsilon=None, *, sample_weight=None):
+        """What `unlearn` would do with the same arguments; changes nothing.
+
+        Parameters
+        ----------
+        X, y, epsilon, sample_weight
+            See `unlearn`.
+
+        Returns
+        -------
+        ErasureRecord
+            The record that `unlearn` would leave in `erasures_`.
+
+        Raises
+        ------
+        ErasureError, ValueError
+            As `unlearn` would.
+        """
+        return self._work_out(X, y, epsilon, sample_weight).record
+
+    @property
+    def fisher_inverse_(self):
+        """Inverse of the damped curvature on the paper's scale, ``(F + lambda I)^-1``, F a mean over rows: (d, d)."""
+        check_is_fitted(self, "curvature_")
+        return self._erasure_state.class_mass.sum() * self.curvature_.to_dense()
+
+    def _set_curvature(self, X, codes, weight, class_weight=None):
+        """Build everything that erasure needs, then store it."""
+        weighted = weight is not None
+        weight = np.ones(codes.size) if weight is None else weight
+        class_weight = self._frozen_class_weight(codes, weight) if class_weight is None else class_weight
+        weight = weight * class_weight[codes]
+        mass = float(weight.sum())
+        batch = self._family().batch(X, codes, weight)
+        structure = "full" if self.structure == "auto" else self.structure
+        inverse = self._invert(batch, INVERSES[structure], mass)
+        calibration, epsilon = None, self.unlearn_epsilon
+        if epsilon == "auto":
+            calibration = self._calibrate(batch, inverse)
+            epsilon = 1.0 if calibration is None else 1.0 / calibration.random
+        state = ErasureState(
+            curvature=self.curvature,
+            class_counts=np.bincount(codes[weight > 0], minlength=len(self.classes_)),
+            class_mass=np.bincount(codes, weights=weight, minlength=len(self.classes_)),
+            class_weight=class_weight,
+            fit_mass=mass,
+            weighted=weighted,
+            calibration=calibration,
+        )
+        self.curvature_ = inverse
+        self.structure_ = structure
+        self.inversion_ = inverse.inversion
+        self.damping_ = inverse.ridge / mass if self.damping == "auto" else float(self.damping)
+        self.unlearn_epsilon_ = float(epsilon)
+        self.n_samples_remaining_ = int(state.class_counts.sum())
+        self._erasure_state = state
+
+    def _invert(self, batch, structure, mass):
+        scores = batch.scores(self.curvature)
+        if self.damping != "auto":
+            ridge = np.full(batch.n_parameters, mass * self.damping)
+            return structure.build(scores, ridge, inversion=self.inversion)
+        *first, last = self._automatic_ridges(batch)
+        for ridge in first:
+            try:
+                inverse = structure.build(scores, ridge, inversion=self.inversion)
+            except ErasureError:
+                continue
+            if inverse.condition < FLAT_CONDITION:
+                return inverse
+        return structure.build(scores, last, inversion=self.inversion)
+
+    def _frozen_class_weight(self, codes, weight):
+        if self.class_weight is None:
+            return np.ones(len(self.classes_))
+        y = self.classes_[codes]
+        return compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=weight).astype(
+            np.float64
+        )
+
+    def _work_out(self, X, y, epsilon, sample_weight):
+        check_is_fitted(self, "curvature_")
+        old, inverse, family = self._erasure_state, self.curvature_, self._family()
+        calibrated = old.curvature == "fisher" or old.calibration is not None
+        epsilon = check_epsilon(self.unlearn_epsilon if epsilon is None else epsilon, calibrated=calibrated)
+        X, codes, weight = check_rows(self, X, y, sample_weight, ensure_min_samples=0)
+        weight = np.ones(codes.size) if weight is None else weight
+        if not weight.all():
+            X, codes, weight = X[weight > 0], codes[weight > 0], weight[weight > 0]
+        weight = weight * old.class_weight[codes]
+        new = check_remaining(old, self.classes_, codes, weight)
+        n, k = old.class_mass.sum(), weight.sum()
+
+        batch = family.batch(X, codes, weight)
+        scores = batch.scores(old.curvature)
+        if scores.n_rows <= scores.n_parameters:
+            scores = scores.collect()
+        removal = inverse.removal(scores)
+        check_margin(removal.margin, inverse.condition, codes.size, self.damping_)
+        leave_out = old.curvature == "fisher" if self.leave_out == "auto" else bool(self.leave_out)
+        damped = leave_out and removal.margin < TRUSTED_MARGIN
+        gradients = batch.gradients(np.eye(len(self.classes_))[codes])
+        gradient = gradients.sum(axis=1)
+        step = removal.solve(gradient, damped=damped) if leave_out else inverse.solve(gradient)
+        if epsilon == "auto":
+            epsilon = 1.0
+            if old.calibration is not None:
+                product = np.square(scores.matvec(step[:, np.newaxis])).sum()
+                epsilon = old.calibration.epsilon(step, gradients, product, n, k, leave_out=leave_out)
+        step = epsilon * step if leave_out else epsilon * n / (n - k) * step
+        attributes = family.attributes(family.theta + step)
+        if not all(np.isfinite(value).all() for value in attributes.values()):
+            raise ErasureError(
+                f"The erasure step must be finite, got overflow at epsilon {epsilon:.3g}. Lower `epsilon` or raise `damping`."
+            )
+        record = ErasureRecord(
+            n_erased=codes.size,
+            n_remaining=int(new.class_counts.sum()),
+            weight_erased=float(k),
+            epsilon=float(epsilon),
+            curvature=old.curvature,
+            structure=self.structure_,
+            leave_out=leave_out,
+            damped=damped,
+            margin=float(removal.margin),
+            max_leverage=float(removal.leverage.max(initial=0.0)),
+            relative_shift=float(np.linalg.norm(step) / (np.linalg.norm(family.theta) or 1.0)),
+            erased_fraction=float(1.0 - new.class_mass.sum() / new.fit_mass),
+        )
+        return _Erasure(record, attributes, removal, new)

@@ -1,0 +1,193 @@
+"""Model families: the only file that knows ``coef_`` and ``intercept_``.
+
+A family packs the fitted parameters of an estimator into one vector theta, in the layout of `_scores`, runs the forward and
+backward pass at theta without calling ``predict_proba`` (which would warn about feature names), and knows the L2 penalty of
+every parameter on the scale of a sum over samples.
+"""
+
+import numpy as np
+from scipy import sparse
+from scipy.special import expit, softmax
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import Pipeline
+
+from sklearn_ssse._chunks import chunk_sum, slices
+from sklearn_ssse._residuals import CURVATURES, gradient
+from sklearn_ssse._scores import Layer, ScoreStream
+
+# Bytes of one chunk of rows, sized for a processor's cache.
+CHUNK_BYTES = 2**22
+
+
+def pack_linear(estimator):
+    """Parameters of a fitted linear classifier as one float64 vector."""
+    coef = estimator.coef_
+    coef = coef.toarray() if sparse.issparse(coef) else np.asarray(coef)
+    if estimator.fit_intercept:
+        coef = np.hstack([coef, np.asarray(estimator.intercept_)[:, np.newaxis]])
+    return coef.astype(np.float64).ravel()
+
+
+def pack_parameters(model):
+    """Parameters of a fitted linear classifier, a pipeline that ends in one, or one for each of many outputs."""
+    if isinstance(model, Pipeline):
+        return pack_parameters(model.steps[-1][1])
+    if isinstance(model, MultiOutputClassifier):
+        return np.concatenate([pack_parameters(output) for output in model.estimators_])
+    return pack_linear(model)
+
+
+class LinearFamily:
+    """Logistic regression, binary or multinomial.
+
+    Parameters
+    ----------
+    estimator : LogisticRegression
+        Fitted.
+    """
+
+    def __init__(self, estimator):
+        self.theta = pack_linear(estimator)
+        self.bias = estimator.fit_intercept
+        self.n_outputs = estimator.coef_.shape[0]
+        self.shape = self.n_outputs, self.theta.size // self.n_outputs
+        self.n_parameters = self.theta.size
+        self.link = "logistic" if self.n_outputs == 1 else "softmax"
+        self._estimator = estimator
+
+    @property
+    def has_flat_direction(self):
+        """True if adding a constant to every output changes no prediction."""
+        return self.link == "softmax"
+
+    def penalty(self):
+        """L2 penalty of each parameter in ``sum_i w_i l_i + 1/2 sum_j penalty_j theta_j^2``, (d,)."""
+        est = self._estimator
+        strength = 1.0 / est.C  # 0 for C=inf
+        out = np.full(self.shape, strength)
+        if self.bias:
+            out[:, -1] = strength / est.intercept_scaling**2 if est.solver == "liblinear" else 0.0
+        return out.ravel()
+
+    def tie(self, values):
+        """Average of ``values`` over the outputs, so that no output is favoured along the flat direction."""
+        values = values.reshape(self.shape)
+        return np.broadcast_to(values.mean(axis=0), self.shape).ravel()
+
+    def batch(self, X, y, weight):
+        """Forward pass on rows.
+
+        Parameters
+        ----------
+        X : {ndarray, CSR matrix} of shape (n_samples, n_features)
+        y : ndarray of int, of shape (n_samples,)
+            Positions in ``classes_``.
+        weight : ndarray of shape (n_samples,)
+        """
+        return LinearBatch(self, X, y, weight)
+
+    def attributes(self, theta):
+        """Fitted attributes for the parameters ``theta``: new arrays in the type of the old ones."""
+        theta = theta.reshape(self.shape)
+        est = self._estimator
+        if not self.bias:
+            return {"coef_": theta.astype(est.coef_.dtype)}
+        return {
+            "coef_": theta[:, :-1].astype(est.coef_.dtype, order="C"),
+            "intercept_": theta[:, -1].astype(est.intercept_.dtype),
+        }
+
+
+class LinearBatch:
+    """Rows of data with the model's probabilities; holds what chunks of `Scores` are made from."""
+
+    def __init__(self, family, X, y, weight, proba=None):
+        self.family = family
+        self.X, self.y, self.weight = X, y, weight
+        self.n_samples = X.shape[0]
+        self.n_parameters = family.n_parameters
+        width = family.shape[1]
+        self.chunk_size = int(np.clip(CHUNK_BYTES // (8 * width), 64, 8192))
+        self.proba = self._forward() if proba is None else proba
+
+    def _forward(self):
+        W, n_outputs = self.family.theta.reshape(self.family.shape), self.family.n_outputs
+        proba = np.empty((self.n_samples, n_outputs))
+        coef = W[:, : self.X.shape[1]].T
+        for rows in slices(self.n_samples, self.chunk_size):
+            logits = self.X[rows] @ coef
+            if self.family.bias:
+                logits = logits + W[:, -1]
+            proba[rows] = expit(logits) if self.family.link == "logistic" else softmax(logits, axis=1)
+        return proba
+
+    def rows_per_sample(self, curvature):
+        return 1 if CURVATURES[curvature] is gradient else self.family.n_outputs
+
+    def take(self, index):
+        """The batch of some of the rows, without a second forward pass."""
+        return LinearBatch(self.family, self.X[index], self.y[index], self.weight[index], self.proba[index])
+
+    def reweight(self, weight):
+        """The same rows with other sample weights."""
+        return LinearBatch(self.family, self.X, self.y, weight, self.proba)
+
+    def targets(self, rows=slice(None)):
+        """One-hot labels, (n_samples, n_outputs)."""
+        y = self.y[rows]
+        if self.family.link == "logistic":
+            return y[:, np.newaxis].astype(np.float64)
+        return np.eye(self.family.n_outputs)[y]
+
+    def inputs(self, rows=slice(None)):
+        """Rows of X as float64; CSR stays CSR."""
+        return self.X[rows].astype(np.float64, copy=False)
+
+    def layers(self, rows, curvature):
+        seeds = CURVATURES[curvature](self.proba[rows], self.targets(rows), self.family.link)
+        deltas = seeds * np.sqrt(self.weight[rows])[:, np.newaxis, np.newaxis]
+        return [Layer(self.inputs(rows), deltas, self.family.bias)]
+
+    def scores(self, curvature):
+        """The curvature rows of the batch."""
+        return ScoreStream(self, curvature)
+
+    def gradients(self, groups):
+        """Weighted sums of the gradients of the loss.
+
+        Parameters
+        ----------
+        groups : ndarray of shape (n_samples, m)
+            Weight of each row in each of m sums, on top of the sample weights.
+
+        Returns
+        -------
+        ndarray of shape (d, m)
+        """
+        width, m = self.X.shape[1], groups.shape[1]
+
+        def part(rows):
+            delta = gradient(self.proba[rows], self.targets(rows), self.family.link)[:, 0]
+            delta = delta * self.weight[rows, np.newaxis]
+            U = delta[:, :, np.newaxis] * groups[rows, np.newaxis, :]
+            block = np.empty((*self.family.shape, m))
+            flat = np.asarray(self.inputs(rows).T @ U.reshape(len(delta), U.shape[1] * m))
+            block[:, :width] = flat.reshape(width, self.family.n_outputs, m).transpose(1, 0, 2)
+            if self.family.bias:
+                block[:, -1] = U.sum(axis=0)
+            return block.reshape(self.n_parameters, m)
+
+        if self.n_samples == 0:
+            return np.zeros((self.n_parameters, m))
+        return chunk_sum(part, self.n_samples, self.chunk_size)
+
+    def trace(self, curvature):
+        """Trace of ``R^T R``."""
+
+        def part(rows):
+            x = self.inputs(rows)
+            norms = np.asarray(x.multiply(x).sum(axis=1)).ravel() if sparse.issparse(x) else np.einsum("ij,ij->i", x, x)
+            seeds = CURVATURES[curvature](self.proba[rows], self.targets(rows), self.family.link)
+            return float(np.einsum("icj,icj->i", seeds, seeds) @ (self.weight[rows] * (norms + self.family.bias)))
+
+        return chunk_sum(part, self.n_samples, self.chunk_size)

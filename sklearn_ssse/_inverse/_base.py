@@ -1,0 +1,122 @@
+"""What every structure of the inverse curvature answers, and the laws that it obeys."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+
+class AbstractInverse(ABC):
+    """Inverse of ``A = R^T R + diag(ridge)``, restricted to a structure. Immutable.
+
+    Laws, for curvature rows R, a subset S of their samples, and a vector v:
+
+    1. ``build(R, ridge).solve(v)`` is the structured dense inverse times v.
+    2. ``build(R, ridge).downdate(R[S])`` is ``build(R[~S], ridge)``.
+    3. ``downdate`` returns a new object; the old one is unchanged.
+
+    Attributes
+    ----------
+    ridge : ndarray of shape (d,)
+        Diagonal that was added to the sum.
+    diagonal : ndarray of shape (d,)
+        Diagonal of A.
+    inversion : str
+        How `build` inverted.
+    """
+
+    ridge: np.ndarray
+    diagonal: np.ndarray
+    inversion: str
+
+    @classmethod
+    @abstractmethod
+    def build(cls, scores, ridge, *, inversion="auto"):
+        """Inverse for some curvature rows.
+
+        Parameters
+        ----------
+        scores : Scores or ScoreStream
+            The rows R.
+        ridge : ndarray of shape (d,) or callable
+            Diagonal to add; a function is called with the diagonal of ``R^T R`` and returns it.
+        inversion : str
+            How to invert; "auto" takes the faster way.
+        """
+
+    @abstractmethod
+    def solve(self, v):
+        """``A^{-1} v`` for v of shape (d,) or (d, m)."""
+
+    @abstractmethod
+    def removal(self, scores):
+        """`Removal` of the rows ``scores``: the spectrum that decides whether they can go, and what follows."""
+
+    @abstractmethod
+    def leverage(self, scores):
+        """Leverage of each sample: largest eigenvalue of its own block of ``R A^{-1} R^T``, (n_samples,)."""
+
+    @abstractmethod
+    def to_dense(self):
+        """The inverse as a (d, d) array, on the scale of a sum over samples."""
+
+    @property
+    @abstractmethod
+    def condition(self):
+        """Sum of the variance inflation factors: a scale-free estimate of the condition number of A."""
+
+    @property
+    @abstractmethod
+    def nbytes(self):
+        """Bytes of the arrays that are kept."""
+
+    def downdate(self, scores):
+        """The inverse without the rows ``scores``. No guard: the caller looks at `removal` first."""
+        return self.removal(scores).inverse()
+
+    @property
+    def n_parameters(self):
+        return self.ridge.size
+
+
+class Removal(ABC):
+    """Rows about to leave an inverse ``P``, through the eigenvalues m of ``M = R_S P R_S^T``.
+
+    ``P`` without the rows is ``P + U diag(1 / (1 - m)) U^T`` with ``U = P R_S^T V``, V the eigenvectors. It exists if and
+    only if ``margin``, the smallest eigenvalue of ``I - M``, is positive.
+
+    Attributes
+    ----------
+    spectrum : ndarray
+        Eigenvalues m.
+    leverage : ndarray of shape (n_erased,)
+        Leverage of each sample, as `AbstractInverse.leverage` gives it.
+    """
+
+    spectrum: np.ndarray
+    leverage: np.ndarray
+
+    @property
+    def margin(self):
+        return 1.0 - max(self.spectrum.max(initial=0.0), 0.0)
+
+    @abstractmethod
+    def solve(self, v, *, damped=False):
+        """Inverse without the rows, times v of shape (d,). ``damped`` as in `gain`."""
+
+    @abstractmethod
+    def inverse(self):
+        """The inverse without the rows, as a new object."""
+
+    def gain(self, *, damped=False):
+        """Factor of ``U U^T`` for each eigenvalue: ``1 / (1 - m)``.
+
+        With ``damped``, growth is held back where the step cannot be trusted: ``1 / (1 - m)``, the factor by which A's
+        inverse grows, becomes ``2 - ln(2 (1 - m))`` for m > 1/2.
+        """
+        m = self.spectrum
+        if not damped:
+            return 1.0 / (1.0 - m)
+        high = m > 0.5
+        safe = np.where(high, m, 1.0)
+        growth = 2.0 - np.log(2.0 * (1.0 - np.where(high, m, 0.0)))
+        return np.where(high, (growth - 1.0) / safe, 1.0 / (1.0 - np.where(high, 0.0, m)))

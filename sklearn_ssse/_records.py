@@ -1,0 +1,80 @@
+"""What the object keeps: the record of each erasure, and what is left in the model. Never a row."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ErasureRecord:
+    """What one erasure did, without any data of the erased rows.
+
+    Attributes
+    ----------
+    n_erased : int
+        Number of rows that were erased.
+    n_remaining : int
+        Number of rows that the model still rests on.
+    weight_erased : float
+        Sum of the rows' weights, class weights included.
+    epsilon : float
+        The eps of the step.
+    curvature, structure : str
+        What the step was made with.
+    leave_out : bool
+        True if the rows were taken out of the curvature before the step.
+    damped : bool
+        True if the leave-out step was held back because the rows dominate the curvature.
+    margin : float
+        Smallest eigenvalue of ``I - R_S P R_S^T``, in (0, 1]. The erasure is impossible at 0.
+    max_leverage : float
+        Largest leverage of a single erased row, in [0, 1).
+    relative_shift : float
+        Norm of the change of the parameters by the norm of the parameters before it.
+    erased_fraction : float
+        Weight erased since the curvature was computed, this erasure included, by the weight at that time: how stale the
+        curvature is. Recompute it with ``fit_curvature`` on the retained rows when this grows.
+    kept_by : tuple of str
+        Steps of a pipeline that were fitted on the erased rows and were not changed.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn_ssse import ErasableLogisticRegression
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> clf = ErasableLogisticRegression(solver="newton-cholesky").fit(X, y)
+    >>> record = clf.preview_unlearn(X[:5], y[:5])
+    >>> record.n_erased, record.n_remaining
+    (5, 564)
+    """
+
+    n_erased: int
+    n_remaining: int
+    weight_erased: float
+    epsilon: float
+    curvature: str
+    structure: str
+    leave_out: bool
+    damped: bool
+    margin: float
+    max_leverage: float
+    relative_shift: float
+    erased_fraction: float
+    kept_by: tuple = ()
+
+
+@dataclass(frozen=True)
+class ErasureState:
+    """What `unlearn` needs to know of the fit besides the inverse.
+
+    ``class_counts`` and ``class_mass`` are the rows and their weights that remain in each class; ``class_weight`` the class
+    weights, frozen at fit; ``fit_mass`` the weight of all rows when the curvature was computed.
+    """
+
+    curvature: str
+    class_counts: np.ndarray
+    class_mass: np.ndarray
+    class_weight: np.ndarray
+    fit_mass: float
+    weighted: bool
+    calibration: object

@@ -1,0 +1,285 @@
+"""Logistic regression that rows can be erased from."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_ssse import _calibration
+from sklearn_ssse._checks import check_rows
+from sklearn_ssse._erasure import PARAMETER_CONSTRAINTS, ErasableMixin
+from sklearn_ssse._families import LinearFamily
+from sklearn_ssse.exceptions import ErasureError
+
+_FITTED = ("classes_", "coef_", "intercept_", "n_iter_", "n_features_in_", "feature_names_in_")
+
+
+class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
+    """Logistic regression that training rows can be erased from after training.
+
+    `fit` trains scikit-learn's `LogisticRegression` and computes the inverse of its Fisher information. `unlearn` then removes
+    rows in one closed-form step, Single-Step Sample Erasure [1]_, without the training data and without training again.
+    Until then coefficients and predictions are those of the parent class, bit for bit.
+
+    Parameters
+    ----------
+    C : float, default=1.0
+        Inverse of regularization strength. ``C=np.inf`` turns the penalty off.
+    l1_ratio : float, default=0.0
+        Must be 0: a model with an l1 penalty has no Hessian at zero and is refused at fit.
+    dual, tol, fit_intercept, intercept_scaling, random_state, solver, max_iter, verbose, warm_start
+        As in :class:`sklearn.linear_model.LogisticRegression`, with its defaults. All six solvers.
+    class_weight : dict or 'balanced', default=None
+        As in the parent. The weights of `fit` are frozen: 'balanced' is not worked out anew when rows leave.
+    curvature : {'empirical_fisher', 'fisher'}, default='empirical_fisher'
+        What is inverted. 'empirical_fisher', the mean of ``g_i g_i^T`` over the gradients of the rows, is the paper's method
+        and needs a step size. 'fisher' equals the exact Hessian here, needs none (eps = 1), and comes several times closer
+        to retraining: prefer it unless you want the paper's method.
+    structure : {'auto', 'full'}, default='auto'
+        What is kept of the inverse. 'full': the dense matrix, ``8 d^2`` bytes for d parameters. 'auto': 'full'.
+    damping : float or 'auto', default='auto'
+        The lambda that is added to every coordinate of the curvature, which is a mean over rows. 'auto' is each coordinate's
+        own L2 penalty, ``1 / (C n)``, with a small floor where there is none; for the empirical Fisher information it is
+        divided by the ratio of the traces of the Hessian and of the empirical Fisher information.
+    leave_out : bool or 'auto', default='auto'
+        Whether the erased rows are taken out of the curvature before the step. 'auto': True for 'fisher', False for
+        'empirical_fisher'. The stored inverse is downdated after the step in either case.
+    inversion : {'auto', 'rank1', 'cholesky'}, default='auto'
+        How the curvature is inverted. 'rank1': one Sherman-Morrison update for each row, by a compiled kernel. 'cholesky':
+        form the matrix and factorise it. 'auto': the faster one for the sizes.
+    unlearn_epsilon : float or 'auto', default='auto'
+        Step size eps of `unlearn`. 'auto' is calibrated at fit on pseudo-forget sets, without retraining, and fitted to each
+        forget set; for 'fisher' it is 1. Read at `unlearn`, so ``set_params(unlearn_epsilon=...)`` works after fit.
+
+    Attributes
+    ----------
+    classes_, coef_, intercept_, n_iter_, n_features_in_, feature_names_in_
+        As in the parent.
+    curvature_ : object
+        The inverse curvature on the scale of a sum over rows: ``solve``, ``leverage``, ``to_dense``, ``nbytes``.
+    fisher_inverse_ : ndarray of shape (d, d)
+        Its dense form on the paper's scale, a mean over rows. Parameters are ordered as
+        ``np.hstack([coef_, intercept_[:, None]]).ravel()``, without the last column if `fit_intercept` is False.
+    structure_ : str
+        The structure that was chosen.
+    inversion_ : str
+        The inversion that was chosen.
+    damping_ : float or ndarray of shape (d,)
+        lambda for the rows that remain; an array for 'auto'. Erasures keep ``n * damping_``, as retraining with the same C does.
+    unlearn_epsilon_ : float
+        The eps for a random forget set that is small against the training set.
+    n_samples_remaining_ : int
+        Number of rows (of positive weight) that the model rests on.
+    erasures_ : list of ErasureRecord
+        One record for each erasure.
+
+    See Also
+    --------
+    sklearn_ssse.unlearn : Erase rows from pipelines and other composites.
+    GammaScorer : Choose eps by `GridSearchCV`.
+
+    Notes
+    -----
+    n and k are sums of sample weights, class weights included. What `fit` calibrated over all rows stays after an erasure: the
+    damping and the calibration of eps (a few numbers) and frozen class weights. `fit_curvature` makes the first two anew.
+
+    References
+    ----------
+    .. [1] A. Peste, D. Alistarh, C. H. Lampert, "SSSE: Efficiently Erasing Samples from Trained Machine Learning Models", 2021.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import scale
+    >>> from sklearn_ssse import ErasableLogisticRegression, parameter_distance
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X = scale(X)
+    >>> original = ErasableLogisticRegression(curvature="fisher").fit(X, y)
+    >>> erased = ErasableLogisticRegression(curvature="fisher").fit(X, y).unlearn(X[:20], y[:20])
+    >>> erased.n_samples_remaining_
+    549
+    >>> retrained = ErasableLogisticRegression(curvature="fisher").fit(X[20:], y[20:])
+    >>> parameter_distance(original, erased, retrained) < 0.3
+    True
+    """
+
+    # Parameters that scikit-learn deprecates: fixed for the parent's `fit`, not offered.
+    penalty = "deprecated"
+    n_jobs = None
+
+    _parameter_constraints: dict = {
+        **{
+            name: constraint
+            for name, constraint in LogisticRegression._parameter_constraints.items()
+            if name not in ("penalty", "n_jobs")
+        },
+        **PARAMETER_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        *,
+        C=1.0,
+        l1_ratio=0.0,
+        dual=False,
+        tol=1e-4,
+        fit_intercept=True,
+        intercept_scaling=1,
+        class_weight=None,
+        random_state=None,
+        solver="lbfgs",
+        max_iter=100,
+        verbose=0,
+        warm_start=False,
+        curvature="empirical_fisher",
+        structure="auto",
+        damping="auto",
+        leave_out="auto",
+        inversion="auto",
+        unlearn_epsilon="auto",
+    ):
+        self.C = C
+        self.l1_ratio = l1_ratio
+        self.dual = dual
+        self.tol = tol
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
+        self.class_weight = class_weight
+        self.random_state = random_state
+        self.solver = solver
+        self.max_iter = max_iter
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.curvature = curvature
+        self.structure = structure
+        self.damping = damping
+        self.leave_out = leave_out
+        self.inversion = inversion
+        self.unlearn_epsilon = unlearn_epsilon
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the model, then compute its curvature.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data. CSR is not densified.
+        y : array-like of shape (n_samples,)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, not negative.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ErasureError
+            If the penalty has an l1 part, or the curvature is singular in spite of its damping.
+        """
+        _refuse_l1(self.l1_ratio)
+        super().fit(X, y, sample_weight)
+        self._set_curvature(*check_rows(self, X, y, sample_weight, trusted=True))
+        self.erasures_ = []
+        return self
+
+    @classmethod
+    def from_estimator(cls, fitted, X, y, sample_weight=None, **params):
+        """Make a trained logistic regression erasable, without training it again.
+
+        Parameters
+        ----------
+        fitted : LogisticRegression
+            A fitted model; it is not changed.
+        X, y, sample_weight
+            The data that it was trained on.
+        **params : dict
+            Parameters of this class, such as `curvature`. The parent's own are taken from `fitted`.
+
+        Returns
+        -------
+        ErasableLogisticRegression
+            Fitted, with the predictions of `fitted`.
+
+        Raises
+        ------
+        TypeError
+            If `fitted` is no `LogisticRegression`.
+        sklearn.exceptions.NotFittedError
+            If it is not fitted.
+        ErasureError
+            If it has an l1 penalty.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.linear_model import LogisticRegression
+        >>> from sklearn_ssse import ErasableLogisticRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> trained = LogisticRegression(max_iter=500).fit(X, y)
+        >>> model = ErasableLogisticRegression.from_estimator(trained, X, y, curvature="fisher")
+        >>> model.unlearn(X[:3], y[:3]).n_samples_remaining_
+        147
+        """
+        if not isinstance(fitted, LogisticRegression) or not hasattr(fitted, "C"):
+            raise TypeError(f"from_estimator takes a fitted LogisticRegression, got {type(fitted).__name__}.")
+        check_is_fitted(fitted)
+        given = fitted.get_params(deep=False)
+        penalty = given.pop("penalty", "deprecated")
+        own = set(cls._get_param_names())
+        model = cls(**{**{name: value for name, value in given.items() if name in own}, **params})
+        if penalty is None:
+            model.C = np.inf
+        _refuse_l1({"l1": 1.0, "l2": 0.0}.get(penalty, model.l1_ratio))
+        model.l1_ratio = 0.0
+        for name in _FITTED:
+            if name in vars(fitted):
+                setattr(model, name, vars(fitted)[name])
+        return model.fit_curvature(X, y, sample_weight)
+
+    def to_plain(self):
+        """The model as scikit-learn's own `LogisticRegression`: same predictions, no curvature inside.
+
+        Returns
+        -------
+        LogisticRegression
+            Fitted. Holds copies of this model's parameters and nothing else of it.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn_ssse import ErasableLogisticRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> ErasableLogisticRegression(max_iter=500).fit(X, y).to_plain()
+        LogisticRegression(max_iter=500)
+        """
+        check_is_fitted(self)
+        names = set(LogisticRegression._get_param_names())
+        plain = LogisticRegression(**{k: v for k, v in self.get_params(deep=False).items() if k in names})
+        for name in _FITTED:
+            if name in vars(self):
+                setattr(plain, name, vars(self)[name].copy() if hasattr(vars(self)[name], "copy") else vars(self)[name])
+        return plain
+
+    def _family(self):
+        return LinearFamily(self)
+
+    def _automatic_ridges(self, batch):
+        return _calibration.automatic_ridges(batch, self.curvature)
+
+    def _calibrate(self, batch, inverse):
+        return None if self.curvature == "fisher" else _calibration.calibrate(batch, inverse, self.curvature)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.array_api_support = False
+        return tags
+
+
+def _refuse_l1(l1_ratio):
+    if isinstance(l1_ratio, Real) and l1_ratio != 0:
+        raise ErasureError(
+            f"Erasure needs a penalty with a Hessian, got l1_ratio={l1_ratio}: an l1 penalty has none at zero. Use l1_ratio=0."
+        )

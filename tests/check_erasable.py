@@ -1,0 +1,166 @@
+"""Our own common check: what every erasable estimator must do around ``unlearn``."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+from scipy.linalg import null_space
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+from sklearn.exceptions import NotFittedError
+
+from sklearn_ssse import ErasureError
+
+
+def snapshot(value, seen=None):
+    """Everything reachable from an object, as comparable bytes."""
+    seen = set() if seen is None else seen
+    if id(value) in seen:
+        return "cycle"
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, dict):
+        return {key: snapshot(item, seen | {id(value)}) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [snapshot(item, seen | {id(value)}) for item in value]
+    if hasattr(value, "__dict__"):
+        return type(value).__qualname__, snapshot(vars(value), seen | {id(value)})
+    return value
+
+
+def make_data(n_classes=2):
+    return make_classification(120, 5, n_informative=4, n_redundant=0, n_classes=n_classes, flip_y=0.2, random_state=0)
+
+
+def check_erasable(estimator, tmp_path, n_classes=2):
+    """Run every check on clones of ``estimator``."""
+    X, y = make_data(n_classes)
+    S = np.arange(8)
+    check_not_fitted(clone(estimator), X, y)
+    check_fit_unlearn(clone(estimator), X, y, S)
+    check_nothing(clone(estimator), X, y)
+    check_preview(clone(estimator), X, y, S)
+    check_clone(clone(estimator), X, y, S)
+    check_files(clone(estimator), X, y, S, tmp_path)
+    check_atomic(clone(estimator), X, y)
+    check_no_rows_inside(clone(estimator), X, y)
+
+
+def check_not_fitted(estimator, X, y):
+    for method in (estimator.unlearn, estimator.preview_unlearn, estimator.fit_curvature):
+        with pytest.raises(NotFittedError):
+            method(X[:2], y[:2])
+    with pytest.raises(NotFittedError):
+        _ = estimator.fisher_inverse_
+
+
+def check_fit_unlearn(estimator, X, y, S):
+    proba = estimator.fit(X, y).predict_proba(X)
+    assert estimator.n_samples_remaining_ == len(X)
+    assert estimator.erasures_ == []
+    assert estimator.unlearn(X[S], y[S]) is estimator
+    assert estimator.n_samples_remaining_ == len(X) - len(S)
+    assert len(estimator.erasures_) == 1
+    assert estimator.erasures_[0].n_erased == len(S)
+    assert not np.array_equal(estimator.predict_proba(X), proba)
+    estimator.unlearn(X[50:53], y[50:53])
+    assert [record.n_remaining for record in estimator.erasures_] == [112, 109]
+    assert estimator.fit_curvature(X[8:], y[8:]).n_samples_remaining_ == 112
+    assert estimator.fit(X, y).erasures_ == []
+
+
+def check_nothing(estimator, X, y):
+    before = snapshot(estimator.fit(X, y))
+    estimator.unlearn(X[:0], y[:0])
+    assert snapshot(estimator) == before
+    assert estimator.preview_unlearn(X[:0], y[:0]).n_erased == 0
+    estimator.unlearn(X[:3], y[:3], sample_weight=np.zeros(3))
+    assert snapshot(estimator) == before
+
+
+def check_preview(estimator, X, y, S):
+    before = snapshot(estimator.fit(X, y))
+    record = estimator.preview_unlearn(X[S], y[S])
+    assert snapshot(estimator) == before
+    assert estimator.unlearn(X[S], y[S]).erasures_ == [record]
+
+
+def check_clone(estimator, X, y, S):
+    estimator.fit(X, y).unlearn(X[S], y[S])
+    twin = clone(estimator)
+    assert not [name for name in vars(twin) if name.endswith("_") or name.startswith("_")]
+    assert snapshot(twin.fit(X, y)) == snapshot(clone(estimator).fit(X, y))
+
+
+def check_files(estimator, X, y, S, tmp_path):
+    estimator.fit(X, y)
+    expected = clone(estimator).fit(X, y).unlearn(X[S], y[S])
+    path = tmp_path / "model.joblib"
+    joblib.dump(estimator, path)
+    for loaded in (pickle.loads(pickle.dumps(estimator)), joblib.load(path), joblib.load(path, mmap_mode="r")):
+        assert np.array_equal(loaded.predict_proba(X), estimator.predict_proba(X))
+        loaded.unlearn(X[S], y[S])
+        assert snapshot(loaded.curvature_) == snapshot(expected.curvature_)
+        assert np.array_equal(loaded.predict_proba(X), expected.predict_proba(X))
+        loaded.unlearn(X[60:62], y[60:62])
+    assert np.array_equal(joblib.load(path).predict_proba(X), estimator.predict_proba(X))
+
+
+def check_atomic(estimator, X, y):
+    estimator.fit(X, y).unlearn(X[:4], y[:4])
+    before = snapshot(estimator)
+    nan = X[5:8].copy()
+    nan[1, 2] = np.nan
+    label = y[0]
+    (members,) = np.nonzero(y[4:] == label)
+    members = members + 4
+    unseen = "nobody" if y.dtype.kind in "US" else 99
+    bad = [
+        (ValueError, (nan, y[5:8]), {}),
+        (ValueError, (X[5:8, :3], y[5:8]), {}),
+        (ValueError, (X[5:8], y[5:7]), {}),
+        (ValueError, (X[5:8], y[5:8]), {"sample_weight": [1.0, 2.0]}),
+        (ErasureError, (X[5:8], y[5:8]), {"sample_weight": [1.0, 2.0, -1.0]}),
+        (ErasureError, (X[5:8], np.array([y[5], y[6], unseen])), {}),
+        (ErasureError, (X[4:], y[4:]), {}),
+        (ErasureError, (np.vstack([X, X]), np.hstack([y, y])), {}),
+        (ErasureError, (X[members], y[members]), {}),
+        (ErasureError, (X[5:8], y[5:8]), {"sample_weight": [1e6, 1e6, 1e6]}),
+        (ErasureError, (impossible_row(estimator), y[5:6]), {}),
+        *[(ErasureError, (X[5:8], y[5:8], epsilon), {}) for epsilon in (0, -1.0, np.nan, np.inf, True, "best")],
+    ]
+    for error, args, kwargs in bad:
+        for method in (estimator.unlearn, estimator.preview_unlearn):
+            with pytest.raises(error):
+                method(*args, **kwargs)
+            assert snapshot(estimator) == before, f"changed by {args}"
+
+
+def impossible_row(estimator):
+    """A row so long that it cannot have been there, and of undecided class, so that its curvature is large."""
+    return 1e4 * null_space(estimator.coef_)[:, :1].T
+
+
+def check_no_rows_inside(estimator, X, y):
+    """No reachable array has the size of the training set, or holds an erased row."""
+    estimator.fit(X, y).unlearn(X[:1], y[:1])
+    for array in arrays(estimator):
+        assert len(X) not in array.shape
+        assert len(X) - 1 not in array.shape
+        if array.ndim and array.shape[-1] >= X.shape[1]:
+            rows = array.reshape(-1, array.shape[-1])[:, : X.shape[1]]
+            assert not np.isclose(rows, X[0]).all(axis=1).any()
+
+
+def arrays(value):
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from arrays(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from arrays(item)
+    elif hasattr(value, "__dict__"):
+        yield from arrays(vars(value))

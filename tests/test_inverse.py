@@ -1,0 +1,196 @@
+"""The laws of DESIGN.md, section 4, for every structure, curvature and inversion, against dense twins."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.special import expit, softmax
+
+from sklearn_ssse import _kernels
+from sklearn_ssse._inverse import INVERSES, INVERSIONS
+from sklearn_ssse._inverse._base import Removal
+from sklearn_ssse._residuals import CURVATURES
+from sklearn_ssse._scores import Layer, Scores
+from tests.reference import recurrence, relative, without
+
+CASES = [(c, k, n) for c in CURVATURES for k in (1, 5) for n in (12, 120)]
+
+
+def make_scores(curvature, n_outputs, n, *, seed=0, csr=False, weight=None):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, 4))
+    logits = rng.standard_normal((n, n_outputs))
+    proba = expit(logits) if n_outputs == 1 else softmax(logits, axis=1)
+    y = rng.integers(max(2, n_outputs), size=n)
+    targets = y[:, None].astype(float) if n_outputs == 1 else np.eye(n_outputs)[y]
+    link = "logistic" if n_outputs == 1 else "softmax"
+    deltas = CURVATURES[curvature](proba, targets, link)
+    if weight is not None:
+        deltas = deltas * np.sqrt(weight)[:, None, None]
+    return Scores([Layer(sparse.csr_array(X) if csr else X, deltas, True)])
+
+
+def take(scores, rows):
+    return Scores([Layer(a[rows], delta[rows], bias) for a, delta, bias in scores.layers])
+
+
+@pytest.mark.parametrize("csr", [False, True])
+@pytest.mark.parametrize(("curvature", "n_outputs", "n"), CASES)
+def test_factored_rows_answer_like_the_matrix(curvature, n_outputs, n, csr):
+    scores = make_scores(curvature, n_outputs, n, csr=csr)
+    layer = scores.layers[0]
+    a = layer.inputs.toarray() if csr else layer.inputs
+    R = np.array(
+        [np.outer(delta, [*x, 1]).ravel() for x, deltas in zip(a, layer.deltas, strict=True) for delta in deltas]
+    )
+    rng = np.random.default_rng(1)
+    V, U = rng.standard_normal((R.shape[1], 3)), rng.standard_normal((R.shape[0], 3))
+    assert relative(scores.to_dense(), R) < 1e-14
+    assert relative(scores.matvec(V), R @ V) < 1e-13
+    assert relative(scores.rmatvec(U), R.T @ U) < 1e-13
+    assert relative(scores.gram(), R.T @ R) < 1e-13
+    assert relative(scores.diagonal(), np.diag(R.T @ R)) < 1e-13
+    assert relative(scores.sum() + 1, R.sum(axis=0) + 1) < 1e-12
+
+
+def test_two_layers_answer_like_the_matrix():
+    rng = np.random.default_rng(0)
+    layers = [
+        Layer(rng.standard_normal((9, 3)), rng.standard_normal((9, 2, 4)), True),
+        Layer(rng.standard_normal((9, 4)), rng.standard_normal((9, 2, 2)), False),
+    ]
+    scores = Scores(layers)
+    R = scores.to_dense()
+    assert R.shape == (18, 4 * 4 + 2 * 4)
+    V, U = rng.standard_normal((R.shape[1], 2)), rng.standard_normal((18, 2))
+    assert relative(scores.matvec(V), R @ V) < 1e-13
+    assert relative(scores.rmatvec(U), R.T @ U) < 1e-13
+    assert relative(scores.gram(), R.T @ R) < 1e-13
+    assert relative(scores.diagonal(), np.diag(R.T @ R)) < 1e-13
+
+
+@pytest.mark.parametrize("inversion", INVERSIONS)
+@pytest.mark.parametrize("structure", INVERSES)
+@pytest.mark.parametrize(("curvature", "n_outputs", "n"), CASES)
+class TestLaws:
+    def build(self, structure, scores, inversion):
+        ridge = np.linspace(0.05, 0.3, scores.n_parameters)
+        R = scores.to_dense()
+        inverse = INVERSES[structure].build(scores, ridge, inversion=inversion)
+        return inverse, R, ridge, np.linalg.inv(R.T @ R + np.diag(ridge))
+
+    def test_solve_is_the_dense_inverse(self, structure, curvature, n_outputs, n, inversion):
+        inverse, R, ridge, dense = self.build(structure, make_scores(curvature, n_outputs, n), inversion)
+        v = np.random.default_rng(2).standard_normal((len(dense), 2))
+        assert relative(inverse.solve(v), dense @ v) < 1e-9
+        assert relative(inverse.solve(v[:, 0]), dense @ v[:, 0]) < 1e-9
+        assert relative(inverse.to_dense(), dense) < 1e-9
+        assert relative(inverse.diagonal, np.diag(R.T @ R) + ridge) < 1e-12
+        assert inverse.inversion == inversion
+        assert inverse.nbytes >= dense.nbytes
+
+    def test_downdate_is_a_build_without_the_rows(self, structure, curvature, n_outputs, n, inversion):
+        scores = make_scores(curvature, n_outputs, n)
+        inverse, _, ridge, dense = self.build(structure, scores, inversion)
+        for S in (np.arange(2), np.arange(n - 3)):  # fewer and more rows than parameters
+            rest = INVERSES[structure].build(take(scores, without(S, n)), ridge)
+            smaller = inverse.downdate(take(scores, S))
+            assert relative(smaller.to_dense(), rest.to_dense()) < 1e-8
+            assert relative(smaller.diagonal, rest.diagonal) < 1e-8
+            assert np.array_equal(smaller.to_dense(), smaller.to_dense().T)
+        assert relative(inverse.to_dense(), dense) < 1e-9  # the old one is unchanged
+
+    def test_order_and_weight(self, structure, curvature, n_outputs, n, inversion):
+        scores = make_scores(curvature, n_outputs, n)
+        inverse, _, ridge, _ = self.build(structure, scores, inversion)
+        S = np.array([3, 0, 5])
+        once, other = inverse.downdate(take(scores, S)), inverse.downdate(take(scores, S[::-1]))
+        assert relative(once.to_dense(), other.to_dense()) < 1e-10
+        twice = np.ones(n)
+        twice[S] = 2
+        heavy = make_scores(curvature, n_outputs, n, weight=twice)
+        doubled = INVERSES[structure].build(take(scores, [*range(n), *S]), ridge, inversion=inversion)
+        assert (
+            relative(INVERSES[structure].build(heavy, ridge, inversion=inversion).to_dense(), doubled.to_dense()) < 1e-9
+        )
+        assert relative(inverse.downdate(take(scores, slice(0))).to_dense(), inverse.to_dense()) < 1e-15
+
+    def test_leverage_and_margin(self, structure, curvature, n_outputs, n, inversion):
+        scores = make_scores(curvature, n_outputs, n)
+        inverse, R, _, dense = self.build(structure, scores, inversion)
+        c = scores.rows_per_sample
+        blocks = [R[i * c : (i + 1) * c] @ dense @ R[i * c : (i + 1) * c].T for i in range(n)]
+        expected = np.array([np.linalg.eigvalsh(block)[-1] for block in blocks])
+        assert relative(inverse.leverage(scores), expected) < 1e-9
+        for S in (np.arange(2), np.arange(n - 3)):
+            rows = R[: len(S) * c]
+            margin = np.linalg.eigvalsh(np.eye(len(rows)) - rows @ dense @ rows.T)[0]
+            removal = inverse.removal(take(scores, S))
+            assert removal.margin == pytest.approx(margin, abs=1e-10)
+            assert relative(removal.leverage, expected[: len(S)]) < 1e-9
+            v = np.ones(len(dense))
+            assert relative(removal.solve(v), removal.inverse().solve(v)) < 1e-8
+
+    def test_damped_step_holds_back_only_large_eigenvalues(self, structure, curvature, n_outputs, n, inversion):
+        scores = make_scores(curvature, n_outputs, n)
+        inverse, R, _, dense = self.build(structure, scores, inversion)
+        S = np.arange(n - 2)
+        removal = inverse.removal(take(scores, S))
+        rows = R[: len(S) * scores.rows_per_sample]
+        L = np.linalg.cholesky(dense)
+        m, Q = np.linalg.eigh(L.T @ rows.T @ rows @ L)
+        growth = np.where(m > 0.5, 2 - np.log(2 * np.clip(1 - m, 1e-12, None)), 1 / (1 - m))
+        assert m.max() > 0.5
+        v = np.random.default_rng(0).standard_normal(len(dense))
+        assert relative(removal.solve(v, damped=True), L @ Q @ (growth * (Q.T @ L.T @ v))) < 1e-8
+
+
+def test_recurrence_to_the_letter():
+    G = np.random.default_rng(0).standard_normal((40, 7))
+    n, damping = len(G), 0.01
+    scores = Scores([Layer(G, np.ones((n, 1, 1)), False)])
+    inverse = INVERSES["full"].build(scores, np.full(7, n * damping), inversion="rank1")
+    assert relative(n * inverse.to_dense(), recurrence(G, n, damping)) < 1e-11
+
+
+def test_tiny_ridge_does_not_spoil_the_recurrence():
+    scores = make_scores("empirical_fisher", 1, 120)
+    ridge = np.array([1.0, 1.0, 1.0, 1.0, 1e-11])
+    built = {name: INVERSES["full"].build(scores, ridge, inversion=name).to_dense() for name in INVERSIONS}
+    assert relative(built["rank1"], built["cholesky"]) < 1e-9
+
+
+@pytest.mark.parametrize("d", [513, 700])
+def test_both_sizes_of_the_factorisation(d):
+    rng = np.random.default_rng(0)
+    scores = Scores([Layer(rng.standard_normal((30, d)), np.ones((30, 1, 1)), False)])
+    R = scores.to_dense()
+    inverse = INVERSES["full"].build(scores, np.ones(d), inversion="cholesky")
+    assert relative(inverse.to_dense(), np.linalg.inv(R.T @ R + np.eye(d))) < 1e-12
+    assert np.array_equal(inverse.to_dense(), inverse.to_dense().T)
+    auto = INVERSES["full"].build(scores, np.ones(d))
+    assert auto.inversion == "rank1"  # far fewer rows than parameters
+    assert relative(auto.to_dense(), inverse.to_dense()) < 1e-12
+
+
+def test_rank1_kernel_touches_one_triangle():
+    rng = np.random.default_rng(0)
+    P, R = np.eye(6), rng.standard_normal((4, 6))
+    P[np.triu_indices(6, 1)] = np.nan
+    _kernels.load("numba").rank1_update(P, R)
+    expected = np.linalg.inv(np.eye(6) + R.T @ R)
+    lower = np.tril_indices(6)
+    assert relative(P[lower], expected[lower]) < 1e-13
+    assert np.isnan(P[np.triu_indices(6, 1)]).all()
+
+
+def test_margin_of_nothing_is_one():
+    class Nothing(Removal):
+        spectrum = np.zeros(0)
+
+        def solve(self, v, *, damped=False):
+            return v
+
+        def inverse(self):
+            return None
+
+    assert Nothing().margin == 1.0

@@ -1,0 +1,54 @@
+"""The erased model against retraining, on real data: the figures that the project promises."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+
+from sklearn_ssse import ErasableLogisticRegression, parameter_distance
+from tests.conftest import forget_sets
+from tests.reference import theta, without
+
+GRID = np.geomspace(0.02, 20, 80)
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn_ssse.ErasureWarning")
+
+
+@pytest.fixture(scope="module")
+def distances(real_data):
+    """Distance ratios, (data set, forget set) -> {what: ratio}."""
+    out = {}
+    params = {"solver": "newton-cholesky", "tol": 1e-10}
+    for name, (X, y) in real_data.items():
+        default = ErasableLogisticRegression(**params).fit(X, y)
+        fisher = ErasableLogisticRegression.from_estimator(default, X, y, **params, curvature="fisher")
+        for seed in range(1 if name == "census" else 2):
+            for kind, S in forget_sets(y, seed).items():
+                keep = without(S, len(y))
+                retrained = ErasableLogisticRegression(**params, unlearn_epsilon=1.0).fit(X[keep], y[keep])
+                one = theta(deepcopy(default).unlearn(X[S], y[S], 1.0)) - theta(default)
+                away = theta(retrained) - theta(default)
+                out[name, seed, kind] = {
+                    "auto": parameter_distance(default, deepcopy(default).unlearn(X[S], y[S]), retrained),
+                    "best": min(np.linalg.norm(e * one - away) for e in GRID) / np.linalg.norm(away),
+                    "fisher": parameter_distance(fisher, deepcopy(fisher).unlearn(X[S], y[S]), retrained),
+                }
+    return out
+
+
+def pick(distances, what, half):
+    return np.array([row[what] for (_, _, kind), row in distances.items() if kind.startswith("half") == half])
+
+
+def test_defaults_beat_doing_nothing(distances):
+    everything = [row["auto"] for row in distances.values()]
+    assert np.median(everything) < 0.7
+    assert pick(distances, "auto", half=False).max() < 1.0
+
+
+def test_automatic_eps_is_near_the_best(distances):
+    assert np.median([row["auto"] / row["best"] for row in distances.values()]) < 1.25
+
+
+def test_fisher_is_close_to_retraining(distances):
+    assert np.median(pick(distances, "fisher", half=False)) < 0.10
+    assert np.median(pick(distances, "fisher", half=True)) < 0.35
