@@ -8,6 +8,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
 from sklearn_ssse._compat import check_sample_weight
+from sklearn_ssse._memory import available_bytes, readable
 from sklearn_ssse.exceptions import ErasureError
 
 # Smallest eigenvalue of I - R_S P R_S^T that lets an erasure through.
@@ -116,4 +117,23 @@ def check_margin(margin, condition, n_rows, damping):
             f"Erasing these {n_rows} rows makes the curvature singular (smallest eigenvalue of I - R P R^T is {margin:.2g}, must "
             f"exceed {least:.2g}). Erase fewer rows at once, raise `damping` (now {np.median(damping):.2g}), or call "
             "`fit_curvature`."
+        )
+
+
+def check_fresh(state):
+    """Refuse a curvature that holds rows which were erased before."""
+    if state.stale:
+        raise ErasureError(
+            "The curvature must not hold erased rows, got one of mini-batches after an erasure. Call `fit_curvature` on the rows that "
+            "remain, then erase."
+        )
+
+
+def check_dense(n_parameters):
+    """Refuse a dense matrix that does not fit into memory."""
+    needed, free = 16 * n_parameters**2, available_bytes()
+    if needed > free:
+        raise ErasureError(
+            f"The dense inverse of {n_parameters} parameters must fit into memory, got {readable(needed)} where {readable(free)} are "
+            "free. Use `curvature_.solve` instead."
         )

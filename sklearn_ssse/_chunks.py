@@ -7,10 +7,10 @@ def slices(n, size):
         yield slice(start, min(start + size, n))
 
 
-def chunk_sum(function, n, size):
-    """Sum of ``function(rows)``, arrays or numbers, over the chunks of n rows, n > 0."""
-    first, *rest = slices(n, size)
-    total = function(first)
-    for rows in rest:
-        total += function(rows)
+def add_up(parts):
+    """Sum of arrays or numbers, at least one, in place of the first."""
+    parts = iter(parts)
+    total = next(parts)
+    for part in parts:
+        total += part
     return total

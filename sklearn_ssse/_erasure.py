@@ -1,16 +1,18 @@
 """Erasure itself: curvature after fit, the step, and the record of what was done."""
 
 import warnings
-from numbers import Real
+from dataclasses import replace
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._checks import check_epsilon, check_margin, check_remaining, check_rows
+from sklearn_ssse._checks import check_dense, check_epsilon, check_fresh, check_margin, check_remaining, check_rows
 from sklearn_ssse._compat import Interval, StrOptions
-from sklearn_ssse._inverse import INVERSES, INVERSIONS
+from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
+from sklearn_ssse._kernels import BACKENDS, choose_backend, load
 from sklearn_ssse._records import ErasureRecord, ErasureState
 from sklearn_ssse._residuals import CURVATURES
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
@@ -23,9 +25,14 @@ FLAT_CONDITION = 1e9
 PARAMETER_CONSTRAINTS = {
     "curvature": [StrOptions(set(CURVATURES))],
     "structure": [StrOptions({"auto", *INVERSES})],
+    "block_size": [Interval(Integral, 1, None, closed="left"), None],
+    "rank": [Interval(Integral, 1, None, closed="left"), None],
+    "fisher_batch_size": [Interval(Integral, 1, None, closed="left")],
     "damping": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
     "leave_out": ["boolean", StrOptions({"auto"})],
     "inversion": [StrOptions({"auto", *INVERSIONS})],
+    "backend": [StrOptions({"auto", *BACKENDS})],
+    "device": [str, None],
     "unlearn_epsilon": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
 }
 
@@ -122,7 +129,7 @@ class ErasableMixin:
         record = erasure.record
         if record.n_erased == 0:
             return self
-        curvature = erasure.removal.inverse()
+        curvature = erasure.removal.inverse() if erasure.removal else self.curvature_
         if erasure.state.weighted and sample_weight is None:
             warnings.warn(
                 "The model was fitted with sample_weight, got rows without; each was erased with weight 1. Pass the weights "
@@ -135,6 +142,13 @@ class ErasableMixin:
                 f"The {record.n_erased} rows carry most of the curvature in some direction (smallest eigenvalue of "
                 f"I - R P R^T is {record.margin:.2g}, reliable from {TRUSTED_MARGIN}); the step was damped. Compare with "
                 "retraining, or erase fewer rows at once.",
+                ErasureWarning,
+                stacklevel=2,
+            )
+        if erasure.state.stale:
+            warnings.warn(
+                "The curvature is made of mini-batches (fisher_batch_size > 1) and still holds the erased rows. Call "
+                "`fit_curvature` on the rows that remain before the model is kept or erases again.",
                 ErasureWarning,
                 stacklevel=2,
             )
@@ -169,8 +183,12 @@ class ErasableMixin:
 
     @property
     def fisher_inverse_(self):
-        """Inverse of the damped curvature on the paper's scale, ``(F + lambda I)^-1``, F a mean over rows: (d, d)."""
+        """Inverse of the damped curvature on the paper's scale, ``(F + lambda I)^-1``, F a mean over rows: (d, d).
+
+        Of a structure other than "full", its dense form. Raises an `ErasureError` if (d, d) numbers do not fit into memory.
+        """
         check_is_fitted(self, "curvature_")
+        check_dense(self.curvature_.n_parameters)
         return self._erasure_state.class_mass.sum() * self.curvature_.to_dense()
 
     def _set_curvature(self, X, codes, weight, class_weight=None):
@@ -180,9 +198,24 @@ class ErasableMixin:
         class_weight = self._frozen_class_weight(codes, weight) if class_weight is None else class_weight
         weight = weight * class_weight[codes]
         mass = float(weight.sum())
-        batch = self._family().batch(X, codes, weight)
-        structure = "full" if self.structure == "auto" else self.structure
-        inverse = self._invert(batch, INVERSES[structure], mass)
+        mixed = self.fisher_batch_size > 1
+        if mixed and self.leave_out is True:
+            raise ErasureError(
+                f"Leave-out takes single rows out of the curvature, got fisher_batch_size={self.fisher_batch_size}, which mixes them. "
+                "Use fisher_batch_size=1 or leave_out=False."
+            )
+        family = self._family()
+        options = {"block_size": self.block_size, "rank": self.rank, "inversion": self.inversion}
+        structure, options = choose_structure(INVERSES, self.structure, family.shapes, options)
+        batch = family.batch(X, codes, weight)
+        operations = INVERSES[structure].bytes_needed(family.shapes, **sizes(options)) / 8 * batch.n_samples
+        backend = choose_backend(self.backend, operations)
+        if self.device is not None and backend != "torch":
+            raise ErasureError(
+                f"device belongs to backend 'torch', got device={self.device!r} with backend {backend!r}. Leave it out."
+            )
+        options["kernels"] = load(backend, self.device)
+        inverse = self._invert(batch, INVERSES[structure], options, mass)
         calibration, epsilon = None, self.unlearn_epsilon
         if epsilon == "auto":
             calibration = self._calibrate(batch, inverse)
@@ -194,30 +227,32 @@ class ErasableMixin:
             class_weight=class_weight,
             fit_mass=mass,
             weighted=weighted,
+            mixed=mixed,
             calibration=calibration,
         )
         self.curvature_ = inverse
         self.structure_ = structure
         self.inversion_ = inverse.inversion
+        self.backend_ = backend
         self.damping_ = inverse.ridge / mass if self.damping == "auto" else float(self.damping)
         self.unlearn_epsilon_ = float(epsilon)
         self.n_samples_remaining_ = int(state.class_counts.sum())
         self._erasure_state = state
 
-    def _invert(self, batch, structure, mass):
-        scores = batch.scores(self.curvature)
+    def _invert(self, batch, structure, options, mass):
+        scores = batch.scores(self.curvature, self.fisher_batch_size)
         if self.damping != "auto":
             ridge = np.full(batch.n_parameters, mass * self.damping)
-            return structure.build(scores, ridge, inversion=self.inversion)
+            return structure.build(scores, ridge, **options)
         *first, last = self._automatic_ridges(batch)
         for ridge in first:
             try:
-                inverse = structure.build(scores, ridge, inversion=self.inversion)
+                inverse = structure.build(scores, ridge, **options)
             except ErasureError:
                 continue
             if inverse.condition < FLAT_CONDITION:
                 return inverse
-        return structure.build(scores, last, inversion=self.inversion)
+        return structure.build(scores, last, **options)
 
     def _frozen_class_weight(self, codes, weight):
         if self.class_weight is None:
@@ -230,6 +265,7 @@ class ErasableMixin:
     def _work_out(self, X, y, epsilon, sample_weight):
         check_is_fitted(self, "curvature_")
         old, inverse, family = self._erasure_state, self.curvature_, self._family()
+        check_fresh(old)
         calibrated = old.curvature == "fisher" or old.calibration is not None
         epsilon = check_epsilon(self.unlearn_epsilon if epsilon is None else epsilon, calibrated=calibrated)
         X, codes, weight = check_rows(self, X, y, sample_weight, ensure_min_samples=0)
@@ -244,10 +280,13 @@ class ErasableMixin:
         scores = batch.scores(old.curvature)
         if scores.n_rows <= scores.n_parameters:
             scores = scores.collect()
-        removal = inverse.removal(scores)
-        check_margin(removal.margin, inverse.condition, codes.size, self.damping_)
-        leave_out = old.curvature == "fisher" if self.leave_out == "auto" else bool(self.leave_out)
-        damped = leave_out and removal.margin < TRUSTED_MARGIN
+        removal, margin, leverage = None, np.nan, np.nan
+        if not old.mixed:
+            removal = inverse.removal(scores)
+            margin, leverage = removal.margin, removal.leverage.max(initial=0.0)
+            check_margin(margin, inverse.condition, codes.size, self.damping_)
+        leave_out = self._leave_out(old)
+        damped = leave_out and margin < TRUSTED_MARGIN
         gradients = batch.gradients(np.eye(len(self.classes_))[codes])
         gradient = gradients.sum(axis=1)
         step = removal.solve(gradient, damped=damped) if leave_out else inverse.solve(gradient)
@@ -271,9 +310,19 @@ class ErasableMixin:
             structure=self.structure_,
             leave_out=leave_out,
             damped=damped,
-            margin=float(removal.margin),
-            max_leverage=float(removal.leverage.max(initial=0.0)),
+            margin=float(margin),
+            max_leverage=float(leverage),
             relative_shift=float(np.linalg.norm(step) / (np.linalg.norm(family.theta) or 1.0)),
             erased_fraction=float(1.0 - new.class_mass.sum() / new.fit_mass),
         )
-        return _Erasure(record, attributes, removal, new)
+        return _Erasure(record, attributes, removal, replace(new, stale=new.mixed))
+
+    def _leave_out(self, state):
+        if self.leave_out == "auto":
+            return state.curvature == "fisher" and not state.mixed
+        if self.leave_out and state.mixed:
+            raise ErasureError(
+                "Leave-out takes single rows out of the curvature, got a curvature of mini-batches. Set leave_out=False, or "
+                "fisher_batch_size=1 and call `fit_curvature`."
+            )
+        return bool(self.leave_out)

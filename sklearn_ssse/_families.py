@@ -11,9 +11,9 @@ from scipy.special import expit, softmax
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 
-from sklearn_ssse._chunks import chunk_sum, slices
+from sklearn_ssse._chunks import add_up, slices
 from sklearn_ssse._residuals import CURVATURES, gradient
-from sklearn_ssse._scores import Layer, ScoreStream
+from sklearn_ssse._scores import Layer, ScoreStream, SignedStream
 
 # Bytes of one chunk of rows, sized for a processor's cache.
 CHUNK_BYTES = 2**22
@@ -51,6 +51,7 @@ class LinearFamily:
         self.bias = estimator.fit_intercept
         self.n_outputs = estimator.coef_.shape[0]
         self.shape = self.n_outputs, self.theta.size // self.n_outputs
+        self.shapes = [self.shape]
         self.n_parameters = self.theta.size
         self.link = "logistic" if self.n_outputs == 1 else "softmax"
         self._estimator = estimator
@@ -106,6 +107,7 @@ class LinearBatch:
         self.X, self.y, self.weight = X, y, weight
         self.n_samples = X.shape[0]
         self.n_parameters = family.n_parameters
+        self.shapes = family.shapes
         width = family.shape[1]
         self.chunk_size = int(np.clip(CHUNK_BYTES // (8 * width), 64, 8192))
         self.proba = self._forward() if proba is None else proba
@@ -148,9 +150,9 @@ class LinearBatch:
         deltas = seeds * np.sqrt(self.weight[rows])[:, np.newaxis, np.newaxis]
         return [Layer(self.inputs(rows), deltas, self.family.bias)]
 
-    def scores(self, curvature):
-        """The curvature rows of the batch."""
-        return ScoreStream(self, curvature)
+    def scores(self, curvature, batch_size=1):
+        """The curvature rows of the batch; with ``batch_size`` > 1 signed sums of so many."""
+        return ScoreStream(self, curvature) if batch_size == 1 else SignedStream(self, curvature, batch_size)
 
     def gradients(self, groups):
         """Weighted sums of the gradients of the loss.
@@ -179,7 +181,7 @@ class LinearBatch:
 
         if self.n_samples == 0:
             return np.zeros((self.n_parameters, m))
-        return chunk_sum(part, self.n_samples, self.chunk_size)
+        return add_up(part(rows) for rows in slices(self.n_samples, self.chunk_size))
 
     def trace(self, curvature):
         """Trace of ``R^T R``."""
@@ -190,4 +192,4 @@ class LinearBatch:
             seeds = CURVATURES[curvature](self.proba[rows], self.targets(rows), self.family.link)
             return float(np.einsum("icj,icj->i", seeds, seeds) @ (self.weight[rows] * (norms + self.family.bias)))
 
-        return chunk_sum(part, self.n_samples, self.chunk_size)
+        return add_up(part(rows) for rows in slices(self.n_samples, self.chunk_size))

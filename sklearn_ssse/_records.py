@@ -26,9 +26,10 @@ class ErasureRecord:
     damped : bool
         True if the leave-out step was held back because the rows dominate the curvature.
     margin : float
-        Smallest eigenvalue of ``I - R_S P R_S^T``, in (0, 1]. The erasure is impossible at 0.
+        Smallest eigenvalue of ``I - R_S P R_S^T``, in (0, 1]. The erasure is impossible at 0. nan if the curvature is made of
+        mini-batches, out of which rows cannot be taken.
     max_leverage : float
-        Largest leverage of a single erased row, in [0, 1).
+        Largest leverage of a single erased row, in [0, 1); nan as above.
     relative_shift : float
         Norm of the change of the parameters by the norm of the parameters before it.
     erased_fraction : float
@@ -67,6 +68,9 @@ class ErasureRecord:
 class ErasureState:
     """What `unlearn` needs to know of the fit besides the inverse.
 
+    ``mixed`` tells that rows were mixed in mini-batches, so that none can be taken out of the curvature; ``stale`` that rows were
+    erased which the curvature still holds.
+
     ``class_counts`` and ``class_mass`` are the rows and their weights that remain in each class; ``class_weight`` the class
     weights, frozen at fit; ``fit_mass`` the weight of all rows when the curvature was computed.
     """
@@ -77,4 +81,6 @@ class ErasureState:
     class_weight: np.ndarray
     fit_mass: float
     weighted: bool
+    mixed: bool
     calibration: object
+    stale: bool = False

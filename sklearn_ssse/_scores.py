@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sklearn_ssse._chunks import chunk_sum, slices
+from sklearn_ssse._chunks import add_up, slices
+from sklearn_ssse._kernels import _blas
 
 
 class Layer(NamedTuple):
@@ -49,7 +50,8 @@ class Scores:
         self.layers = tuple(layers)
         self.n_samples, self.rows_per_sample, _ = self.layers[0].deltas.shape
         self.n_rows = self.n_samples * self.rows_per_sample
-        self.n_parameters = sum(np.prod(layer.shape) for layer in self.layers)
+        self.shapes = [layer.shape for layer in self.layers]
+        self.n_parameters = sum(n_outputs * width for n_outputs, width in self.shapes)
 
     def chunks(self):
         yield self
@@ -124,12 +126,36 @@ class Scores:
             out.append(block.ravel())
         return np.concatenate(out)
 
-    def gram(self):
-        """``R^T R``, (d, d)."""
+    def block_rows(self, start, stop):
+        """Rows over the parameters start to stop whose Gram matrix is that block of ``R^T R``, (m, stop - start).
+
+        On the parameters of a single output the c rows of a sample are proportional: one row stands for them.
+        """
+        parts, offset = [], 0
+        for layer in self.layers:
+            a, delta, bias = layer
+            n_outputs, width = layer.shape
+            for j in range(max(0, (start - offset) // width), min(n_outputs, -((offset - stop) // width))):
+                unit = offset + j * width
+                columns = slice(max(start - unit, 0), min(stop - unit, width))
+                parts.append((delta[:, :, j], _columns(a, bias, columns)))
+            offset += n_outputs * width
+        if len(parts) == 1:
+            ((deltas, columns),) = parts
+            scale = deltas if deltas.shape[1] == 1 else np.linalg.norm(deltas, axis=1, keepdims=True)
+            return columns * scale
+        rows = [deltas[:, :, np.newaxis] * columns[:, np.newaxis, :] for deltas, columns in parts]
+        return np.concatenate(rows, axis=2).reshape(self.n_rows, stop - start)
+
+    def unit_grams(self, kernels=_blas):
+        """For each layer the blocks of ``R^T R`` that belong to one output each, (n_outputs, width, width)."""
+        return [kernels.unit_grams(*layer) for layer in self.layers]
+
+    def gram(self, kernels=_blas):
+        """``R^T R``, (d, d), as an array of the kernels."""
         if len(self.layers) == 1:
-            return _layer_gram(self.layers[0])
-        R = self.to_dense()
-        return R.T @ R
+            return kernels.layer_gram(*self.layers[0])
+        return kernels.product(self.to_dense())
 
 
 class ScoreStream:
@@ -137,9 +163,8 @@ class ScoreStream:
 
     Parameters
     ----------
-    batch : object with ``layers(rows, curvature)``, ``n_samples``, ``n_parameters``, ``chunk_size``
+    batch : object with ``layers(rows, curvature)``, ``n_samples``, ``shapes``, ``chunk_size``, ``rows_per_sample(curvature)``
         The data set and the model's forward pass on it.
-
     curvature : str
         Key of ``CURVATURES``.
     """
@@ -147,8 +172,9 @@ class ScoreStream:
     def __init__(self, batch, curvature):
         self.batch = batch
         self.curvature = curvature
+        self.shapes = batch.shapes
         self.n_samples = batch.n_samples
-        self.n_parameters = batch.n_parameters
+        self.n_parameters = sum(n_outputs * width for n_outputs, width in self.shapes)
         self.rows_per_sample = batch.rows_per_sample(curvature)
         self.n_rows = self.n_samples * self.rows_per_sample
 
@@ -167,60 +193,66 @@ class ScoreStream:
         return np.concatenate([chunk.matvec(V) for chunk in self.chunks()])
 
     def sum(self):
-        return self._reduce(Scores.sum)
+        return add_up(chunk.sum() for chunk in self.chunks())
 
     def diagonal(self):
-        return self._reduce(Scores.diagonal)
+        return add_up(chunk.diagonal() for chunk in self.chunks())
 
-    def gram(self):
-        return self._reduce(Scores.gram)
-
-    def _reduce(self, method):
-        def function(rows):
-            return method(Scores(self.batch.layers(rows, self.curvature)))
-
-        return chunk_sum(function, self.n_samples, self.batch.chunk_size)
+    def gram(self, kernels=_blas):
+        return add_up(chunk.gram(kernels) for chunk in self.chunks())
 
 
-def _layer_gram(layer):
-    """``R^T R`` on one layer from weighted Gram matrices of its inputs, one for each pair of outputs."""
+class SignedStream(ScoreStream):
+    """Mini-batch curvature: one row for each random batch of b samples, ``sum_i sigma_i r_i`` with random signs.
+
+    The signs make ``sum r r^T`` unbiased for that of the single rows, whatever mean these share. A batch cannot be un-mixed: its
+    samples do not leave it again.
+
+    Parameters
+    ----------
+    batch, curvature
+        See `ScoreStream`.
+    batch_size : int
+        b.
+    seed : int
+        Of the batches and the signs.
+    """
+
+    def __init__(self, batch, curvature, batch_size, seed=0):
+        super().__init__(batch, curvature)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.n_samples = -(-batch.n_samples // batch_size)
+        self.n_rows = self.n_samples * self.rows_per_sample
+
+    def chunks(self):
+        rng = np.random.default_rng(self.seed)
+        n, b, c = self.batch.n_samples, self.batch_size, self.rows_per_sample
+        order = rng.permutation(n)
+        whole = n - n % b
+        step = max(1, self.batch.chunk_size // b) * b
+        for rows in [*slices(whole, step), *([slice(whole, n)] if n > whole else [])]:
+            index = order[rows]
+            size = min(b, index.size)
+            layers = self.batch.take(index).layers(slice(None), self.curvature)
+            signs = rng.choice([-1.0, 1.0], (index.size, c, 1))
+            mixed = np.hstack([_mix(layer, signs, size) for layer in layers])
+            yield Scores([Layer(mixed, np.ones((len(mixed), 1, 1)), False)])
+
+
+def _mix(layer, signs, size):
+    """Signed sums over consecutive batches of the rows of a layer, (n_batches * c, parameters of the layer)."""
     a, delta, bias = layer
     n_outputs, width = layer.shape
-    if n_outputs == 1:
-        rows = delta[:, 0] if delta.shape[1] == 1 else np.linalg.norm(delta, axis=1)
-        return _scaled_gram(a, rows, bias)
-    weights = delta.transpose(0, 2, 1) @ delta
-    out = np.empty((n_outputs, width, n_outputs, width))
-    for j in range(n_outputs):
-        for k in range(j + 1):
-            block = _weighted_gram(a, weights[:, j, k, np.newaxis], bias)
-            out[j, :, k] = block
-            out[k, :, j] = block
-    return out.reshape(n_outputs * width, -1)
+    a = a.toarray() if sparse.issparse(a) else a
+    a = np.hstack([a, np.ones((len(a), 1))]) if bias else a
+    delta = (delta * signs).reshape(-1, size, delta.shape[1], n_outputs).transpose(0, 2, 3, 1)
+    return (delta @ a.reshape(-1, 1, size, width)).reshape(-1, n_outputs * width)
 
 
-def _scaled_gram(a, scale, bias):
-    """``[a, 1]^T diag(scale^2) [a, 1]``; exactly symmetric, at half the cost of a general product."""
-    if sparse.issparse(a):
-        return _weighted_gram(a, np.square(scale), bias)
-    rows = np.empty((a.shape[0], a.shape[1] + bias))
-    np.multiply(a, scale, out=rows[:, : a.shape[1]])
-    if bias:
-        rows[:, -1:] = scale
-    return rows.T @ rows
-
-
-def _weighted_gram(a, weight, bias):
-    """``[a, 1]^T diag(weight) [a, 1]`` for weights of either sign, shape (n_samples, 1)."""
+def _columns(a, bias, columns):
+    """Some columns of ``[a, 1]``, dense."""
     p = a.shape[1]
-    out = np.empty((p + bias, p + bias))
-    if sparse.issparse(a):
-        weighted = a.multiply(weight).tocsr()
-        out[:p, :p] = (a.T @ weighted).toarray()
-    else:
-        weighted = a * weight
-        out[:p, :p] = a.T @ weighted
-    if bias:
-        out[p, :p] = out[:p, p] = np.asarray(weighted.sum(axis=0)).ravel()
-        out[p, p] = weight.sum()
-    return out
+    part = a[:, columns.start : min(columns.stop, p)]
+    part = part.toarray() if sparse.issparse(part) else part
+    return np.hstack([part, np.ones((a.shape[0], 1))]) if bias and columns.stop > p else part

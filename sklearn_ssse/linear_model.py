@@ -36,18 +36,34 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         What is inverted. 'empirical_fisher', the mean of ``g_i g_i^T`` over the gradients of the rows, is the paper's method
         and needs a step size. 'fisher' equals the exact Hessian here, needs none (eps = 1), and comes several times closer
         to retraining: prefer it unless you want the paper's method.
-    structure : {'auto', 'full'}, default='auto'
-        What is kept of the inverse. 'full': the dense matrix, ``8 d^2`` bytes for d parameters. 'auto': 'full'.
+    structure : {'auto', 'full', 'block', 'diagonal'}, default='auto'
+        What is kept of the inverse, for d parameters. 'full': the dense matrix, ``8 d^2`` bytes. 'block': the inverses of
+        consecutive diagonal blocks, ``8 d block_size`` bytes. 'diagonal': that of the diagonal, ``16 d`` bytes. 'auto': 'full' up
+        to 4000 parameters, 'block' where a class has at most as many, 'diagonal' beyond; each only if it fits into half of the
+        memory that is free. What was chosen is `structure_`.
+    block_size : int, default=None
+        Parameters in a block; None makes one block for each class. Only for 'block', which 'auto' then takes.
+    rank : int, default=None
+        Rank of "low_rank"; None chooses it. Only for "low_rank", which "auto" then takes.
     damping : float or 'auto', default='auto'
         The lambda that is added to every coordinate of the curvature, which is a mean over rows. 'auto' is each coordinate's
         own L2 penalty, ``1 / (C n)``, with a small floor where there is none; for the empirical Fisher information it is
         divided by the ratio of the traces of the Hessian and of the empirical Fisher information.
+    fisher_batch_size : int, default=1
+        With b > 1 the curvature has one row for each random batch of b rows, their sum with random signs: b times fewer rows, no bias,
+        some noise. Single rows cannot leave it again: there is no leave-out, and after an erasure `fit_curvature` must be called
+        before the next one.
     leave_out : bool or 'auto', default='auto'
         Whether the erased rows are taken out of the curvature before the step. 'auto': True for 'fisher', False for
         'empirical_fisher'. The stored inverse is downdated after the step in either case.
-    inversion : {'auto', 'rank1', 'cholesky'}, default='auto'
-        How the curvature is inverted. 'rank1': one Sherman-Morrison update for each row, by a compiled kernel. 'cholesky':
-        form the matrix and factorise it. 'auto': the faster one for the sizes.
+    inversion : {'auto', 'rank1', 'rank_b', 'cholesky'}, default='auto'
+        How 'full' and 'block' are inverted. 'rank1': one Sherman-Morrison update for each row, by a compiled kernel; 'rank_b': for
+        many rows at once (not for 'block'). 'cholesky': form the matrix and factorise it. 'auto': the fastest for the sizes.
+    backend : {'auto', 'numba', 'torch'}, default='auto'
+        What computes the inverse, in float64; it is stored as NumPy. 'auto': torch if it is installed, has a CUDA device and the
+        build is large, else numba. 'torch' needs ``pip install 'sklearn-ssse[torch]'``.
+    device : str, default=None
+        Device for 'torch', as torch names it; None is CUDA where there is one, else the CPU.
     unlearn_epsilon : float or 'auto', default='auto'
         Step size eps of `unlearn`. 'auto' is calibrated at fit on pseudo-forget sets, without retraining, and fitted to each
         forget set; for 'fisher' it is 1. Read at `unlearn`, so ``set_params(unlearn_epsilon=...)`` works after fit.
@@ -63,8 +79,8 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         ``np.hstack([coef_, intercept_[:, None]]).ravel()``, without the last column if `fit_intercept` is False.
     structure_ : str
         The structure that was chosen.
-    inversion_ : str
-        The inversion that was chosen.
+    inversion_, backend_ : str
+        The inversion and the backend that were chosen.
     damping_ : float or ndarray of shape (d,)
         lambda for the rows that remain; an array for 'auto'. Erasures keep ``n * damping_``, as retraining with the same C does.
     unlearn_epsilon_ : float
@@ -134,10 +150,15 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         warm_start=False,
         curvature="empirical_fisher",
         structure="auto",
+        block_size=None,
+        rank=None,
         damping="auto",
+        fisher_batch_size=1,
         leave_out="auto",
         inversion="auto",
         unlearn_epsilon="auto",
+        backend="auto",
+        device=None,
     ):
         self.C = C
         self.l1_ratio = l1_ratio
@@ -153,10 +174,15 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         self.warm_start = warm_start
         self.curvature = curvature
         self.structure = structure
+        self.block_size = block_size
+        self.rank = rank
         self.damping = damping
+        self.fisher_batch_size = fisher_batch_size
         self.leave_out = leave_out
         self.inversion = inversion
         self.unlearn_epsilon = unlearn_epsilon
+        self.backend = backend
+        self.device = device
 
     def fit(self, X, y, sample_weight=None):
         """Fit the model, then compute its curvature.

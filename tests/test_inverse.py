@@ -68,80 +68,147 @@ def test_two_layers_answer_like_the_matrix():
     assert relative(scores.diagonal(), np.diag(R.T @ R)) < 1e-13
 
 
-@pytest.mark.parametrize("inversion", INVERSIONS)
-@pytest.mark.parametrize("structure", INVERSES)
+# Structure and options of `build`.
+BUILDS = [
+    *[("full", {"inversion": name}) for name in INVERSIONS],
+    ("block", {}),
+    ("block", {"inversion": "rank1"}),
+    *[("block", {"block_size": size}) for size in (1, 3, 7, 1000)],
+    ("block", {"block_size": 3, "inversion": "rank1"}),
+    ("diagonal", {}),
+]
+
+
+def restrict(A, structure, block_size=None, inversion=None):
+    """What the structure keeps of A, for layers of width 5."""
+    if structure == "full":
+        return A
+    size = 1 if structure == "diagonal" else block_size or 5
+    block = np.arange(len(A)) // size
+    return np.where(block[:, None] == block, A, 0.0)
+
+
+@pytest.mark.parametrize(("structure", "options"), BUILDS)
 @pytest.mark.parametrize(("curvature", "n_outputs", "n"), CASES)
 class TestLaws:
-    def build(self, structure, scores, inversion):
+    @pytest.fixture
+    def case(self, structure, options, curvature, n_outputs, n):
+        scores = make_scores(curvature, n_outputs, n)
         ridge = np.linspace(0.05, 0.3, scores.n_parameters)
         R = scores.to_dense()
-        inverse = INVERSES[structure].build(scores, ridge, inversion=inversion)
-        return inverse, R, ridge, np.linalg.inv(R.T @ R + np.diag(ridge))
+        inverse = INVERSES[structure].build(scores, ridge, **options)
+        dense = np.linalg.inv(restrict(R.T @ R, structure, **options) + np.diag(ridge))
+        return scores, ridge, R, inverse, dense
 
-    def test_solve_is_the_dense_inverse(self, structure, curvature, n_outputs, n, inversion):
-        inverse, R, ridge, dense = self.build(structure, make_scores(curvature, n_outputs, n), inversion)
+    def test_solve_is_the_dense_inverse(self, case, structure, options, curvature, n_outputs, n):
+        _, ridge, R, inverse, dense = case
         v = np.random.default_rng(2).standard_normal((len(dense), 2))
         assert relative(inverse.solve(v), dense @ v) < 1e-9
         assert relative(inverse.solve(v[:, 0]), dense @ v[:, 0]) < 1e-9
         assert relative(inverse.to_dense(), dense) < 1e-9
         assert relative(inverse.diagonal, np.diag(R.T @ R) + ridge) < 1e-12
-        assert inverse.inversion == inversion
-        assert inverse.nbytes >= dense.nbytes
+        assert inverse.condition == pytest.approx(np.diag(R.T @ R) @ np.diag(dense) + ridge @ np.diag(dense))
+        assert inverse.inversion == options.get("inversion", inverse.inversion)
+        sizes = {name: value for name, value in options.items() if name == "block_size"}
+        assert inverse.nbytes == INVERSES[structure].bytes_needed([(n_outputs, 5)], **sizes)
 
-    def test_downdate_is_a_build_without_the_rows(self, structure, curvature, n_outputs, n, inversion):
-        scores = make_scores(curvature, n_outputs, n)
-        inverse, _, ridge, dense = self.build(structure, scores, inversion)
+    def test_downdate_is_a_build_without_the_rows(self, case, structure, options, curvature, n_outputs, n):
+        scores, ridge, _, inverse, dense = case
         for S in (np.arange(2), np.arange(n - 3)):  # fewer and more rows than parameters
-            rest = INVERSES[structure].build(take(scores, without(S, n)), ridge)
+            rest = INVERSES[structure].build(take(scores, without(S, n)), ridge, **options)
             smaller = inverse.downdate(take(scores, S))
             assert relative(smaller.to_dense(), rest.to_dense()) < 1e-8
             assert relative(smaller.diagonal, rest.diagonal) < 1e-8
             assert np.array_equal(smaller.to_dense(), smaller.to_dense().T)
         assert relative(inverse.to_dense(), dense) < 1e-9  # the old one is unchanged
 
-    def test_order_and_weight(self, structure, curvature, n_outputs, n, inversion):
-        scores = make_scores(curvature, n_outputs, n)
-        inverse, _, ridge, _ = self.build(structure, scores, inversion)
+    def test_order_and_weight(self, case, structure, options, curvature, n_outputs, n):
+        scores, ridge, _, inverse, _ = case
         S = np.array([3, 0, 5])
         once, other = inverse.downdate(take(scores, S)), inverse.downdate(take(scores, S[::-1]))
         assert relative(once.to_dense(), other.to_dense()) < 1e-10
         twice = np.ones(n)
         twice[S] = 2
         heavy = make_scores(curvature, n_outputs, n, weight=twice)
-        doubled = INVERSES[structure].build(take(scores, [*range(n), *S]), ridge, inversion=inversion)
-        assert (
-            relative(INVERSES[structure].build(heavy, ridge, inversion=inversion).to_dense(), doubled.to_dense()) < 1e-9
-        )
+        doubled = INVERSES[structure].build(take(scores, [*range(n), *S]), ridge, **options)
+        assert relative(INVERSES[structure].build(heavy, ridge, **options).to_dense(), doubled.to_dense()) < 1e-9
         assert relative(inverse.downdate(take(scores, slice(0))).to_dense(), inverse.to_dense()) < 1e-15
 
-    def test_leverage_and_margin(self, structure, curvature, n_outputs, n, inversion):
-        scores = make_scores(curvature, n_outputs, n)
-        inverse, R, _, dense = self.build(structure, scores, inversion)
+    def test_leverage_and_margin(self, case, structure, options, curvature, n_outputs, n):
+        scores, _, R, inverse, dense = case
         c = scores.rows_per_sample
         blocks = [R[i * c : (i + 1) * c] @ dense @ R[i * c : (i + 1) * c].T for i in range(n)]
         expected = np.array([np.linalg.eigvalsh(block)[-1] for block in blocks])
         assert relative(inverse.leverage(scores), expected) < 1e-9
+        L = np.linalg.cholesky(dense)
         for S in (np.arange(2), np.arange(n - 3)):
             rows = R[: len(S) * c]
-            margin = np.linalg.eigvalsh(np.eye(len(rows)) - rows @ dense @ rows.T)[0]
+            leaving = restrict(rows.T @ rows, structure, **options)
+            margin = min(1.0, np.linalg.eigvalsh(np.eye(len(L)) - L.T @ leaving @ L)[0])
             removal = inverse.removal(take(scores, S))
             assert removal.margin == pytest.approx(margin, abs=1e-10)
             assert relative(removal.leverage, expected[: len(S)]) < 1e-9
             v = np.ones(len(dense))
             assert relative(removal.solve(v), removal.inverse().solve(v)) < 1e-8
 
-    def test_damped_step_holds_back_only_large_eigenvalues(self, structure, curvature, n_outputs, n, inversion):
-        scores = make_scores(curvature, n_outputs, n)
-        inverse, R, _, dense = self.build(structure, scores, inversion)
+    def test_damped_step_holds_back_only_large_eigenvalues(self, case, structure, options, curvature, n_outputs, n):
+        scores, _, R, inverse, dense = case
         S = np.arange(n - 2)
         removal = inverse.removal(take(scores, S))
         rows = R[: len(S) * scores.rows_per_sample]
         L = np.linalg.cholesky(dense)
-        m, Q = np.linalg.eigh(L.T @ rows.T @ rows @ L)
+        m, Q = np.linalg.eigh(L.T @ restrict(rows.T @ rows, structure, **options) @ L)
         growth = np.where(m > 0.5, 2 - np.log(2 * np.clip(1 - m, 1e-12, None)), 1 / (1 - m))
         assert m.max() > 0.5
         v = np.random.default_rng(0).standard_normal(len(dense))
         assert relative(removal.solve(v, damped=True), L @ Q @ (growth * (Q.T @ L.T @ v))) < 1e-8
+
+
+@pytest.mark.parametrize("n_outputs", [1, 5])
+def test_extreme_blocks_are_the_other_structures(n_outputs):
+    scores = make_scores("fisher", n_outputs, 40)
+    ridge = np.linspace(0.05, 0.3, scores.n_parameters)
+    full, diagonal = (INVERSES[name].build(scores, ridge).to_dense() for name in ("full", "diagonal"))
+    for size in (scores.n_parameters, 10 * scores.n_parameters):
+        assert relative(INVERSES["block"].build(scores, ridge, block_size=size).to_dense(), full) < 1e-12
+    assert relative(INVERSES["block"].build(scores, ridge, block_size=1).to_dense(), diagonal) < 1e-12
+
+
+@pytest.mark.parametrize("csr", [False, True])
+@pytest.mark.parametrize("n_outputs", [3, 12])  # 12: products of pairs of inputs
+def test_blocks_of_several_layers(n_outputs, csr):
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((30, 4))
+    layers = [
+        Layer(sparse.csr_array(a) if csr else a, rng.standard_normal((30, 2, n_outputs)), True),
+        Layer(rng.standard_normal((30, n_outputs)), rng.standard_normal((30, 2, 2)), False),
+    ]
+    scores = Scores(layers)
+    R = scores.to_dense()
+    A = R.T @ R + np.eye(R.shape[1])
+    for size in (None, 7):
+        widths = [5] * n_outputs + [n_outputs] * 2 if size is None else [7] * 99
+        block = np.repeat(np.arange(len(widths)), widths)[: len(A)]
+        expected = np.linalg.inv(np.where(block[:, None] == block, A, 0))
+        inverse = INVERSES["block"].build(scores, np.ones(len(A)), block_size=size)
+        assert relative(inverse.to_dense(), expected) < 1e-12
+        recurrence = INVERSES["block"].build(scores, np.ones(len(A)), block_size=size, inversion="rank1")
+        assert relative(recurrence.to_dense(), expected) < 1e-12
+
+
+def test_kernels_against_a_dense_inverse():
+    rng = np.random.default_rng(0)
+    R = rng.standard_normal((600, 40))
+    kernels = _kernels.load("numba")
+    expected = np.linalg.inv(np.eye(40) + R.T @ R)
+    P = np.eye(40)
+    kernels.rank_b_update(P, R)  # more rows than it takes at once
+    assert relative(P, expected) < 1e-11
+    stack = np.repeat(np.eye(40)[None], 3, axis=0)
+    kernels.rank1_update_blocks(stack, np.stack([R, 2 * R, 0 * R]))
+    lower = np.tril_indices(40)
+    for block, factor in zip(stack, (1, 4, 0), strict=True):
+        assert relative(block[lower], np.linalg.inv(np.eye(40) + factor * R.T @ R)[lower]) < 1e-11
 
 
 def test_recurrence_to_the_letter():
@@ -156,7 +223,8 @@ def test_tiny_ridge_does_not_spoil_the_recurrence():
     scores = make_scores("empirical_fisher", 1, 120)
     ridge = np.array([1.0, 1.0, 1.0, 1.0, 1e-11])
     built = {name: INVERSES["full"].build(scores, ridge, inversion=name).to_dense() for name in INVERSIONS}
-    assert relative(built["rank1"], built["cholesky"]) < 1e-9
+    for name in INVERSIONS:
+        assert relative(built[name], built["cholesky"]) < 1e-9
 
 
 @pytest.mark.parametrize("d", [513, 700])

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 
+from sklearn_ssse.exceptions import ErasureError
+
 
 class AbstractInverse(ABC):
     """Inverse of ``A = R^T R + diag(ridge)``, restricted to a structure. Immutable.
@@ -22,15 +24,18 @@ class AbstractInverse(ABC):
         Diagonal of A.
     inversion : str
         How `build` inverted.
+    options : tuple of str
+        Keywords of `build` beside the rows and the ridge, which are the estimators' parameters of the same names.
     """
 
     ridge: np.ndarray
     diagonal: np.ndarray
     inversion: str
+    options: tuple
 
     @classmethod
     @abstractmethod
-    def build(cls, scores, ridge, *, inversion="auto"):
+    def build(cls, scores, ridge, **options):
         """Inverse for some curvature rows.
 
         Parameters
@@ -39,9 +44,14 @@ class AbstractInverse(ABC):
             The rows R.
         ridge : ndarray of shape (d,) or callable
             Diagonal to add; a function is called with the diagonal of ``R^T R`` and returns it.
-        inversion : str
-            How to invert; "auto" takes the faster way.
+        **options
+            Those of the structure's `options`.
         """
+
+    @staticmethod
+    @abstractmethod
+    def bytes_needed(shapes, **options):
+        """Bytes that the result of `build` keeps, for layers of these shapes."""
 
     @abstractmethod
     def solve(self, v):
@@ -51,9 +61,15 @@ class AbstractInverse(ABC):
     def removal(self, scores):
         """`Removal` of the rows ``scores``: the spectrum that decides whether they can go, and what follows."""
 
-    @abstractmethod
     def leverage(self, scores):
         """Leverage of each sample: largest eigenvalue of its own block of ``R A^{-1} R^T``, (n_samples,)."""
+        out = [np.zeros(0)]
+        for chunk in scores.chunks():
+            R = chunk.to_dense()
+            shape = chunk.n_samples, chunk.rows_per_sample, R.shape[1]
+            K = self.solve(R.T).T.reshape(shape)
+            out.append(largest_eigenvalues(K @ R.reshape(shape).transpose(0, 2, 1)))
+        return np.concatenate(out)
 
     @abstractmethod
     def to_dense(self):
@@ -113,10 +129,37 @@ class Removal(ABC):
         With ``damped``, growth is held back where the step cannot be trusted: ``1 / (1 - m)``, the factor by which A's
         inverse grows, becomes ``2 - ln(2 (1 - m))`` for m > 1/2.
         """
-        m = self.spectrum
-        if not damped:
-            return 1.0 / (1.0 - m)
-        high = m > 0.5
-        safe = np.where(high, m, 1.0)
-        growth = 2.0 - np.log(2.0 * (1.0 - np.where(high, m, 0.0)))
-        return np.where(high, (growth - 1.0) / safe, 1.0 / (1.0 - np.where(high, 0.0, m)))
+        return gain(self.spectrum, damped=damped)
+
+
+def gain(m, *, damped=False):
+    """`Removal.gain` for eigenvalues m."""
+    if not damped:
+        return 1.0 / (1.0 - m)
+    high = m > 0.5
+    safe = np.where(high, m, 1.0)
+    growth = 2.0 - np.log(2.0 * (1.0 - np.where(high, m, 0.0)))
+    return np.where(high, (growth - 1.0) / safe, 1.0 / (1.0 - np.where(high, 0.0, m)))
+
+
+def largest_eigenvalues(blocks):
+    """Largest eigenvalue of each of n symmetric (c, c) blocks, (n,)."""
+    if blocks.shape[1] == 1:
+        return blocks[:, 0, 0]
+    return np.linalg.eigvalsh(blocks)[:, -1] if len(blocks) else np.zeros(0)
+
+
+def resolve(ridge, diagonal):
+    """The ridge, and the diagonal of ``R^T R`` with it."""
+    ridge = ridge(diagonal) if callable(ridge) else ridge
+    diagonal = diagonal + ridge
+    if not np.isfinite(diagonal).all() or diagonal.min() <= 0:
+        raise not_positive_definite(ridge)
+    return ridge, diagonal
+
+
+def not_positive_definite(ridge):
+    return ErasureError(
+        "The curvature must be positive definite, got a singular or non-finite matrix with damping on the sum's scale from "
+        f"{ridge.min():.3g} to {ridge.max():.3g}. Raise `damping`, or scale the columns of X."
+    )

@@ -1,17 +1,14 @@
 """The inverse as one dense matrix."""
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_solve, cholesky, lapack
+from numpy.linalg import LinAlgError
 
 from sklearn_ssse import _kernels
-from sklearn_ssse._inverse._base import AbstractInverse, Removal
-from sklearn_ssse.exceptions import ErasureError
+from sklearn_ssse._inverse._base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
+from sklearn_ssse._kernels._blas import mirror_lower
 
 # The recurrence starts at no less than this share of the final diagonal; the surplus is taken out at its end.
 START = 1e-6
-# Up to this size the factorisation stays with NumPy's BLAS: SciPy brings a second one, and while the threads of the first
-# still spin after the Gram matrix, a call to the second waits for tens of milliseconds.
-SMALL = 512
 
 
 class FullInverse(AbstractInverse):
@@ -25,6 +22,8 @@ class FullInverse(AbstractInverse):
         See `AbstractInverse`.
     """
 
+    options = ("inversion",)
+
     def __init__(self, matrix, ridge, diagonal, inversion):
         self.matrix = matrix
         self.ridge = ridge
@@ -32,26 +31,23 @@ class FullInverse(AbstractInverse):
         self.inversion = inversion
 
     @classmethod
-    def build(cls, scores, ridge, *, inversion="auto"):
+    def build(cls, scores, ridge, *, kernels=None, inversion="auto"):
+        kernels = kernels or _kernels.load("numba")
         if inversion == "auto":
             inversion = faster_inversion(scores.n_rows, scores.n_parameters)
-        matrix, ridge, diagonal = INVERSIONS[inversion](scores, ridge)
+        matrix, ridge, diagonal = INVERSIONS[inversion](scores, ridge, kernels)
         return cls(matrix, ridge, diagonal, inversion)
+
+    @staticmethod
+    def bytes_needed(shapes):
+        d = sum(n_outputs * width for n_outputs, width in shapes)
+        return 8 * d * (d + 2)
 
     def solve(self, v):
         return self.matrix @ v
 
     def removal(self, scores):
         return FullRemoval(self, scores)
-
-    def leverage(self, scores):
-        out = [np.zeros(0)]
-        for chunk in scores.chunks():
-            R = chunk.to_dense()
-            shape = chunk.n_samples, chunk.rows_per_sample, R.shape[1]
-            K = (R @ self.matrix).reshape(shape)
-            out.append(_largest_eigenvalues(K @ R.reshape(shape).transpose(0, 2, 1)))
-        return np.concatenate(out)
 
     def to_dense(self):
         return np.array(self.matrix)
@@ -78,7 +74,7 @@ class FullRemoval(Removal):
             self.spectrum, V = np.linalg.eigh(M)
             self._basis = K.T @ V
             c, samples = scores.rows_per_sample, np.arange(scores.n_samples)
-            self.leverage = _largest_eigenvalues(M.reshape(samples.size, c, samples.size, c)[samples, :, samples])
+            self.leverage = largest_eigenvalues(M.reshape(samples.size, c, samples.size, c)[samples, :, samples])
         else:
             # With P = L L^T, the matrix L^T R^T R L has the same eigenvalues.
             L = np.linalg.cholesky(P)
@@ -99,13 +95,6 @@ class FullRemoval(Removal):
         return FullInverse(matrix, old.ridge, old.diagonal - self._leaving, old.inversion)
 
 
-def _largest_eigenvalues(blocks):
-    """Largest eigenvalue of each of n symmetric (c, c) blocks, (n,)."""
-    if blocks.shape[1] == 1:
-        return blocks[:, 0, 0]
-    return np.linalg.eigvalsh(blocks)[:, -1] if len(blocks) else np.zeros(0)
-
-
 def faster_inversion(n_rows, n_parameters):
     """Which inversion is faster for ``n_rows`` curvature rows: a rule on the number of operations.
 
@@ -116,95 +105,60 @@ def faster_inversion(n_rows, n_parameters):
     return "rank1" if n_parameters > 300 and 12 * n_rows < n_parameters else "cholesky"
 
 
-def _invert_cholesky(scores, ridge):
+def _invert_cholesky(scores, ridge, kernels):
     """Form A, factorise it, invert the factor; on the matrix scaled to unit diagonal."""
-    A = scores.gram()
-    ridge, diagonal = _resolve(ridge, A.diagonal())
-    A.flat[:: len(A) + 1] = diagonal
-    scale = 1.0 / np.sqrt(diagonal)
+    A = scores.gram(kernels)
+    index = range(len(A))
+    ridge, diagonal = resolve(ridge, np.array(kernels.to_numpy(A[index, index])))
+    A[index, index] = kernels.asarray(diagonal)
+    scale = kernels.asarray(1.0 / np.sqrt(diagonal))
     A *= scale
-    A *= scale[:, np.newaxis]
-    P = _invert_equilibrated(A, scale)
+    A *= scale[:, None]
+    P = kernels.invert(A, scale)
     if P is None:
-        raise _not_positive_definite(ridge)
-    return P, ridge, diagonal
+        raise not_positive_definite(ridge)
+    return kernels.to_numpy(P), ridge, diagonal
 
 
-def _invert_equilibrated(A, scale):
-    """``diag(scale) A^{-1} diag(scale)``, exactly symmetric; None if A, which is overwritten, is not positive definite."""
-    if len(A) <= SMALL:
-        try:
-            half = np.linalg.inv(np.linalg.cholesky(A)) * scale
-        except LinAlgError:
-            return None
-        return half.T @ half
-    # LAPACK's upper triangle in Fortran order is the lower one in C order: no copy is made.
-    factor, info = lapack.dpotrf(A.T, lower=0, clean=0, overwrite_a=1)
-    if info == 0:
-        factor, info = lapack.dpotri(factor, lower=0, overwrite_c=1)
-    if info != 0:
-        return None
-    P = factor.T
-    P *= scale
-    P *= scale[:, np.newaxis]
-    _mirror_lower(P)
-    return P
-
-
-def _invert_rank1(scores, ridge):
-    """The recurrence, one row at a time: P <- P - P g g^T P / (1 + g^T P g), from P = diag(1 / ridge)."""
-    ridge, diagonal = _resolve(ridge, scores.diagonal())
-    kernels = _kernels.load("numba")
-    start = np.maximum(ridge, START * diagonal)
-    P = np.diag(1.0 / start)
+def _recurrence(scores, ridge, kernels, update):
+    """``update`` P for the rows of every chunk, from P = diag(1 / ridge)."""
+    ridge, diagonal = resolve(ridge, scores.diagonal())
+    start = starting_ridge(ridge, diagonal)
+    P = kernels.asarray(np.diag(1.0 / start))
     for chunk in scores.chunks():
-        kernels.rank1_update(P, np.ascontiguousarray(chunk.to_dense()))
-    _mirror_lower(P)
-    surplus = np.flatnonzero(start > ridge)
-    if surplus.size:
-        P = _remove_diagonal(P, surplus, (start - ridge)[surplus], ridge)
-    return P, ridge, diagonal
+        update(P, kernels.asarray(np.ascontiguousarray(chunk.to_dense())))
+    return remove_diagonal(kernels.to_numpy(P), start - ridge, ridge), ridge, diagonal
 
 
-INVERSIONS = {"cholesky": _invert_cholesky, "rank1": _invert_rank1}
+def _invert_rank1(scores, ridge, kernels):
+    """One row at a time: P <- P - P g g^T P / (1 + g^T P g)."""
+    return _recurrence(scores, ridge, kernels, kernels.rank1_update)
 
 
-def _resolve(ridge, diagonal):
-    """The ridge, and the diagonal of ``R^T R`` with it."""
-    ridge = ridge(diagonal) if callable(ridge) else ridge
-    diagonal = diagonal + ridge
-    if not np.isfinite(diagonal).all() or diagonal.min() <= 0:
-        raise _not_positive_definite(ridge)
-    return ridge, diagonal
+def _invert_rank_b(scores, ridge, kernels):
+    """Many rows at a time: P <- P - P R^T (I + R P R^T)^{-1} R P."""
+    return _recurrence(scores, ridge, kernels, kernels.rank_b_update)
 
 
-def _remove_diagonal(P, index, amount, ridge):
-    """Inverse of ``P^{-1} - sum_j amount_j e_j e_j^T`` over the coordinates ``index``."""
-    root = np.sqrt(amount)
+INVERSIONS = {"cholesky": _invert_cholesky, "rank1": _invert_rank1, "rank_b": _invert_rank_b}
+
+
+def starting_ridge(ridge, diagonal):
+    """Ridge to start the recurrence from: a tiny one would cost all digits, so the surplus is taken out at the end."""
+    return np.maximum(ridge, START * diagonal)
+
+
+def remove_diagonal(P, amount, ridge):
+    """Inverse of ``P^{-1} - diag(amount)``, from the lower triangle of P; symmetric."""
+    mirror_lower(P)
+    index = np.flatnonzero(amount)
+    if not index.size:
+        return P
+    root = np.sqrt(amount[index])
     K = P[:, index] * root
     try:
-        factor = cholesky(np.eye(index.size) - K[index] * root[:, np.newaxis], lower=True)
+        half = np.linalg.inv(np.linalg.cholesky(np.eye(index.size) - K[index] * root[:, np.newaxis]))
     except LinAlgError:
-        raise _not_positive_definite(ridge) from None
-    half = cho_solve((factor, True), K.T)
-    P = P + K @ half
-    _mirror_lower(P)
-    return P
-
-
-def _mirror_lower(P):
-    """Copy the lower triangle onto the upper one, in place, block by block."""
-    d = len(P)
-    step = 256
-    for i in range(0, d, step):
-        rows = slice(i, min(i + step, d))
-        block = np.tril(P[rows, rows], -1)
-        P[rows, rows] = np.tril(P[rows, rows]) + block.T
-        P[: rows.start, rows] = P[rows, : rows.start].T
-
-
-def _not_positive_definite(ridge):
-    return ErasureError(
-        "The curvature must be positive definite, got a singular or non-finite matrix with damping on the sum's scale from "
-        f"{ridge.min():.3g} to {ridge.max():.3g}. Raise `damping`, or scale the columns of X."
-    )
+        raise not_positive_definite(ridge) from None
+    K = K @ half.T
+    return P + K @ K.T

@@ -1,50 +1,45 @@
-"""Kernels for the CPU: plain functions of C-contiguous float64 arrays."""
+"""Kernels for the CPU. Products of matrices are NumPy's; numba is loaded when a recurrence needs it."""
 
-import numpy as np
-from numba import njit
+from sklearn_ssse._kernels._blas import invert, invert_blocks, layer_gram, product, unit_grams
+
+__all__ = [
+    "asarray",
+    "invert",
+    "invert_blocks",
+    "layer_gram",
+    "product",
+    "rank1_update",
+    "rank1_update_blocks",
+    "rank_b_update",
+    "to_numpy",
+    "unit_grams",
+]
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+def asarray(array):
+    return array
+
+
+def to_numpy(array):
+    return array
+
+
 def rank1_update(P, R):
-    """Take the rows of R into the inverse P, one after the other, in place.
+    """See `_jit.rank1_update`."""
+    from sklearn_ssse._kernels import _jit
 
-    ``P <- P - v v^T / (1 + g^T v)``, ``v = P g``, for every row g. Only the lower triangle of P is read and written, and
-    each update streams it once: the product of the updated matrix with the next row is summed on the way.
+    _jit.rank1_update(P, R)
 
-    Parameters
-    ----------
-    P : ndarray of shape (d, d)
-    R : ndarray of shape (m, d)
-    """
-    m, d = R.shape
-    if m == 0:
-        return
-    v = np.zeros(d)
-    nxt = np.zeros(d)
-    g = R[0]
-    for i in range(d):
-        acc = 0.0
-        for j in range(i):
-            acc += P[i, j] * g[j]
-            v[j] += P[i, j] * g[i]
-        v[i] += acc + P[i, i] * g[i]
-    for r in range(m):
-        g = R[r]
-        denominator = 1.0
-        for i in range(d):
-            denominator += g[i] * v[i]
-        h = R[min(r + 1, m - 1)]
-        for i in range(d):
-            nxt[i] = 0.0
-        for i in range(d):
-            vi = v[i] / denominator
-            hi = h[i]
-            acc = 0.0
-            for j in range(i):
-                pij = P[i, j] - vi * v[j]
-                P[i, j] = pij
-                acc += pij * h[j]
-                nxt[j] += pij * hi
-            P[i, i] -= vi * v[i]
-            nxt[i] += acc + P[i, i] * hi
-        v, nxt = nxt, v
+
+def rank1_update_blocks(P, R):
+    """See `_jit.rank1_update_blocks`."""
+    from sklearn_ssse._kernels import _jit
+
+    _jit.rank1_update_blocks(P, R)
+
+
+def rank_b_update(P, R):
+    """See `_jit.rank_b_update`."""
+    from sklearn_ssse._kernels import _jit
+
+    _jit.rank_b_update(P, R)

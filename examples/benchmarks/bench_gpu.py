@@ -1,0 +1,200 @@
+"""Building the inverse curvature on a CUDA device, beside what the device itself needs for the same matrices.
+
+``python examples/benchmarks/bench_gpu.py`` prints one table: seconds to build a dense inverse of 20,000 and of 40,000 parameters
+from as many rows, and one block of 70,000 where it fits. The rows come from NumPy chunk by chunk, as a fit makes them, and the
+inverse ends as NumPy. The floor is measured in the same run, with everything on the device: the product ``G.T @ G`` of a matrix
+of that size, ``torch.linalg.cholesky`` and ``torch.cholesky_inverse``. Medians of runs that alternate (floor, build, floor, ...),
+their ratio, the peak of the device's memory, and the residual ``|A P v - v| / |v|`` of the inverse for a random v.
+
+``--small`` takes matrices a hundredth of the size, on the CPU if there is no CUDA device: a trial of the script, not a measurement.
+
+No figure is a pass mark here.
+"""
+
+import argparse
+import gc
+import os
+import platform
+import sys
+import time
+
+import numpy as np
+import torch
+
+import sklearn_ssse
+from sklearn_ssse import _kernels
+from sklearn_ssse._inverse import INVERSES
+from sklearn_ssse._memory import available_bytes
+from sklearn_ssse._scores import Layer, ScoreStream
+
+SIZES = [("full", 20_000), ("full", 40_000), ("block", 70_000)]
+SMALL = [("full", 200), ("full", 400), ("block", 700)]
+# Matrices that are on the device at the same time; the build's are the sum and one chunk's, then the factor and a work copy.
+FLOOR_MATRICES, BUILD_MATRICES = 3.05, 2.05
+
+
+class Batch:
+    """One chunk of random rows, handed out again and again: the time to make rows is none of the build's."""
+
+    def __init__(self, d, chunk_size):
+        rng = np.random.default_rng(0)
+        self.n_samples = d
+        self.chunk_size = min(chunk_size, d)
+        self.shapes = [(1, d)]
+        self.inputs = rng.standard_normal((self.chunk_size, d))
+        self.deltas = rng.choice([-0.5, 0.5], (self.chunk_size, 1, 1))
+
+    def layers(self, rows, curvature):
+        size = rows.stop - rows.start
+        return [Layer(self.inputs[:size], self.deltas[:size], False)]
+
+    def rows_per_sample(self, curvature):
+        return 1
+
+
+def build(structure, scores, kernels):
+    d = scores.n_parameters
+    options = {"block_size": d} if structure == "block" else {}
+    return INVERSES[structure].build(scores, np.ones(d), kernels=kernels, inversion="cholesky", **options)
+
+
+def floor(d, device):
+    G = torch.randn(d, d, dtype=torch.float64, device=device)
+    synchronize(device)
+    start = time.perf_counter()
+    A = G.mT @ G
+    del G
+    A.diagonal().add_(float(d))
+    factor = torch.linalg.cholesky(A)
+    del A
+    torch.cholesky_inverse(factor)
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def timed_build(structure, scores, kernels):
+    start = time.perf_counter()
+    inverse = build(structure, scores, kernels)  # ends as NumPy: nothing is left to wait for
+    return time.perf_counter() - start, inverse
+
+
+def residual(inverse, scores):
+    v = np.random.default_rng(1).standard_normal(scores.n_parameters)
+    w, product = inverse.solve(v), 0.0
+    for chunk in scores.chunks():
+        product = product + chunk.rmatvec(chunk.matvec(w[:, np.newaxis]))[:, 0]
+    return np.linalg.norm(product + w - v) / np.linalg.norm(v)
+
+
+def measure(structure, d, chunk_sizes, runs, device):
+    """Seconds of the floor, and of builds for each number of rows at once; None where the memory does not suffice."""
+    kernels = _kernels.load("torch", device)
+    streams = {size: ScoreStream(Batch(d, size), "empirical_fisher") for size in chunk_sizes}
+    seconds = {name: [] for name in ("floor", *streams)}
+    peaks, residuals = dict.fromkeys(seconds, float("nan")), dict.fromkeys(seconds, float("nan"))
+    fits = {name: room(d, BUILD_MATRICES, device) and host_room(d) for name in streams}
+    fits["floor"] = room(d, FLOOR_MATRICES, device)
+    for _ in range(runs):
+        for name, times in seconds.items():
+            if not fits[name]:
+                continue
+            clear(device)
+            try:
+                if name == "floor":
+                    times.append(floor(d, device))
+                else:
+                    step, inverse = timed_build(structure, streams[name], kernels)
+                    times.append(step)
+                    peaks[name] = peak_gigabytes(device)
+                    residuals[name] = residual(inverse, streams[name])
+                    del inverse
+            except torch.OutOfMemoryError:
+                fits[name] = False
+    medians = {name: float(np.median(times)) if fits[name] else None for name, times in seconds.items()}
+    return medians, peaks, residuals
+
+
+def room(d, matrices, device):
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_bytes()
+    return 8 * matrices * d**2 < free
+
+
+def host_room(d):
+    """The result and a vector of its residual."""
+    return 8 * 1.05 * d**2 < available_bytes()
+
+
+def clear(device):
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_gigabytes(device):
+    return torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else float("nan")
+
+
+def synchronize(device):
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--small", action="store_true", help="a trial of the script, on the CPU if there is no CUDA device"
+    )
+    parser.add_argument("--device", default=None, help="as torch names it")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--chunk-rows", type=int, nargs="+", default=None, help="rows that cross to the device at once")
+    args = parser.parse_args()
+    device = _kernels.load("torch", args.device).device
+    if device.type != "cuda":
+        print(
+            "There is no CUDA device on this machine." if args.device is None else f"{args.device!r} is no CUDA device."
+        )
+        if not args.small:
+            sys.exit("Nothing was measured. Pass --small to try the script on this device.")
+        print("What follows is a trial of the script, not a measurement of a GPU.")
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"device {str(device)!r}"
+    print(
+        f"{name}; torch {torch.__version__}, CUDA {torch.version.cuda}; {platform.machine()}, {os.cpu_count()} cores; Python "
+        f"{platform.python_version()}, NumPy {np.__version__}, sklearn-ssse {sklearn_ssse.__version__}; float64; medians of "
+        f"{args.runs} alternating runs"
+    )
+    # 64 rows is what a fit takes at once for that many parameters.
+    chunk_rows = args.chunk_rows or ([16, 64] if args.small else [64, 2048])
+    measure("full", 100, [50], 1, device)  # loads the libraries of the device
+    measure("block", 100, [50], 1, device)
+    row = "{:10} {:>10} {:>8} {:>13} {:>9} {:>9} {:>13} {:>14} {:>10}"
+    print(
+        row.format(
+            "structure",
+            "parameters",
+            "rows",
+            "rows at once",
+            "build s",
+            "floor s",
+            "build / floor",
+            "peak device GB",
+            "residual",
+        )
+    )
+    for structure, d in SMALL if args.small else SIZES:
+        medians, peaks, residuals = measure(structure, d, chunk_rows, args.runs, device)
+        least = medians["floor"]
+        for size in chunk_rows:
+            step = medians[size]
+            cells = (
+                "no memory" if step is None else f"{step:.3f}",
+                "no memory" if least is None else f"{least:.3f}",
+                f"{step / least:.2f}" if step and least else "",
+                f"{peaks[size]:.1f}" if np.isfinite(peaks[size]) else "",
+                f"{residuals[size]:.0e}" if step else "",
+            )
+            print(row.format(structure, f"{d:,}", f"{d:,}", f"{size:,}", *cells))
+
+
+if __name__ == "__main__":
+    main()

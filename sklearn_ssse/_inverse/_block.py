@@ -1,0 +1,195 @@
+"""Inverses of consecutive diagonal blocks."""
+
+import numpy as np
+
+from sklearn_ssse import _kernels
+from sklearn_ssse._inverse._base import AbstractInverse, Removal, gain, not_positive_definite, resolve
+from sklearn_ssse._inverse._full import remove_diagonal, starting_ridge
+
+
+class BlockInverse(AbstractInverse):
+    """Inverses of the diagonal blocks of A: 8 d block_size bytes.
+
+    Blocks of equal size lie in one stack, so that every operation is one call for all of them.
+
+    Parameters
+    ----------
+    stacks : list of ndarray of shape (n_blocks, size, size)
+        The inverses, in the order of the parameters.
+    ridge, diagonal, inversion
+        See `AbstractInverse`.
+    """
+
+    options = ("inversion", "block_size")
+
+    def __init__(self, stacks, ridge, diagonal, inversion):
+        self.stacks = stacks
+        self.ridge = ridge
+        self.diagonal = diagonal
+        self.inversion = inversion
+
+    @classmethod
+    def build(cls, scores, ridge, *, kernels=None, inversion="auto", block_size=None):
+        kernels = kernels or _kernels.load("numba")
+        layout = block_layout(scores.shapes, block_size)
+        inversion = "cholesky" if inversion == "auto" else inversion
+        if inversion == "cholesky":
+            grams = block_grams(scores, layout, kernels)
+            ridge, diagonal = resolve(ridge, np.concatenate([_diagonals(stack, kernels).ravel() for stack in grams]))
+            stacks = [_invert(stack, part, kernels) for stack, part in zip(grams, split(diagonal, layout), strict=True)]
+        else:
+            ridge, diagonal = resolve(ridge, scores.diagonal())
+            stacks = _recurrence(scores, layout, ridge, diagonal, kernels)
+        if any(stack is None for stack in stacks):
+            raise not_positive_definite(ridge)
+        return cls(stacks, ridge, diagonal, inversion)
+
+    @staticmethod
+    def bytes_needed(shapes, block_size=None):
+        layout = block_layout(shapes, block_size)
+        return 8 * sum(count * size * (size + 2) for count, size in layout)
+
+    @property
+    def layout(self):
+        return [stack.shape[:2] for stack in self.stacks]
+
+    def solve(self, v):
+        parts = zip(self.stacks, split(v, self.layout), strict=True)
+        if v.ndim == 1:
+            return np.concatenate([(P @ part[..., np.newaxis]).ravel() for P, part in parts])
+        return np.concatenate([(P @ part).reshape(P.shape[0] * P.shape[1], v.shape[1]) for P, part in parts])
+
+    def removal(self, scores):
+        return BlockRemoval(self, scores)
+
+    def to_dense(self):
+        out, start = np.zeros((self.n_parameters,) * 2), 0
+        for stack in self.stacks:
+            for block in stack:
+                stop = start + len(block)
+                out[start:stop, start:stop] = block
+                start = stop
+        return out
+
+    @property
+    def condition(self):
+        diagonal = np.concatenate([np.einsum("bii->bi", stack).ravel() for stack in self.stacks])
+        return float(self.diagonal @ diagonal)
+
+    @property
+    def nbytes(self):
+        return sum(stack.nbytes for stack in self.stacks) + self.ridge.nbytes + self.diagonal.nbytes
+
+
+class BlockRemoval(Removal):
+    """Removal from a `BlockInverse`: the spectrum is that of all blocks, each on the smaller side of its rows."""
+
+    def __init__(self, inverse, scores):
+        self._inverse = inverse
+        self._scores = scores
+        layout = inverse.layout
+        self._parts = []
+        few = scores.n_rows <= max(size for _, size in layout)
+        pieces = split(scores.to_dense().T, layout) if few else block_grams(scores, layout)
+        for P, piece in zip(inverse.stacks, pieces, strict=True):
+            if few:  # piece: (n_blocks, size, n_rows)
+                K = P @ piece
+                m, V = np.linalg.eigh(piece.transpose(0, 2, 1) @ K)
+                basis = K @ V
+            else:  # piece: (n_blocks, size, size), the Gram matrix of the rows
+                L = np.linalg.cholesky(P)
+                m, Q = np.linalg.eigh(L.transpose(0, 2, 1) @ piece @ L)
+                basis = (L @ Q) * np.sqrt(np.maximum(m, 0.0))[:, np.newaxis, :]
+            self._parts.append((P, m, basis))
+        self.spectrum = np.concatenate([m.ravel() for _, m, _ in self._parts])
+        self._leaving = scores.diagonal()
+
+    @property
+    def leverage(self):
+        return self._inverse.leverage(self._scores)
+
+    def solve(self, v, *, damped=False):
+        out = []
+        for (P, m, U), part in zip(self._parts, split(v, self._inverse.layout), strict=True):
+            column = part[..., np.newaxis]
+            scaled = gain(m, damped=damped)[..., np.newaxis] * (U.transpose(0, 2, 1) @ column)
+            out.append((P @ column + U @ scaled).ravel())
+        return np.concatenate(out)
+
+    def inverse(self):
+        old, stacks = self._inverse, []
+        for P, m, U in self._parts:
+            scaled = U * np.sqrt(gain(m))[:, np.newaxis, :]
+            stacks.append(symmetric(P + scaled @ scaled.transpose(0, 2, 1)))
+        return BlockInverse(stacks, old.ridge, old.diagonal - self._leaving, old.inversion)
+
+
+def block_layout(shapes, block_size):
+    """Runs of equal blocks, as (number of blocks, size) in the order of the parameters."""
+    if block_size is None:
+        return [(n_outputs, width) for n_outputs, width in shapes]
+    d = sum(n_outputs * width for n_outputs, width in shapes)
+    size = min(block_size, d)
+    whole, rest = divmod(d, size)
+    return [(whole, size)] + ([(1, rest)] if rest else [])
+
+
+def split(v, layout):
+    """The parts of v, (d,) or (d, m), as (n_blocks, size) or (n_blocks, size, m) for each run."""
+    out, start = [], 0
+    for count, size in layout:
+        stop = start + count * size
+        out.append(v[start:stop].reshape(count, size, *v.shape[1:]))
+        start = stop
+    return out
+
+
+def block_grams(scores, layout, kernels=None):
+    """Diagonal blocks of ``R^T R``, (n_blocks, size, size) for each run, as arrays of the kernels."""
+    kernels = kernels or _kernels.load("numba")
+    total = [kernels.asarray(np.zeros((count, size, size))) for count, size in layout]
+    for chunk in scores.chunks():
+        if list(layout) == [tuple(shape) for shape in chunk.shapes]:
+            for out, grams in zip(total, chunk.unit_grams(kernels), strict=True):
+                out += grams
+            continue
+        start = 0
+        for out in total:
+            for block in out:
+                block += kernels.product(kernels.asarray(chunk.block_rows(start, start + len(block))))
+                start += len(block)
+    return total
+
+
+def symmetric(stack):
+    return (stack + stack.transpose(0, 2, 1)) / 2
+
+
+def _diagonals(stack, kernels):
+    index = range(stack.shape[1])
+    return np.array(kernels.to_numpy(stack[:, index, index]))
+
+
+def _invert(stack, diagonal, kernels):
+    """Inverse of each block with this diagonal, on the block scaled to unit diagonal; None if one is not positive definite."""
+    index = range(stack.shape[1])
+    stack[:, index, index] = kernels.asarray(diagonal)
+    scale = kernels.asarray(1.0 / np.sqrt(diagonal))
+    stack *= scale[:, :, None]
+    stack *= scale[:, None, :]
+    P = kernels.invert_blocks(stack, scale)
+    return None if P is None else kernels.to_numpy(P)
+
+
+def _recurrence(scores, layout, ridge, diagonal, kernels):
+    """The rank-one recurrence on every block, blocks in parallel."""
+    start = starting_ridge(ridge, diagonal)
+    stacks = [kernels.asarray(np.eye(part.shape[1]) / part[:, np.newaxis, :]) for part in split(start, layout)]
+    for chunk in scores.chunks():
+        for stack, rows in zip(stacks, split(chunk.to_dense().T, layout), strict=True):
+            kernels.rank1_update_blocks(stack, kernels.asarray(np.ascontiguousarray(rows.transpose(0, 2, 1))))
+    stacks = [kernels.to_numpy(stack) for stack in stacks]
+    for stack, surplus in zip(stacks, split(start - ridge, layout), strict=True):
+        for block, amount in zip(stack, surplus, strict=True):
+            block[:] = remove_diagonal(block, amount, ridge)
+    return stacks

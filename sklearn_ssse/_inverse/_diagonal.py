@@ -1,0 +1,67 @@
+"""The inverse of the diagonal."""
+
+import numpy as np
+
+from sklearn_ssse._inverse._base import AbstractInverse, Removal, resolve
+
+
+class DiagonalInverse(AbstractInverse):
+    """Inverse of the diagonal of A: 16 d bytes.
+
+    Parameters
+    ----------
+    ridge, diagonal : ndarray of shape (d,)
+        See `AbstractInverse`.
+    """
+
+    options = ()
+    inversion = "reciprocal"
+
+    def __init__(self, ridge, diagonal):
+        self.ridge = ridge
+        self.diagonal = diagonal
+
+    @classmethod
+    def build(cls, scores, ridge, *, kernels=None):
+        return cls(*resolve(ridge, scores.diagonal()))
+
+    @staticmethod
+    def bytes_needed(shapes):
+        return 16 * sum(n_outputs * width for n_outputs, width in shapes)
+
+    def solve(self, v):
+        return v / (self.diagonal if v.ndim == 1 else self.diagonal[:, np.newaxis])
+
+    def removal(self, scores):
+        return DiagonalRemoval(self, scores)
+
+    def to_dense(self):
+        return np.diag(1.0 / self.diagonal)
+
+    @property
+    def condition(self):
+        return float(self.diagonal.size)
+
+    @property
+    def nbytes(self):
+        return self.ridge.nbytes + self.diagonal.nbytes
+
+
+class DiagonalRemoval(Removal):
+    """Removal from a `DiagonalInverse`: every parameter is a block of its own."""
+
+    def __init__(self, inverse, scores):
+        self._inverse = inverse
+        self._leaving = scores.diagonal()
+        self.spectrum = self._leaving / inverse.diagonal
+        self._scores = scores
+
+    @property
+    def leverage(self):
+        return self._inverse.leverage(self._scores)
+
+    def solve(self, v, *, damped=False):
+        return self._inverse.solve(v) * (1.0 + self.spectrum * self.gain(damped=damped))
+
+    def inverse(self):
+        return DiagonalInverse(self._inverse.ridge, self._inverse.diagonal - self._leaving)
