@@ -36,15 +36,15 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         What is inverted. 'empirical_fisher', the mean of ``g_i g_i^T`` over the gradients of the rows, is the paper's method
         and needs a step size. 'fisher' equals the exact Hessian here, needs none (eps = 1), and comes several times closer
         to retraining: prefer it unless you want the paper's method.
-    structure : {'auto', 'full', 'block', 'diagonal'}, default='auto'
+    structure : {'auto', 'full', 'block', 'low_rank', 'diagonal'}, default='auto'
         What is kept of the inverse, for d parameters. 'full': the dense matrix, ``8 d^2`` bytes. 'block': the inverses of
-        consecutive diagonal blocks, ``8 d block_size`` bytes. 'diagonal': that of the diagonal, ``16 d`` bytes. 'auto': 'full' up
-        to 4000 parameters, 'block' where a class has at most as many, 'diagonal' beyond; each only if it fits into half of the
-        memory that is free. What was chosen is `structure_`.
+        consecutive diagonal blocks, ``8 d block_size`` bytes. 'low_rank': a sketch of about ``16 d rank`` bytes, exact once it covers
+        the rank of the rows. 'diagonal': ``16 d`` bytes. 'auto': 'full' up to 4000 parameters, 'block' where a class has at most as
+        many, then 'low_rank'; 'diagonal' where none fits into half of the memory that is free. What was chosen is `structure_`.
     block_size : int, default=None
         Parameters in a block; None makes one block for each class. Only for 'block', which 'auto' then takes.
     rank : int, default=None
-        Rank of "low_rank"; None chooses it. Only for "low_rank", which "auto" then takes.
+        Eigenvalues that 'low_rank' covers; None chooses by their size. Only for 'low_rank', which 'auto' then takes.
     damping : float or 'auto', default='auto'
         The lambda that is added to every coordinate of the curvature, which is a mean over rows. 'auto' is each coordinate's
         own L2 penalty, ``1 / (C n)``, with a small floor where there is none; for the empirical Fisher information it is

@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import make_classification
 
-from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning, _checks, _memory
+from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning, _checks, _memory, parameter_distance
 from sklearn_ssse._inverse import INVERSES, _choice, choose_structure
 from sklearn_ssse._scores import SignedStream
 from tests import reference
@@ -18,6 +18,7 @@ STRUCTURES = [
     {"structure": "block", "inversion": "rank1"},
     {"structure": "diagonal"},
     {"structure": "full", "inversion": "rank_b"},
+    {"structure": "low_rank", "rank": 30},  # covers every rank here
 ]
 
 
@@ -27,8 +28,8 @@ def test_check_erasable(params, n_classes, tmp_path):
     check_erasable(ErasableLogisticRegression(**params, damping=0.01), tmp_path, n_classes)
 
 
-def kept(A, structure, block_size=None, inversion=None, *, width):
-    if structure == "full":
+def kept(A, structure, block_size=None, inversion=None, rank=None, *, width):
+    if structure in ("full", "low_rank"):
         return A
     size = 1 if structure == "diagonal" else block_size or width
     block = np.arange(len(A)) // size
@@ -66,6 +67,22 @@ def test_csr_blocks(binary):
         dense = ErasableLogisticRegression(**params).fit(X, y)
         rows = ErasableLogisticRegression(**params).fit(sparse.csr_array(X), y)
         assert relative(rows.curvature_.to_dense(), dense.curvature_.to_dense()) < 1e-6
+
+
+def test_text_in_low_rank():
+    """Many sparse columns: the erasure comes close to retraining, far closer than the diagonal does."""
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((400, 3000), density=0.01, format="csr", random_state=0)
+    y = (X[:, :1500].sum(axis=1) - X[:, 1500:].sum(axis=1) + 0.5 * rng.standard_normal(400) > 0).astype(int)
+    S, distance = np.arange(12), {}
+    for structure in ("low_rank", "diagonal", "full"):
+        params = {"structure": structure, "curvature": "fisher", "solver": "newton-cg", "tol": 1e-8}
+        original, erased = (ErasableLogisticRegression(**params).fit(X, y) for _ in range(2))
+        retrained = ErasableLogisticRegression(**params).fit(X[12:], y[12:])
+        distance[structure] = parameter_distance(original, erased.unlearn(X[S], y[S]), retrained)
+    assert distance["low_rank"] < 0.15
+    assert distance["full"] <= distance["low_rank"] + 0.01
+    assert distance["low_rank"] < distance["diagonal"]
 
 
 def test_two_thousand_downdates_one_by_one():
@@ -156,6 +173,8 @@ def test_automatic_structure(monkeypatch):
     assert chosen((10, 1000)) == ("block", {})
     assert chosen((10, 1000), inversion="rank1") == ("block", {"inversion": "rank1"})
     assert chosen((1, 100), block_size=10) == ("block", {"block_size": 10})
+    assert chosen((1, 50_000)) == ("low_rank", {})
+    assert chosen((1, 100), rank=5) == ("low_rank", {"rank": 5})
     assert chosen((3, 10**7))[0] == "diagonal"
     monkeypatch.setattr(_choice, "available_bytes", lambda: 5 * 10**8)
     assert chosen((1, 3000))[0] != "full"

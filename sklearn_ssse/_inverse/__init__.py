@@ -4,7 +4,8 @@ from sklearn_ssse._inverse._block import BlockInverse
 from sklearn_ssse._inverse._choice import choose_structure, sizes
 from sklearn_ssse._inverse._diagonal import DiagonalInverse
 from sklearn_ssse._inverse._full import INVERSIONS, FullInverse
+from sklearn_ssse._inverse._low_rank import LowRankInverse
 
-INVERSES = {"full": FullInverse, "block": BlockInverse, "diagonal": DiagonalInverse}
+INVERSES = {"full": FullInverse, "block": BlockInverse, "low_rank": LowRankInverse, "diagonal": DiagonalInverse}
 
 __all__ = ["INVERSES", "INVERSIONS", "choose_structure", "sizes"]
