@@ -34,7 +34,8 @@ class FullInverse(AbstractInverse):
     def build(cls, scores, ridge, *, kernels=None, inversion="auto"):
         kernels = kernels or _kernels.load("numba")
         if inversion == "auto":
-            inversion = faster_inversion(scores.n_rows, scores.n_parameters)
+            few = few_rows(scores.n_rows, scores.n_parameters)
+            inversion = kernels.RECURRENCE if few else "cholesky"
         matrix, ridge, diagonal = INVERSIONS[inversion](scores, ridge, kernels)
         return cls(matrix, ridge, diagonal, inversion)
 
@@ -95,14 +96,14 @@ class FullRemoval(Removal):
         return FullInverse(matrix, old.ridge, old.diagonal - self._leaving, old.inversion)
 
 
-def faster_inversion(n_rows, n_parameters):
-    """Which inversion is faster for ``n_rows`` curvature rows: a rule on the number of operations.
+def few_rows(n_rows, n_parameters):
+    """Whether so few curvature rows are faster by a recurrence than by a factorisation: a rule on the number of operations.
 
     The recurrence streams half of the matrix for every row; the factorisation costs about d^3 operations at the speed of a
     matrix product and a Gram matrix of the rows before. Below 300 parameters either takes milliseconds, less than loading
     the compiled kernel, so the factorisation is taken.
     """
-    return "rank1" if n_parameters > 300 and 12 * n_rows < n_parameters else "cholesky"
+    return n_parameters > 300 and 12 * n_rows < n_parameters
 
 
 def _invert_cholesky(scores, ridge, kernels):

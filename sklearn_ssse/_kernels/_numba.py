@@ -15,6 +15,9 @@ __all__ = [
     "unit_grams",
 ]
 
+# The recurrence that is the faster one for few rows.
+RECURRENCE = "rank1"
+
 
 def asarray(array):
     return array

@@ -33,6 +33,8 @@ class TorchKernels:
         As torch names it; None is CUDA where there is a device, else the CPU.
     """
 
+    RECURRENCE = "rank_b"
+
     def __init__(self, device=None):
         self.device = usable_device(device)
 
