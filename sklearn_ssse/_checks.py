@@ -63,7 +63,8 @@ def encode(classes, y):
         codes = np.minimum(np.searchsorted(classes, y), len(classes) - 1)
         known = classes[codes] == y
     except TypeError:  # labels of a type that has no order with the classes
-        codes, known = np.zeros(len(y), dtype=np.intp), np.zeros(len(y), dtype=bool)
+        members = set(classes.tolist())
+        codes, known = np.zeros(len(y), dtype=np.intp), np.array([label in members for label in y.tolist()])
     if not np.all(known):
         unseen = sorted({str(label) for label in y[~np.broadcast_to(known, codes.shape)]})[:5]
         raise ErasureError(
