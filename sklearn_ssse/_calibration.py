@@ -37,20 +37,22 @@ def automatic_ridges(batch, curvature):
     Returns
     -------
     list of callable
-        From the diagonal of ``R^T R``, (d,), to the ridge, (d,). The last has the larger floor, for where a direction is flat.
+        From the diagonal of ``R^T R``, (d,), to the ridge, (d,). The floor holds where there is no penalty, in the last
+        one everywhere: for a penalty that is lost in rounding.
     """
     penalty = batch.family.penalty()
     hessian_trace = None if curvature == "fisher" else batch.trace("fisher")
 
-    def ridge(diagonal, floor):
+    def ridge(diagonal, floor, everywhere=False):
         trace = diagonal.sum()
         tiny = np.finfo(np.float64).tiny
         scale = 1.0 if hessian_trace is None or min(trace, hessian_trace) < tiny else hessian_trace / trace
         share = np.maximum(diagonal, np.finfo(np.float64).eps * max(diagonal.max(), tiny))
-        return np.maximum(penalty / scale, floor * batch.family.tie(share))
+        floored = np.maximum(penalty / scale, floor * batch.family.tie(share))
+        return floored if everywhere else np.where(penalty > 0, penalty / scale, floored)
 
     floors = [FLOOR_FLAT] if batch.family.has_flat_direction else [FLOOR, FLOOR_FLAT]
-    return [partial(ridge, floor=floor) for floor in floors]
+    return [*(partial(ridge, floor=floor) for floor in floors), partial(ridge, floor=FLOOR_FLAT, everywhere=True)]
 
 
 @dataclass(frozen=True)

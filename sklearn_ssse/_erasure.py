@@ -250,7 +250,7 @@ class ErasableMixin:
                 inverse = structure.build(scores, ridge, **options)
             except ErasureError:
                 continue
-            if inverse.condition < FLAT_CONDITION:
+            if inverse.condition < FLAT_CONDITION or ridge is first[-1]:
                 return inverse
         return structure.build(scores, last, **options)
 
@@ -309,7 +309,7 @@ class ErasableMixin:
             curvature=old.curvature,
             structure=self.structure_,
             leave_out=leave_out,
-            damped=damped,
+            damped=bool(damped),
             margin=float(margin),
             max_leverage=float(leverage),
             relative_shift=float(np.linalg.norm(step) / (np.linalg.norm(family.theta) or 1.0)),

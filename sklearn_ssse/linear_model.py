@@ -206,6 +206,8 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
             If the penalty has an l1 part, or the curvature is singular in spite of its damping.
         """
         _refuse_l1(self.l1_ratio)
+        for name in ("curvature_", "_erasure_state"):  # of an earlier fit: after an error below there must be none
+            vars(self).pop(name, None)
         super().fit(X, y, sample_weight)
         self._set_curvature(*check_rows(self, X, y, sample_weight, trusted=True))
         self.erasures_ = []

@@ -307,7 +307,7 @@ def _key(template):
 
 
 def _epsilon(estimator):
-    """The candidate's eps; None for "auto", which the original resolves."""
+    """The candidate's eps, a number or "auto"."""
     values = {value for name, value in estimator.get_params().items() if _is_epsilon(name)}
     if len(values) != 1:
         raise ValueError(
@@ -315,7 +315,7 @@ def _epsilon(estimator):
             "one erasable model."
         )
     (value,) = values
-    return None if value == "auto" else value
+    return value
 
 
 def _final(estimator):

@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model._linear_loss import LinearModelLoss
 from sklearn.preprocessing import scale
@@ -509,3 +510,23 @@ def test_import_loads_neither_numba_nor_torch():
         "sys.exit(len({'numba', 'torch', 'matplotlib', 'pandas', 'skops', 'skorch'} & (set(sys.modules) - before)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_failed_refit_leaves_nothing_to_erase_from(binary):
+    X, y = binary
+    clf = ErasableLogisticRegression().fit(X, y)
+    weight = np.ones(len(y))
+    weight[0] = -1
+    with pytest.raises(ErasureError, match="negative"):
+        clf.fit(-X, y, weight)
+    with pytest.raises(NotFittedError):
+        clf.unlearn(X[:3], y[:3])
+
+
+@pytest.mark.parametrize("C", [1.0, 100.0])
+def test_damping_is_the_penalty_on_unscaled_columns(C):
+    from sklearn.datasets import load_wine
+
+    X, y = load_wine(return_X_y=True)
+    clf = ErasableLogisticRegression(C=C, curvature="fisher", fit_intercept=False, solver="newton-cholesky").fit(X, y)
+    assert relative(len(y) * clf.damping_, np.full(39, 1 / C)) < 1e-12

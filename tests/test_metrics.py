@@ -206,6 +206,10 @@ def test_reference(binary):
     assert np.array_equal(theta(reference), before)
     plain = GridSearchCV(Counting(C=0.5), grid, scoring=GammaScorer(X, y), cv=CV, refit=False).fit(X, y)
     assert np.allclose(search.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"])
+    with pytest.raises(ValueError, match="calibration"):  # not the eps of the reference
+        GridSearchCV(Counting(C=0.5), {"unlearn_epsilon": ["auto"]}, scoring=scorer, cv=CV, error_score="raise").fit(
+            X, y
+        )
     with pytest.raises(ValueError, match="reference"):
         GridSearchCV(Counting(C=0.1), grid, scoring=scorer, cv=CV, error_score="raise").fit(X, y)
 
