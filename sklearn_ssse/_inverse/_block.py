@@ -5,6 +5,7 @@ import numpy as np
 from sklearn_ssse import _kernels
 from sklearn_ssse._inverse._base import AbstractInverse, Removal, gain, not_positive_definite, resolve
 from sklearn_ssse._inverse._full import remove_diagonal, starting_ridge
+from sklearn_ssse._kernels._blas import symmetric
 
 
 class BlockInverse(AbstractInverse):
@@ -86,7 +87,7 @@ class BlockRemoval(Removal):
 
     def __init__(self, inverse, scores):
         self._inverse = inverse
-        self._scores = scores
+        self.leverage = inverse.leverage(scores)
         layout = inverse.layout
         self._parts = []
         few = scores.n_rows <= max(size for _, size in layout)
@@ -103,10 +104,6 @@ class BlockRemoval(Removal):
             self._parts.append((P, m, basis))
         self.spectrum = np.concatenate([m.ravel() for _, m, _ in self._parts])
         self._leaving = scores.diagonal()
-
-    @property
-    def leverage(self):
-        return self._inverse.leverage(self._scores)
 
     def solve(self, v, *, damped=False):
         out = []
@@ -159,10 +156,6 @@ def block_grams(scores, layout, kernels=None):
                 block += kernels.product(kernels.asarray(chunk.block_rows(start, start + len(block))))
                 start += len(block)
     return total
-
-
-def symmetric(stack):
-    return (stack + stack.transpose(0, 2, 1)) / 2
 
 
 def _diagonals(stack, kernels):

@@ -54,11 +54,7 @@ class DiagonalRemoval(Removal):
         self._inverse = inverse
         self._leaving = scores.diagonal()
         self.spectrum = self._leaving / inverse.diagonal
-        self._scores = scores
-
-    @property
-    def leverage(self):
-        return self._inverse.leverage(self._scores)
+        self.leverage = inverse.leverage(scores)
 
     def solve(self, v, *, damped=False):
         return self._inverse.solve(v) * (1.0 + self.spectrum * self.gain(damped=damped))

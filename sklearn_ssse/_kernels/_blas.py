@@ -102,8 +102,12 @@ def invert_blocks(A, scale):
         half = np.linalg.inv(np.linalg.cholesky(A)) * scale[:, np.newaxis, :]
     except np.linalg.LinAlgError:
         return None
-    P = half.transpose(0, 2, 1) @ half
-    return (P + P.transpose(0, 2, 1)) / 2
+    return symmetric(half.transpose(0, 2, 1) @ half)
+
+
+def symmetric(stack):
+    """Symmetric part of each of many blocks."""
+    return (stack + stack.transpose(0, 2, 1)) / 2
 
 
 def mirror_lower(P):
