@@ -4,10 +4,11 @@ import inspect
 
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
+from sklearn.utils.parallel import _get_threadpool_controller as threadpool_controller
 from sklearn.utils.validation import _check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
 
-__all__ = ["Interval", "StrOptions", "check_sample_weight", "num_samples", "routing_enabled"]
+__all__ = ["Interval", "StrOptions", "check_sample_weight", "num_samples", "routing_enabled", "threadpool_controller"]
 
 # From scikit-learn 1.9 on, weights that are all zero are refused unless this says otherwise.
 _ALLOW_ZERO = "allow_all_zero_weights"

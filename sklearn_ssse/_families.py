@@ -148,7 +148,7 @@ class LinearBatch:
     def layers(self, rows, curvature):
         seeds = CURVATURES[curvature](self.proba[rows], self.targets(rows), self.family.link)
         deltas = seeds * np.sqrt(self.weight[rows])[:, np.newaxis, np.newaxis]
-        return [Layer(self.inputs(rows), deltas, self.family.bias)]
+        return [Layer(self.inputs(rows), deltas, self.family.bias, self.family.link == "softmax")]
 
     def scores(self, curvature, batch_size=1):
         """The curvature rows of the batch; with ``batch_size`` > 1 signed sums of so many."""

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_ssse._chunks import add_up, slices
-from sklearn_ssse._kernels import _blas
+from sklearn_ssse._kernels import _grams
 
 
 class Layer(NamedTuple):
@@ -27,6 +27,7 @@ class Layer(NamedTuple):
     inputs: np.ndarray  # (n_samples, n_inputs), float64, dense or CSR
     deltas: np.ndarray  # (n_samples, c, n_outputs), float64
     bias: bool
+    simplex: bool = False  # whether the deltas of every row sum to zero over the outputs
 
     @property
     def n_inputs(self):
@@ -63,7 +64,7 @@ class Scores:
         """The rows themselves, (n_rows, d). For few rows only."""
         blocks = []
         for layer in self.layers:
-            a, delta, bias = layer
+            a, delta, bias, _ = layer
             a = a.toarray() if sparse.issparse(a) else a
             block = np.empty((*delta.shape, a.shape[1] + bias))
             np.multiply(
@@ -82,7 +83,7 @@ class Scores:
         out = np.zeros((self.n_samples, self.rows_per_sample, m))
         start = 0
         for layer in self.layers:
-            a, delta, bias = layer
+            a, delta, bias, _ = layer
             n_outputs, width = layer.shape
             W = V[start : start + n_outputs * width].reshape(n_outputs, width, m)
             start += n_outputs * width
@@ -97,7 +98,7 @@ class Scores:
         U = U.reshape(self.n_samples, self.rows_per_sample, m)
         out = []
         for layer in self.layers:
-            a, delta, bias = layer
+            a, delta, bias, _ = layer
             n_outputs, width = layer.shape
             T = delta.transpose(0, 2, 1) @ U
             block = np.empty((n_outputs, width, m))
@@ -116,7 +117,7 @@ class Scores:
         """Diagonal of ``R^T R``, (d,)."""
         out = []
         for layer in self.layers:
-            a, delta, bias = layer
+            a, delta, bias, _ = layer
             squares = np.einsum("icj,icj->ij", delta, delta)
             block = np.empty(layer.shape)
             a2 = a.multiply(a).tocsr() if sparse.issparse(a) else np.square(a)
@@ -133,7 +134,7 @@ class Scores:
         """
         parts, offset = [], 0
         for layer in self.layers:
-            a, delta, bias = layer
+            a, delta, bias, _ = layer
             n_outputs, width = layer.shape
             for j in range(max(0, (start - offset) // width), min(n_outputs, -((offset - stop) // width))):
                 unit = offset + j * width
@@ -147,11 +148,12 @@ class Scores:
         rows = [deltas[:, :, np.newaxis] * columns[:, np.newaxis, :] for deltas, columns in parts]
         return np.concatenate(rows, axis=2).reshape(self.n_rows, stop - start)
 
-    def unit_grams(self, kernels=_blas):
-        """For each layer the blocks of ``R^T R`` that belong to one output each, (n_outputs, width, width)."""
-        return [kernels.unit_grams(*layer) for layer in self.layers]
+    def add_unit_grams(self, out, kernels=_grams):
+        """Add to ``out`` the blocks of ``R^T R`` that belong to one output each, (n_outputs, width, width) for each layer."""
+        for total, layer in zip(out, self.layers, strict=True):
+            kernels.add_unit_grams(total, layer.inputs, layer.deltas, layer.bias)
 
-    def gram(self, kernels=_blas):
+    def gram(self, kernels=_grams):
         """``R^T R``, (d, d), as an array of the kernels."""
         if len(self.layers) == 1:
             return kernels.layer_gram(*self.layers[0])
@@ -198,7 +200,7 @@ class ScoreStream:
     def diagonal(self):
         return add_up(chunk.diagonal() for chunk in self.chunks())
 
-    def gram(self, kernels=_blas):
+    def gram(self, kernels=_grams):
         return add_up(chunk.gram(kernels) for chunk in self.chunks())
 
 
@@ -242,7 +244,7 @@ class SignedStream(ScoreStream):
 
 def _mix(layer, signs, size):
     """Signed sums over consecutive batches of the rows of a layer, (n_batches * c, parameters of the layer)."""
-    a, delta, bias = layer
+    a, delta, bias, _ = layer
     n_outputs, width = layer.shape
     a = a.toarray() if sparse.issparse(a) else a
     a = np.hstack([a, np.ones((len(a), 1))]) if bias else a

@@ -66,7 +66,9 @@ LAYERS = [
 ]
 # Arguments of each kernel. Those of the updates and the inverses are arrays of the kernels, and the first is overwritten.
 ARGUMENTS = {
-    "unit_grams": LAYERS,
+    "add_unit_grams": [
+        (np.ones((delta.shape[2],) + 2 * (a.shape[1] + bias,)), a, delta, bias) for a, delta, bias in LAYERS
+    ],
     "layer_gram": LAYERS,
     "product": [(rows(30, 7),), (rows(3, 7),)],
     "invert": [positive(7), positive(1030)],
@@ -75,7 +77,7 @@ ARGUMENTS = {
     "rank1_update_blocks": [(np.stack([np.eye(6), 2 * np.eye(6)]), rows(30, 6).reshape(2, 15, 6))],
     "rank_b_update": [(np.eye(20), rows(m, 20)) for m in (0, 3, 600)],
 }
-UPDATES = [name for name in ARGUMENTS if "update" in name]
+UPDATES = [name for name in ARGUMENTS if "update" in name or "add" in name]
 CALLS = [(name, i) for name, cases in ARGUMENTS.items() for i in range(len(cases))]
 
 
@@ -92,7 +94,9 @@ def test_kernel_equals_its_twin(name, i):
     results = []
     for kernels in (_numba, KERNELS):
         passed = arguments
-        if name not in ("unit_grams", "layer_gram"):
+        if name == "add_unit_grams":
+            passed = [kernels.asarray(arguments[0].copy()), *arguments[1:]]
+        elif name != "layer_gram":
             passed = [kernels.asarray(argument.copy()) for argument in arguments]
         result = getattr(kernels, name)(*passed)
         results.append(kernels.to_numpy(passed[0] if name in UPDATES else result))

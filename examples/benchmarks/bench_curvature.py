@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import scipy.linalg
 from scipy import sparse
+from sklearn.preprocessing import normalize
 
 import sklearn_ssse
 from sklearn_ssse import ErasableLogisticRegression
@@ -35,8 +36,8 @@ from sklearn_ssse._scores import Layer, ScoreStream
 class Rows:
     """A batch for `ScoreStream` with given factors: inputs (n, p) and deltas (n, n_outputs), no intercept."""
 
-    def __init__(self, inputs, deltas):
-        self.inputs, self.deltas = inputs, deltas
+    def __init__(self, inputs, deltas, simplex=False):
+        self.inputs, self.deltas, self.simplex = inputs, deltas, simplex
         self.n_samples = inputs.shape[0]
         self.shapes = [(deltas.shape[1], inputs.shape[1])]
         self.chunk_size = int(np.clip(CHUNK_BYTES // (8 * inputs.shape[1]), 64, 8192))
@@ -45,7 +46,7 @@ class Rows:
         return 1
 
     def layers(self, rows, curvature):
-        return [Layer(self.inputs[rows], self.deltas[rows][:, np.newaxis, :], False)]
+        return [Layer(self.inputs[rows], self.deltas[rows][:, np.newaxis, :], False, self.simplex)]
 
     def stream(self):
         return ScoreStream(self, "empirical_fisher")
@@ -95,7 +96,7 @@ def full_binary(scale, runs):
 def full_classes(scale, runs):
     rng = np.random.default_rng(0)
     n, p, k = 200_000 // scale, 101, 5
-    batch = Rows(rng.standard_normal((n, p)), rng.dirichlet(np.ones(k), n) - np.eye(k)[rng.integers(k, size=n)])
+    batch = Rows(rng.standard_normal((n, p)), rng.dirichlet(np.ones(k), n) - np.eye(k)[rng.integers(k, size=n)], True)
 
     def explicit():
         G = (batch.deltas[:, :, np.newaxis] * batch.inputs[:, np.newaxis, :]).reshape(n, -1)
@@ -139,6 +140,7 @@ def text(scale):
     columns = np.minimum(rng.zipf(1.3, n * nonzero) - 1, p - 1)
     X = sparse.csr_array((rng.uniform(size=n * nonzero), columns, np.arange(0, n * nonzero + 1, nonzero)), shape=(n, p))
     X.sum_duplicates()
+    X = normalize(X)
     y = (X[:, :50].sum(axis=1) + rng.standard_normal(n) > np.median(X[:, :50].sum(axis=1))).astype(int)
     for structure, params in [("low_rank", {"rank": 256}), ("diagonal", {})]:
         if structure not in INVERSES:

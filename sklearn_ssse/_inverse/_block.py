@@ -147,8 +147,7 @@ def block_grams(scores, layout, kernels=None):
     total = [kernels.asarray(np.zeros((count, size, size))) for count, size in layout]
     for chunk in scores.chunks():
         if list(layout) == [tuple(shape) for shape in chunk.shapes]:
-            for out, grams in zip(total, chunk.unit_grams(kernels), strict=True):
-                out += grams
+            chunk.add_unit_grams(total, kernels)
             continue
         start = 0
         for out in total:

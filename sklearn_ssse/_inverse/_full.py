@@ -34,8 +34,7 @@ class FullInverse(AbstractInverse):
     def build(cls, scores, ridge, *, kernels=None, inversion="auto"):
         kernels = kernels or _kernels.load("numba")
         if inversion == "auto":
-            few = few_rows(scores.n_rows, scores.n_parameters)
-            inversion = kernels.RECURRENCE if few else "cholesky"
+            inversion = "rank_b" if few_rows(scores.n_rows, scores.n_parameters) else "cholesky"
         matrix, ridge, diagonal = INVERSIONS[inversion](scores, ridge, kernels)
         return cls(matrix, ridge, diagonal, inversion)
 
@@ -97,13 +96,13 @@ class FullRemoval(Removal):
 
 
 def few_rows(n_rows, n_parameters):
-    """Whether so few curvature rows are faster by a recurrence than by a factorisation: a rule on the number of operations.
+    """Whether so few curvature rows are faster taken in than factorised with: a rule on the number of operations.
 
-    The recurrence streams half of the matrix for every row; the factorisation costs about d^3 operations at the speed of a
-    matrix product and a Gram matrix of the rows before. Below 300 parameters either takes milliseconds, less than loading
-    the compiled kernel, so the factorisation is taken.
+    b rows at once cost about 3 d^2 operations each, forming A d^2, the factorisation and the inverse d^3 at a third of the speed of
+    a product; the two meet between d / 4 and d / 2 rows (``examples/benchmarks/bench_curvature.py``). Row by row the recurrence
+    streams the matrix for each of them: it is not faster than either.
     """
-    return n_parameters > 300 and 12 * n_rows < n_parameters
+    return n_parameters >= 64 and 4 * n_rows <= n_parameters
 
 
 def _invert_cholesky(scores, ridge, kernels):

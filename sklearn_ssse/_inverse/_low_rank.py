@@ -19,12 +19,13 @@ from scipy import sparse
 from sklearn_ssse._chunks import slices
 from sklearn_ssse._inverse._base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
 from sklearn_ssse._inverse._sketch import GROUP, Omega, RowBlocks, add, parts, touched
+from sklearn_ssse._kernels._threads import one_thread
 
 EPS = np.finfo(np.float64).eps
 # A coordinate whose ridge is below this share of the curvature's diagonal counts as unpenalised.
 UNPENALISED = 1e-6
-# Columns of Omega for each eigenvalue wanted: the error is then about 1.7 times that of the SVD.
-OVERSAMPLING = 2
+# Columns of Omega for each eigenvalue wanted, and some more: the error is then 1 to 3 times that of the SVD.
+OVERSAMPLING, EXTRA = 2, 8
 # rank=None: eigenvalues of K above this are wanted, between so many and so many. Beyond 512 an erasure takes tenths of a second.
 SMALLEST_EIGENVALUE = 0.1
 MIN_RANK, MAX_RANK = 8, 512
@@ -34,7 +35,7 @@ REUSE_ERROR = 1e-8
 # C is no sum of squares where an eigenvalue is below minus this share of the trace.
 IMPOSSIBLE = 1e-9
 # The condition number takes the variances of so many coordinates exactly and bounds those of the others, whose curvature is less.
-N_EXACT = 256
+N_EXACT = 64
 
 
 class Rows(NamedTuple):
@@ -60,6 +61,8 @@ class LowRankInverse(AbstractInverse):
         ``Omega^T Y``; ``Y^T Y`` over the rows N, or None to work it out.
     reused : int
         Erasures since G was worked out from Y.
+    before : ndarray of shape (l, l), default=None
+        C before rows left of which it is not certain that they were there.
     ridge, diagonal
         See `AbstractInverse`.
 
@@ -76,18 +79,20 @@ class LowRankInverse(AbstractInverse):
     options = ("rank",)
     inversion = "nystrom"
 
-    def __init__(self, omega, Y, C, G, ridge, diagonal, *, reused=0):
+    def __init__(self, omega, Y, C, G, ridge, diagonal, *, reused=0, before=None):
         self.omega, self.Y, self.C = omega, Y, C
         self.ridge, self.diagonal, self.reused = ridge, diagonal, reused
         e = omega.unit.size
         self.unit_inverse = _invert(C[:e, :e], ridge)
         self.G, self.cross, self.factor, self._eigenvalues = G, None, None, None
+        X, C_free = self._eliminated()
+        self.possible = before is None or _could_be(C_free, before)
         if G is not None and Y.shape[0] * len(C) ** 2 >= LONG:
-            self.factor = self._factor_from_gram()
+            self.factor = self._factor_from_gram(X, C_free)
         if self.factor is None:
             self.reused = 0
             self.G = add((slab.T @ slab for slab in Y.slabs()), C.shape)
-            self.factor, self._eigenvalues = self._factor_from_sketch()
+            self.factor, self._eigenvalues = self._factor_from_sketch(X, C_free)
         elif EPS * np.linalg.norm(self.unit_inverse) * np.linalg.norm(G[:e, :e]) <= REUSE_ERROR:
             self.cross = G[:, :e] @ self.unit_inverse
         if self.cross is None:  # G has lost a flat direction of E (softmax): not the product in this order
@@ -107,7 +112,7 @@ class LowRankInverse(AbstractInverse):
             wanted = int(np.sum(built.eigenvalues() > SMALLEST_EIGENVALUE))
             if wanted <= rank or rank == MAX_RANK:
                 break
-        e, n_random = built.omega.unit.size, OVERSAMPLING * max(wanted, MIN_RANK)
+        e, n_random = built.omega.unit.size, OVERSAMPLING * max(wanted, MIN_RANK) + EXTRA
         if n_random >= built.omega.frequencies.size:
             return built
         first = slice(e + n_random)
@@ -120,9 +125,10 @@ class LowRankInverse(AbstractInverse):
         share = ridge / (diagonal - ridge).clip(min=np.finfo(np.float64).tiny)
         most = min(sum(n_outputs for n_outputs, _ in scores.shapes), int(np.sum(share < UNPENALISED)))
         unit = np.sort(np.argsort(share, kind="stable")[:most])
-        if unit.size + OVERSAMPLING * rank >= d:
+        n_random = OVERSAMPLING * rank + EXTRA
+        if unit.size + n_random >= d:
             unit = np.arange(d)
-        omega = Omega(d, unit, min(OVERSAMPLING * rank, d - unit.size))
+        omega = Omega(d, unit, min(n_random, d - unit.size))
         weight = 1.0 / np.sqrt(ridge)
         groups = omega.groups(weight)
         Y, C = np.zeros((d, omega.n_columns)), np.zeros((omega.n_columns,) * 2)
@@ -138,7 +144,7 @@ class LowRankInverse(AbstractInverse):
     @staticmethod
     def bytes_needed(shapes, rank=None):
         d = sum(n_outputs * width for n_outputs, width in shapes)
-        width = OVERSAMPLING * (rank or MAX_RANK) + sum(n_outputs for n_outputs, _ in shapes)
+        width = OVERSAMPLING * (rank or MAX_RANK) + EXTRA + sum(n_outputs for n_outputs, _ in shapes)
         width = min(d, width)
         return 8 * (d * (width + 6) + 3 * width**2) + d
 
@@ -170,9 +176,8 @@ class LowRankInverse(AbstractInverse):
         growth = min(norm, self.Y.shape[0] / self.Y.shape[1])
         return EPS * np.trace(self.G[e:, e:]) * growth * np.sqrt(1 + self.reused)
 
-    def _factor_from_gram(self):
+    def _factor_from_gram(self, X, C):
         """T from l x l matrices alone: ``T T^T = (G + C)^{-1}``. None where that needs more digits."""
-        X, C = self._eliminated()
         F = self._eliminated_gram(X)
         F.flat[:: len(F) + 1] += EPS * np.trace(F)
         F += C
@@ -183,9 +188,8 @@ class LowRankInverse(AbstractInverse):
         factor = np.vstack([-X @ half, half])
         return factor if self._reuse_error(factor) <= REUSE_ERROR else None
 
-    def _factor_from_sketch(self):
+    def _factor_from_sketch(self, X, C):
         """T and the eigenvalues of the sketch of K, from Y: B B^T with ``B = Y C^{-1/2}`` squares no eigenvalue."""
-        X, C = self._eliminated()
         shift = np.sqrt(self.Y.shape[0]) * EPS * np.linalg.norm(self._eliminated_gram(X), 2) ** 0.5
         values, V = np.linalg.eigh(C)
         root = V / np.sqrt(values.clip(min=0.0) + max(shift, np.finfo(np.float64).tiny))
@@ -195,19 +199,9 @@ class LowRankInverse(AbstractInverse):
         eigenvalues = eigenvalues.clip(min=0.0)
         return root @ (W / np.sqrt(1.0 + eigenvalues)), eigenvalues
 
-    def could_be(self, before):
-        """Whether C is positive semi-definite, up to rounding in C ``before`` rows left. If not, some were never there."""
-        _, C = self._eliminated()
-        C.flat[:: len(C) + 1] += IMPOSSIBLE * np.trace(before[-len(C) :, -len(C) :]) + np.finfo(np.float64).tiny
-        try:
-            np.linalg.cholesky(C)
-        except LinAlgError:
-            return False
-        return True
-
     def eigenvalues(self):
         """Eigenvalues of the sketch of the whitened curvature, E eliminated, ascending."""
-        return self._factor_from_sketch()[1] if self._eigenvalues is None else self._eigenvalues
+        return self._factor_from_sketch(*self._eliminated())[1] if self._eigenvalues is None else self._eigenvalues
 
     @property
     def discarded(self):
@@ -249,7 +243,8 @@ class LowRankInverse(AbstractInverse):
         return self.apply(*self.whiten(np.reshape(v, (self.ridge.size, -1)))).reshape(np.shape(v))
 
     def removal(self, scores):
-        return LowRankRemoval(self, scores.collect())
+        with one_thread():
+            return LowRankRemoval(self, scores.collect())
 
     def rows(self, R, columns):
         """Rows over some coordinates, (m, t), whitened."""
@@ -291,7 +286,9 @@ class LowRankInverse(AbstractInverse):
         own = (self.unit_inverse @ (np.eye(e) + self.cross[:e])).diagonal()
         own = own - np.square(self.cross.T @ self.factor).sum(axis=1)
         total = on_unit @ own + on_free.sum()
-        large = np.sort(np.argsort(-on_free)[:N_EXACT])
+        large = (
+            np.sort(np.argpartition(-on_free, N_EXACT)[:N_EXACT]) if on_free.size > N_EXACT else np.arange(on_free.size)
+        )
         return float(total - on_free[large] @ np.square(self.Y.take(large) @ self.factor).sum(axis=1))
 
     @property
@@ -321,15 +318,16 @@ class LowRankRemoval(Removal):
         z = (rows.free @ Y).T
         M = inverse.product(rows, z, rows.unit.T, rows.free.T, z)
         self.leverage = inverse.leverage(scores) if many else _own_blocks(M, scores)
-        self._new = self._without(inverse, scores.diagonal(), Y, z)
+        suspect = np.linalg.eigvalsh((M + M.T) / 2).max(initial=0.0) >= 1.0
+        self._new = self._without(inverse, scores.diagonal(), Y, z, inverse.C if suspect else None)
         self._z = (rows.free @ Y).T
         M_new = self._new.product(rows, self._z, rows.unit.T, rows.free.T, self._z)
         self._growth, self._V = np.linalg.eigh((M_new + M_new.T) / 2)
         self.spectrum = self._growth / (1.0 + self._growth)
-        if np.linalg.eigvalsh((M + M.T) / 2).max(initial=0.0) >= 1.0 and not self._new.could_be(inverse.C):
+        if not self._new.possible:
             self.spectrum = np.maximum(self.spectrum, 1.0)
 
-    def _without(self, old, leaving, Y, z):
+    def _without(self, old, leaving, Y, z, before):
         """The inverse without the rows; Y, at their positions, is changed in place."""
         rows = self._rows
         if not len(rows.unit):
@@ -350,6 +348,7 @@ class LowRankRemoval(Removal):
             old.ridge,
             old.diagonal - leaving,
             reused=old.reused + 1,
+            before=before,
         )
 
     def solve(self, v, *, damped=False):
@@ -370,6 +369,17 @@ class LowRankRemoval(Removal):
 def _own_blocks(M, scores):
     n, c = scores.n_samples, scores.rows_per_sample
     return largest_eigenvalues(M.reshape(n, c, n, c)[np.arange(n), :, np.arange(n)])
+
+
+def _could_be(C, before):
+    """Whether C is positive semi-definite, up to rounding in C ``before`` rows left. If not, some were never there."""
+    C = C.copy()
+    C.flat[:: len(C) + 1] += IMPOSSIBLE * np.trace(before[-len(C) :, -len(C) :]) + np.finfo(np.float64).tiny
+    try:
+        np.linalg.cholesky(C)
+    except LinAlgError:
+        return False
+    return True
 
 
 def _invert_lower(L):

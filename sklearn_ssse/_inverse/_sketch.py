@@ -9,7 +9,7 @@ from sklearn_ssse._chunks import slices
 from sklearn_ssse._scores import Layer, Scores
 
 # Rows of Y lie in blocks of so many bytes, rows of R are read in slices of so many numbers, Omega in groups of so many columns.
-BLOCK_BYTES = 2**15
+BLOCK_BYTES = 2**17
 SLICE_SIZE = 2**22
 GROUP = 64
 
@@ -118,7 +118,13 @@ class RowBlocks:
         return out
 
     def dot(self, s):
-        return np.concatenate([np.zeros((0, s.shape[1])), *[block @ s for block in self.blocks]])
+        out = np.empty((self.shape[0], s.shape[1]))
+        start = 0
+        for block in self.blocks:
+            stop = start + len(block)
+            np.matmul(block, s, out=out[start:stop])
+            start = stop
+        return out
 
     def tdot(self, v):
         at = np.flatnonzero(v.any(axis=1))
@@ -136,7 +142,7 @@ def touched(scores):
         return scores.to_dense(), np.arange(scores.n_parameters)
     samples = np.repeat(np.arange(scores.n_samples), scores.rows_per_sample)
     parts = []
-    for a, delta, bias in scores.layers:
+    for a, delta, bias, _ in scores.layers:
         inputs = [a, np.ones((scores.n_samples, 1))] if bias else [a]
         repeated = sparse.hstack([sparse.csr_array(block) for block in inputs], format="csr")[samples]
         parts += [repeated.multiply(delta[:, :, [j]].reshape(-1, 1)) for j in range(delta.shape[2])]
@@ -157,7 +163,7 @@ def parts(scores, n_rows=4096):
             if waiting and filled + min(share, 1.0) > 1:
                 yield _join(waiting)
                 waiting, filled = [], 0.0
-            waiting.append([Layer(a[rows], delta[rows], bias) for a, delta, bias in chunk.layers])
+            waiting.append([Layer(a[rows], delta[rows], bias) for a, delta, bias, _ in chunk.layers])
             filled += min(share, 1.0)
     if waiting:
         yield _join(waiting)

@@ -1,78 +1,18 @@
-"""Kernels that are products of matrices, by NumPy; one layer has inputs a, deltas and a bias as in `_scores.Layer`."""
+"""Inverses of symmetric matrices, by BLAS and LAPACK."""
 
 import numpy as np
-from scipy import sparse
 from scipy.linalg import lapack
+
+from sklearn_ssse._chunks import slices
+from sklearn_ssse._kernels._threads import each
 
 # Up to this size the factorisation stays with NumPy's BLAS: SciPy brings a second one, and while the threads of the first
 # still spin after the Gram matrix, a call to the second waits for tens of milliseconds.
 SMALL = 512
-# Up to this width the Gram matrices of many outputs are one product of their weights with the products of pairs of inputs.
-PAIRS_WIDTH = 64
-PAIRS_OUTPUTS = 8
-
-
-def unit_grams(a, delta, bias):
-    """Blocks of ``R^T R`` on one layer that belong to one output each, (n_outputs, width, width)."""
-    n_outputs, width = delta.shape[2], a.shape[1] + bias
-    weight = np.einsum("icj,icj->ij", delta, delta)
-    if width > PAIRS_WIDTH or n_outputs < PAIRS_OUTPUTS or sparse.issparse(a):
-        scale = np.sqrt(weight)
-        return np.stack([_scaled_gram(a, scale[:, j : j + 1], bias) for j in range(n_outputs)])
-    x = np.hstack([a, np.ones((len(a), 1))]) if bias else a
-    u, v = np.triu_indices(width)
-    flat = weight.T @ (x[:, u] * x[:, v])
-    out = np.empty((n_outputs, width, width))
-    out[:, u, v] = out[:, v, u] = flat
-    return out
-
-
-def layer_gram(a, delta, bias):
-    """``R^T R`` on one layer from weighted Gram matrices of its inputs, one for each pair of outputs."""
-    n_outputs, width = delta.shape[2], a.shape[1] + bias
-    if n_outputs == 1:
-        rows = delta[:, 0] if delta.shape[1] == 1 else np.linalg.norm(delta, axis=1)
-        return _scaled_gram(a, rows, bias)
-    weights = delta.transpose(0, 2, 1) @ delta
-    out = np.empty((n_outputs, width, n_outputs, width))
-    for j in range(n_outputs):
-        for k in range(j + 1):
-            block = _weighted_gram(a, weights[:, j, k, np.newaxis], bias)
-            out[j, :, k] = block
-            out[k, :, j] = block
-    return out.reshape(n_outputs * width, -1)
-
-
-def _scaled_gram(a, scale, bias):
-    """``[a, 1]^T diag(scale^2) [a, 1]``; exactly symmetric, at half the cost of a general product."""
-    if sparse.issparse(a):
-        return _weighted_gram(a, np.square(scale), bias)
-    rows = np.empty((a.shape[0], a.shape[1] + bias))
-    np.multiply(a, scale, out=rows[:, : a.shape[1]])
-    if bias:
-        rows[:, -1:] = scale
-    return rows.T @ rows
-
-
-def _weighted_gram(a, weight, bias):
-    """``[a, 1]^T diag(weight) [a, 1]`` for weights of either sign, shape (n_samples, 1)."""
-    p = a.shape[1]
-    out = np.empty((p + bias, p + bias))
-    if sparse.issparse(a):
-        weighted = a.multiply(weight).tocsr()
-        out[:p, :p] = (a.T @ weighted).toarray()
-    else:
-        weighted = a * weight
-        out[:p, :p] = a.T @ weighted
-    if bias:
-        out[p, :p] = out[:p, p] = np.asarray(weighted.sum(axis=0)).ravel()
-        out[p, p] = weight.sum()
-    return out
-
-
-def product(R):
-    """``R^T R``."""
-    return R.T @ R
+# Numbers in so many blocks as are inverted together.
+SOME = 2**18
+# Rows that `rank_b_update` takes at once.
+WIDTH = 256
 
 
 def invert(A, scale):
@@ -98,11 +38,38 @@ def invert(A, scale):
 
 def invert_blocks(A, scale):
     """`invert` for blocks (n_blocks, size, size) and scales (n_blocks, size)."""
-    try:
-        half = np.linalg.inv(np.linalg.cholesky(A)) * scale[:, np.newaxis, :]
-    except np.linalg.LinAlgError:
-        return None
-    return symmetric(half.transpose(0, 2, 1) @ half)
+    P = np.empty_like(A)
+    failed = []
+
+    def invert_some(blocks):
+        try:
+            half = np.linalg.inv(np.linalg.cholesky(A[blocks])) * scale[blocks, np.newaxis, :]
+            P[blocks] = symmetric(half.transpose(0, 2, 1) @ half)
+        except np.linalg.LinAlgError:
+            failed.append(blocks)
+
+    step = max(1, SOME // A[0].size)
+    each(invert_some, list(slices(len(A), step)), min(step, len(A)) * len(A[0]) ** 3)
+    return None if failed else P
+
+
+def rank_b_update(P, R):
+    """Take the rows of R into the inverse P, ``WIDTH`` rows at once, in place: ``P <- P - P R^T (I + R P R^T)^{-1} R P``.
+
+    Reads and writes the lower triangle and the upper one: P stays symmetric up to rounding.
+
+    Parameters
+    ----------
+    P : ndarray of shape (d, d)
+    R : ndarray of shape (m, d)
+    """
+    for some in slices(len(R), WIDTH):
+        rows = R[some]
+        K = rows @ P
+        M = K @ rows.T
+        M.flat[:: len(M) + 1] += 1.0
+        half = np.linalg.inv(np.linalg.cholesky(M)) @ K
+        P -= half.T @ half
 
 
 def symmetric(stack):

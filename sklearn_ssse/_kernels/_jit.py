@@ -3,8 +3,6 @@
 import numpy as np
 from numba import njit, prange
 
-# Rows that `rank_b_update` takes at once.
-WIDTH = 256
 FAST = {"reassoc", "contract", "nsz"}
 
 
@@ -65,24 +63,3 @@ def rank1_update_blocks(P, R):
     """
     for b in prange(P.shape[0]):
         rank1_update(P[b], R[b])
-
-
-@njit(cache=True)
-def rank_b_update(P, R):
-    """Take the rows of R into the inverse P, ``WIDTH`` rows at once, in place: ``P <- P - P R^T (I + R P R^T)^{-1} R P``.
-
-    Reads and writes the lower triangle and the upper one: P stays symmetric up to rounding.
-
-    Parameters
-    ----------
-    P : ndarray of shape (d, d)
-    R : ndarray of shape (m, d)
-    """
-    m = R.shape[0]
-    for start in range(0, m, WIDTH):
-        rows = R[start : min(start + WIDTH, m)]
-        K = np.dot(rows, P)
-        M = np.dot(K, rows.T)
-        for i in range(M.shape[0]):
-            M[i, i] += 1.0
-        P -= np.dot(K.T, np.linalg.solve(M, K))

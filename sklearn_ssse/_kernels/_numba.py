@@ -1,8 +1,10 @@
-"""Kernels for the CPU. Products of matrices are NumPy's; numba is loaded when a recurrence needs it."""
+"""Kernels for the CPU. Products of matrices are NumPy's; numba is loaded when the recurrence row by row needs it."""
 
-from sklearn_ssse._kernels._blas import invert, invert_blocks, layer_gram, product, unit_grams
+from sklearn_ssse._kernels._blas import invert, invert_blocks, rank_b_update
+from sklearn_ssse._kernels._grams import add_unit_grams, layer_gram, product
 
 __all__ = [
+    "add_unit_grams",
     "asarray",
     "invert",
     "invert_blocks",
@@ -12,11 +14,7 @@ __all__ = [
     "rank1_update_blocks",
     "rank_b_update",
     "to_numpy",
-    "unit_grams",
 ]
-
-# The recurrence that is the faster one for few rows.
-RECURRENCE = "rank1"
 
 
 def asarray(array):
@@ -39,10 +37,3 @@ def rank1_update_blocks(P, R):
     from sklearn_ssse._kernels import _jit
 
     _jit.rank1_update_blocks(P, R)
-
-
-def rank_b_update(P, R):
-    """See `_jit.rank_b_update`."""
-    from sklearn_ssse._kernels import _jit
-
-    _jit.rank_b_update(P, R)

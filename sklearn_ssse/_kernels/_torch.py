@@ -33,8 +33,6 @@ class TorchKernels:
         As torch names it; None is CUDA where there is a device, else the CPU.
     """
 
-    RECURRENCE = "rank_b"
-
     def __init__(self, device=None):
         self.device = usable_device(device)
 
@@ -50,16 +48,14 @@ class TorchKernels:
         torch.from_numpy(out).copy_(array)
         return out
 
-    def unit_grams(self, a, delta, bias):
-        """See `_blas.unit_grams`."""
+    def add_unit_grams(self, out, a, delta, bias):
+        """See `_grams.add_unit_grams`."""
         x, delta = self._inputs(a, bias), self.asarray(delta)
-        out = x.new_empty(delta.shape[2], x.shape[1], x.shape[1])
         for part, grams in weighted_grams(x, delta.square().sum(dim=1)):
-            out[part] = grams
-        return out
+            out[part] += grams
 
-    def layer_gram(self, a, delta, bias):
-        """See `_blas.layer_gram`."""
+    def layer_gram(self, a, delta, bias, simplex=False):
+        """See `_grams.layer_gram`; ``simplex`` saves nothing here."""
         x, delta = self._inputs(a, bias), self.asarray(delta)
         n_outputs, width = delta.shape[2], x.shape[1]
         if n_outputs == 1:
@@ -75,7 +71,7 @@ class TorchKernels:
         return out.view(n_outputs * width, -1)
 
     def product(self, R):
-        """See `_blas.product`."""
+        """See `_grams.product`."""
         R = self.asarray(R)
         return R.mT @ R
 
@@ -117,7 +113,7 @@ class TorchKernels:
             P.baddbmm_(v / (1.0 + g.mT @ v), v.mT, alpha=-1.0)
 
     def rank_b_update(self, P, R):
-        """See `_jit.rank_b_update`."""
+        """See `_blas.rank_b_update`."""
         for start in range(0, len(R), WIDTH):
             rows = R[start : start + WIDTH]
             K = rows @ P

@@ -1,0 +1,36 @@
+"""Independent jobs that are products of matrices, over threads.
+
+Products too narrow for BLAS to divide run one on each of its threads instead.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from sklearn_ssse._compat import threadpool_controller
+
+# Operations of a job from which it is worth starting threads for.
+WORTH_A_THREAD = 1e7
+
+
+@cache
+def _blas():
+    return threadpool_controller().select(user_api="blas")
+
+
+def each(function, jobs, operations):
+    """Call ``function(job)`` for every job; each takes about so many ``operations``. The jobs must not share what they write."""
+    threads = 1
+    if operations >= WORTH_A_THREAD and len(jobs) > 1:
+        threads = min(len(jobs), max((library.num_threads for library in _blas().lib_controllers), default=1))
+    if threads == 1:
+        for job in jobs:
+            function(job)
+        return
+    with one_thread(), ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(function, jobs):
+            pass
+
+
+def one_thread():
+    """Context in which BLAS runs on one thread: for small products in a row, the waiting of a second costs more than it does."""
+    return _blas().limit(limits=1)
