@@ -8,6 +8,7 @@ from scipy.special import expit, softmax
 from sklearn_ssse import _kernels
 from sklearn_ssse._inverse import INVERSES, INVERSIONS
 from sklearn_ssse._inverse._base import Removal
+from sklearn_ssse._kernels import _threads
 from sklearn_ssse._residuals import CURVATURES
 from sklearn_ssse._scores import Layer, Scores
 from tests.reference import recurrence, relative, without
@@ -227,7 +228,7 @@ def test_tiny_ridge_does_not_spoil_the_recurrence():
         assert relative(built[name], built["cholesky"]) < 1e-9
 
 
-@pytest.mark.parametrize("d", [513, 700])
+@pytest.mark.parametrize("d", [700, 1030])
 def test_both_sizes_of_the_factorisation(d):
     rng = np.random.default_rng(0)
     scores = Scores([Layer(rng.standard_normal((30, d)), np.ones((30, 1, 1)), False)])
@@ -262,3 +263,37 @@ def test_margin_of_nothing_is_one():
             return None
 
     assert Nothing().margin == 1.0
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("c", "n_outputs", "width"), [(1, 3, 4), (1, 7, 300), (5, 5, 4), (2, 3, 4)])
+@pytest.mark.parametrize("csr", [False, True])
+def test_gram_whose_deltas_sum_to_zero(c, n_outputs, width, csr, bias):
+    """An output that is left out, and pairs of either sign, give the Gram matrix of the explicit rows."""
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((40, width))
+    proba = rng.dirichlet(np.full(n_outputs, 0.2), 40)
+    deltas = CURVATURES["fisher"](proba, proba, "softmax")[:, :c] if c > 1 else (proba - np.eye(n_outputs)[0])[:, None]
+    assert np.abs(deltas.sum(axis=2)).max() < 1e-15
+    layer = Layer(sparse.csr_array(a) if csr else a, deltas, bias, True)
+    R = Scores([layer]).to_dense()
+    gram = Scores([layer]).gram()
+    assert relative(gram, R.T @ R) < 1e-14
+    assert relative(Scores([layer._replace(simplex=False)]).gram(), R.T @ R) < 1e-14
+    assert np.array_equal(gram, gram.T) or csr
+
+
+def test_jobs_over_threads_are_those_in_turn(monkeypatch):
+    rng = np.random.default_rng(0)
+    layer = Layer(rng.standard_normal((50, 70)), rng.standard_normal((50, 1, 9)), True)
+    expected, result = np.zeros((9, 71, 71)), np.zeros((9, 71, 71))
+    Scores([layer]).add_unit_grams([expected])
+    monkeypatch.setattr(_threads, "WORTH_A_THREAD", 0)
+    Scores([layer]).add_unit_grams([result])
+    assert relative(result, expected) < 1e-14
+
+    def fail(job):
+        raise ValueError(job)
+
+    with pytest.raises(ValueError, match="0"):
+        _threads.each(fail, [0, 1], 1)

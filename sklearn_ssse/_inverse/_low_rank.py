@@ -19,6 +19,7 @@ from scipy import sparse
 from sklearn_ssse._chunks import slices
 from sklearn_ssse._inverse._base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
 from sklearn_ssse._inverse._sketch import GROUP, Omega, RowBlocks, add, parts, touched
+from sklearn_ssse._kernels._blas import invert_lower
 from sklearn_ssse._kernels._threads import one_thread
 
 EPS = np.finfo(np.float64).eps
@@ -182,7 +183,7 @@ class LowRankInverse(AbstractInverse):
         F.flat[:: len(F) + 1] += EPS * np.trace(F)
         F += C
         try:
-            half = _invert_lower(np.linalg.cholesky(F)).T
+            half = invert_lower(np.linalg.cholesky(F)).T
         except LinAlgError:
             return None
         factor = np.vstack([-X @ half, half])
@@ -380,17 +381,6 @@ def _could_be(C, before):
     except LinAlgError:
         return False
     return True
-
-
-def _invert_lower(L):
-    """Inverse of a lower triangular matrix; NumPy has none of its own, and SciPy brings a second BLAS."""
-    n = len(L)
-    if n <= 64:
-        return np.linalg.inv(L) if n else L
-    out, h = np.zeros_like(L), n // 2
-    out[:h, :h], out[h:, h:] = _invert_lower(L[:h, :h]), _invert_lower(L[h:, h:])
-    out[h:, :h] = -out[h:, h:] @ (L[h:, :h] @ out[:h, :h])
-    return out
 
 
 def _invert(C, ridge):

@@ -8,7 +8,7 @@ from sklearn_ssse._kernels._threads import each
 
 # Up to this size the factorisation stays with NumPy's BLAS: SciPy brings a second one, and while the threads of the first
 # still spin after the Gram matrix, a call to the second waits for tens of milliseconds.
-SMALL = 512
+SMALL = 1024
 # Numbers in so many blocks as are inverted together.
 SOME = 2**18
 # Rows that `rank_b_update` takes at once.
@@ -19,7 +19,7 @@ def invert(A, scale):
     """``diag(scale) A^{-1} diag(scale)``, exactly symmetric; None if A, which is overwritten, is not positive definite."""
     if len(A) <= SMALL:
         try:
-            half = np.linalg.inv(np.linalg.cholesky(A)) * scale
+            half = invert_lower(np.linalg.cholesky(A)) * scale
         except np.linalg.LinAlgError:
             return None
         return half.T @ half
@@ -70,6 +70,17 @@ def rank_b_update(P, R):
         M.flat[:: len(M) + 1] += 1.0
         half = np.linalg.inv(np.linalg.cholesky(M)) @ K
         P -= half.T @ half
+
+
+def invert_lower(L):
+    """Inverse of a lower triangular matrix; NumPy has none of its own, and SciPy brings a second BLAS."""
+    n = len(L)
+    if n <= 64:
+        return np.linalg.inv(L) if n else L
+    out, h = np.zeros_like(L), n // 2
+    out[:h, :h], out[h:, h:] = invert_lower(L[:h, :h]), invert_lower(L[h:, h:])
+    out[h:, :h] = -out[h:, h:] @ (L[h:, :h] @ out[:h, :h])
+    return out
 
 
 def symmetric(stack):
