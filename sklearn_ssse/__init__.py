@@ -6,9 +6,11 @@ from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 from sklearn_ssse.linear_model import ErasableLogisticRegression
 from sklearn_ssse.metrics import GammaScorer, gamma_score, parameter_distance
+from sklearn_ssse.neural_network import ErasableMLPClassifier
 
 __all__ = [
     "ErasableLogisticRegression",
+    "ErasableMLPClassifier",
     "ErasureError",
     "ErasureRecord",
     "ErasureWarning",

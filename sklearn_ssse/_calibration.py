@@ -70,34 +70,27 @@ class Calibration:
     random: float
     by_class: np.ndarray
 
-    def epsilon(self, step, gradients, rows_product, n, k, *, leave_out):
+    def epsilon(self, step):
         """eps for one forget set S.
 
         Parameters
         ----------
-        step : ndarray of shape (d,)
-            ``s``: the inverse times g_S; with ``leave_out`` the inverse without S.
-        gradients : ndarray of shape (d, n_classes)
-            The erased gradient, split by the class of the rows.
-        rows_product : float
-            ``||R_S s||^2``.
-        n, k : float
-            Sums of the weights of the rows before the erasure, and of S.
-        leave_out : bool
+        step : Step
 
         Returns
         -------
         float
         """
-        parts = step @ gradients
+        s = step.solution
+        parts = s @ step.gradients
         total = parts.sum()
         if not total > 0:
             return 1.0 / self.random
         rho = max(self.random, float(np.exp(parts @ np.log(self.by_class) / total)))
-        if leave_out:
+        if step.leave_out:
             return 1.0 / rho
-        phi = min(0.5, rows_product / total)
-        return (n - k) / n / (rho * (1.0 - phi))
+        phi = min(0.5, np.square(step.scores.matvec(s[:, np.newaxis])).sum() / total)
+        return 1.0 / (rho * (1.0 - phi)) / step.growth
 
 
 def calibrate(batch, inverse, curvature):

@@ -4,6 +4,7 @@ from dataclasses import replace
 from numbers import Real
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
@@ -30,7 +31,7 @@ def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samp
     -------
     X : {ndarray, CSR matrix}
     codes : ndarray of int
-        Positions of y in ``classes_``.
+        Positions of y in ``classes_``, (n_samples,); of a multi-label problem y itself, (n_samples, n_labels).
     sample_weight : ndarray of float64 or None
     """
     X = validate_data(
@@ -42,11 +43,14 @@ def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samp
         ensure_all_finite=not trusted,
         ensure_min_samples=ensure_min_samples,
     )
-    if not (isinstance(y, np.ndarray) and y.ndim == 1):
-        y = column_or_1d(y, warn=not trusted)
-    if len(y) != X.shape[0]:
-        check_consistent_length(X, y)
-    codes = encode(estimator.classes_, y)
+    if is_multilabel(estimator):
+        codes = check_labels(estimator, y)
+    else:
+        if not (isinstance(y, np.ndarray) and y.ndim == 1):
+            y = column_or_1d(y, warn=not trusted)
+        codes = encode(estimator.classes_, y)
+    if len(codes) != X.shape[0]:
+        check_consistent_length(X, codes)
     if sample_weight is not None:
         sample_weight = check_sample_weight(sample_weight, X, dtype=np.float64)
         if (sample_weight < 0).any():
@@ -55,6 +59,29 @@ def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samp
                 f"{sample_weight.min():.3g}. Leave such rows out, or give them weight 0."
             )
     return X, codes, sample_weight
+
+
+def is_multilabel(estimator):
+    """Whether an output of the fitted model is a label that a row may have beside others."""
+    binarizer = vars(estimator).get("_label_binarizer")
+    return binarizer is not None and binarizer.y_type_.startswith("multilabel")
+
+
+def check_labels(estimator, y):
+    """The indicator matrix of a multi-label problem."""
+    n_labels = len(estimator.classes_)
+    y = y.toarray() if sparse.issparse(y) else np.asarray(y)
+    if y.ndim != 2 or y.shape[1] != n_labels or not np.isin(y, (0, 1)).all():
+        raise ErasureError(
+            f"Labels must be 0 or 1 in an array of {n_labels} columns, as at fit, got an array of shape {y.shape}. Pass the labels "
+            "that the rows had at fit."
+        )
+    return y.astype(np.int64)
+
+
+def members(codes, n_classes):
+    """Indicator of each class or label, (n_samples, n_classes)."""
+    return codes.astype(np.float64) if codes.ndim == 2 else np.eye(n_classes)[codes]
 
 
 def encode(classes, y):
@@ -88,26 +115,28 @@ def check_epsilon(epsilon, *, calibrated):
     return float(epsilon)
 
 
-def check_remaining(state, classes, codes, weight):
-    """The `ErasureState` without the rows, or an error if so many cannot go."""
-    leaving = np.bincount(codes, minlength=len(classes))
+def check_remaining(state, classes, codes, weight, *, may_vanish=False):
+    """The `ErasureState` without the rows, or an error if so many cannot go. ``may_vanish``: the last rows of a class can."""
+    own = members(codes, len(classes))
+    leaving = own.sum(axis=0).astype(np.int64)
     counts = state.class_counts - leaving
-    mass = state.class_mass - np.bincount(codes, weights=weight, minlength=len(classes))
-    total = int(state.class_counts.sum())
-    if codes.size and codes.size >= total:
+    mass = state.class_mass - weight @ own
+    n_rows, total = state.n_rows - len(codes), state.mass - weight.sum()
+    if len(codes) and (n_rows <= 0 or total <= 1e-12 * state.fit_mass):
         raise ErasureError(
-            f"An erasure must leave rows behind, got {codes.size} rows where {total} remain. A model without data is no model: "
+            f"An erasure must leave rows behind, got {len(codes)} rows where {state.n_rows} remain. A model without data is no model: "
             "delete it, or erase fewer rows."
         )
-    spent = (leaving > 0) & ((counts <= 0) | (mass <= 1e-12 * state.fit_mass))
+    least = 1e-12 * state.fit_mass
+    spent = (counts < 0) | (mass < -least) if may_vanish else (leaving > 0) & ((counts <= 0) | (mass <= least))
     if spent.any():
         c = int(np.flatnonzero(spent)[0])
         raise ErasureError(
-            f"An erasure must leave at least one row of every class, got {leaving[c]} rows (weight "
-            f"{state.class_mass[c] - mass[c]:.6g}) of class {classes[c]!s}, of which {state.class_counts[c]} (weight "
-            f"{state.class_mass[c]:.6g}) remain. Erase fewer, or fit again without the class."
+            f"An erasure must {'not take more rows of a class than there are' if may_vanish else 'leave at least one row of every class'}, "
+            f"got {leaving[c]} rows (weight {state.class_mass[c] - mass[c]:.6g}) of class {classes[c]!s}, of which "
+            f"{state.class_counts[c]} (weight {state.class_mass[c]:.6g}) remain. Erase fewer, or fit again without the class."
         )
-    return replace(state, class_counts=counts, class_mass=mass)
+    return replace(state, n_rows=n_rows, mass=total, class_counts=counts, class_mass=np.where(mass < least, 0.0, mass))
 
 
 def check_margin(margin, condition, n_rows, damping):
@@ -122,11 +151,11 @@ def check_margin(margin, condition, n_rows, damping):
 
 
 def check_fresh(state):
-    """Refuse a curvature that holds rows which were erased before."""
+    """Refuse a curvature that is not that of the model."""
     if state.stale:
         raise ErasureError(
-            "The curvature must not hold erased rows, got one of mini-batches after an erasure. Call `fit_curvature` on the rows that "
-            "remain, then erase."
+            f"The curvature must belong to the model as it is, got one {state.stale}. Call `fit_curvature` on the rows that remain, then "
+            "erase."
         )
 
 

@@ -6,10 +6,17 @@ from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._checks import check_dense, check_epsilon, check_fresh, check_margin, check_remaining, check_rows
+from sklearn_ssse._checks import (
+    check_dense,
+    check_epsilon,
+    check_fresh,
+    check_margin,
+    check_remaining,
+    check_rows,
+    members,
+)
 from sklearn_ssse._compat import Interval, StrOptions
 from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
 from sklearn_ssse._kernels import BACKENDS, choose_backend, load
@@ -22,6 +29,21 @@ TRUSTED_MARGIN = 0.3
 # Estimated condition number beyond which some direction counts as flat and wants a larger ridge.
 FLAT_CONDITION = 1e9
 
+NO_CURVATURE = (
+    "This %(name)s instance is not fitted yet, or has no curvature. Call `fit`, or `fit_curvature` on a fitted model."
+)
+# What a fit of ours leaves in the object beside what the parent's leaves.
+FITTED = (
+    "curvature_",
+    "structure_",
+    "inversion_",
+    "backend_",
+    "damping_",
+    "unlearn_epsilon_",
+    "n_samples_remaining_",
+    "erasures_",
+    "_erasure_state",
+)
 PARAMETER_CONSTRAINTS = {
     "curvature": [StrOptions(set(CURVATURES))],
     "structure": [StrOptions({"auto", *INVERSES})],
@@ -46,13 +68,48 @@ class _Erasure(NamedTuple):
     state: ErasureState
 
 
+class Step(NamedTuple):
+    """A step before its length is known.
+
+    Attributes
+    ----------
+    solution : ndarray of shape (d,)
+        ``s``: the inverse times g_S; with leave-out the inverse without S.
+    growth : float
+        ``n / (n - k)``; 1 with leave-out.
+    gradients : ndarray of shape (d, n_classes)
+        The erased gradient, split by the class of the rows.
+    batch : the rows S
+    scores : their curvature rows
+    before, after : ErasureState
+        Without the erasure and with it.
+    leave_out : bool
+    """
+
+    solution: np.ndarray
+    growth: float
+    gradients: np.ndarray
+    batch: object
+    scores: object
+    before: ErasureState
+    after: ErasureState
+    leave_out: bool
+
+    @property
+    def direction(self):
+        """Change of the parameters at eps = 1."""
+        return self.growth * self.solution
+
+
 class ErasableMixin:
     """Erasure for a classifier whose model family answers the questions of `_families`.
 
-    Estimators provide three hooks: ``_family()``; ``_automatic_ridges(batch)``, the ridges of ``damping="auto"`` to be tried in
-    turn until the inverse is well conditioned; ``_calibrate(batch, inverse)``, an object with a method ``epsilon`` or None if
-    ``unlearn_epsilon="auto"`` is 1.
+    Attribute ``_traces`` names what training left in the object and an erasure drops. Estimators provide three hooks: ``_family()``;
+    ``_automatic_ridges(batch)``, the ridges of ``damping="auto"`` to be tried in turn until the inverse is well conditioned;
+    ``_calibrate(batch, inverse)``, an object with a method ``epsilon`` of a `Step`, or None if ``unlearn_epsilon="auto"`` is 1.
     """
+
+    _traces = ()
 
     def fit_curvature(self, X, y, sample_weight=None):
         """Compute the curvature of the fitted model anew, at its present parameters.
@@ -78,7 +135,7 @@ class ErasableMixin:
         ErasureError
             If a label was not seen at fit, or the curvature is singular.
         """
-        check_is_fitted(self, "coef_")
+        check_is_fitted(self)
         self._validate_params()
         old = getattr(self, "_erasure_state", None)
         self._set_curvature(*check_rows(self, X, y, sample_weight), old and old.class_weight)
@@ -145,7 +202,7 @@ class ErasableMixin:
                 ErasureWarning,
                 stacklevel=2,
             )
-        if erasure.state.stale:
+        if erasure.state.mixed:
             warnings.warn(
                 "The curvature is made of mini-batches (fisher_batch_size > 1) and still holds the erased rows. Call "
                 "`fit_curvature` on the rows that remain before the model is kept or erases again.",
@@ -154,8 +211,10 @@ class ErasableMixin:
             )
         for name, value in erasure.attributes.items():
             setattr(self, name, value)
+        for name in self._traces:
+            vars(self).pop(name, None)
         self.curvature_ = curvature
-        self.damping_ = self.damping_ * float(self._erasure_state.class_mass.sum() / erasure.state.class_mass.sum())
+        self.damping_ = self.damping_ * float(self._erasure_state.mass / erasure.state.mass)
         self._erasure_state = erasure.state
         self.n_samples_remaining_ = record.n_remaining
         self.erasures_ = [*self.erasures_, record]
@@ -189,15 +248,15 @@ class ErasableMixin:
         """
         check_is_fitted(self, "curvature_")
         check_dense(self.curvature_.n_parameters)
-        return self._erasure_state.class_mass.sum() * self.curvature_.to_dense()
+        return self._erasure_state.mass * self.curvature_.to_dense()
 
     def _set_curvature(self, X, codes, weight, class_weight=None):
         """Build everything that erasure needs, then store it."""
         weighted = weight is not None
-        weight = np.ones(codes.size) if weight is None else weight
+        weight = np.ones(len(codes)) if weight is None else weight
         class_weight = self._frozen_class_weight(codes, weight) if class_weight is None else class_weight
-        weight = weight * class_weight[codes]
-        mass = float(weight.sum())
+        weight = weight if class_weight is None else weight * class_weight[codes]
+        mass, own = float(weight.sum()), members(codes, len(self.classes_))
         mixed = self.fisher_batch_size > 1
         if mixed and self.leave_out is True:
             raise ErasureError(
@@ -222,8 +281,10 @@ class ErasableMixin:
             epsilon = 1.0 if calibration is None else 1.0 / calibration.random
         state = ErasureState(
             curvature=self.curvature,
-            class_counts=np.bincount(codes[weight > 0], minlength=len(self.classes_)),
-            class_mass=np.bincount(codes, weights=weight, minlength=len(self.classes_)),
+            n_rows=int((weight > 0).sum()),
+            mass=mass,
+            class_counts=own[weight > 0].sum(axis=0).astype(np.int64),
+            class_mass=weight @ own,
             class_weight=class_weight,
             fit_mass=mass,
             weighted=weighted,
@@ -236,7 +297,7 @@ class ErasableMixin:
         self.backend_ = backend
         self.damping_ = inverse.ridge / mass if self.damping == "auto" else float(self.damping)
         self.unlearn_epsilon_ = float(epsilon)
-        self.n_samples_remaining_ = int(state.class_counts.sum())
+        self.n_samples_remaining_ = state.n_rows
         self._erasure_state = state
 
     def _invert(self, batch, structure, options, mass):
@@ -255,26 +316,22 @@ class ErasableMixin:
         return structure.build(scores, last, **options)
 
     def _frozen_class_weight(self, codes, weight):
-        if self.class_weight is None:
-            return np.ones(len(self.classes_))
-        y = self.classes_[codes]
-        return compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=weight).astype(
-            np.float64
-        )
+        """Weight of each class, or None for a model that knows none."""
+        return None
 
     def _work_out(self, X, y, epsilon, sample_weight):
-        check_is_fitted(self, "curvature_")
+        check_is_fitted(self, "curvature_", msg=NO_CURVATURE)
         old, inverse, family = self._erasure_state, self.curvature_, self._family()
         check_fresh(old)
         calibrated = old.curvature == "fisher" or old.calibration is not None
         epsilon = check_epsilon(self.unlearn_epsilon if epsilon is None else epsilon, calibrated=calibrated)
         X, codes, weight = check_rows(self, X, y, sample_weight, ensure_min_samples=0)
-        weight = np.ones(codes.size) if weight is None else weight
+        weight = np.ones(len(codes)) if weight is None else weight
         if not weight.all():
             X, codes, weight = X[weight > 0], codes[weight > 0], weight[weight > 0]
-        weight = weight * old.class_weight[codes]
-        new = check_remaining(old, self.classes_, codes, weight)
-        n, k = old.class_mass.sum(), weight.sum()
+        weight = weight if old.class_weight is None else weight * old.class_weight[codes]
+        new = check_remaining(old, self.classes_, codes, weight, may_vanish=family.classes_may_vanish)
+        n, k = old.mass, weight.sum()
 
         batch = family.batch(X, codes, weight)
         scores = batch.scores(old.curvature)
@@ -284,26 +341,25 @@ class ErasableMixin:
         if not old.mixed:
             removal = inverse.removal(scores)
             margin, leverage = removal.margin, removal.leverage.max(initial=0.0)
-            check_margin(margin, inverse.condition, codes.size, self.damping_)
+            check_margin(margin, inverse.condition, len(codes), self.damping_)
         leave_out = self._leave_out(old)
         damped = leave_out and margin < TRUSTED_MARGIN
-        gradients = batch.gradients(np.eye(len(self.classes_))[codes])
-        gradient = gradients.sum(axis=1)
-        step = removal.solve(gradient, damped=damped) if leave_out else inverse.solve(gradient)
+        gradients = batch.gradients(members(codes, len(self.classes_)) if codes.ndim == 1 else np.ones((len(codes), 1)))
+        gradient = gradients.sum(axis=1) + family.penalty_change(old.n_rows, len(codes))
+        solution = removal.solve(gradient, damped=damped) if leave_out else inverse.solve(gradient)
+        growth = 1.0 if leave_out else n / (n - k)
+        step = Step(solution, growth, gradients, batch, scores, old, new, leave_out)
         if epsilon == "auto":
-            epsilon = 1.0
-            if old.calibration is not None:
-                product = np.square(scores.matvec(step[:, np.newaxis])).sum()
-                epsilon = old.calibration.epsilon(step, gradients, product, n, k, leave_out=leave_out)
-        step = epsilon * step if leave_out else epsilon * n / (n - k) * step
+            epsilon = 1.0 if old.calibration is None or not len(codes) else old.calibration.epsilon(step)
+        step = epsilon * step.direction
         attributes = family.attributes(family.theta + step)
-        if not all(np.isfinite(value).all() for value in attributes.values()):
+        if not _finite(attributes[name] for name in family.parameters):
             raise ErasureError(
                 f"The erasure step must be finite, got overflow at epsilon {epsilon:.3g}. Lower `epsilon` or raise `damping`."
             )
         record = ErasureRecord(
-            n_erased=codes.size,
-            n_remaining=int(new.class_counts.sum()),
+            n_erased=len(codes),
+            n_remaining=new.n_rows,
             weight_erased=float(k),
             epsilon=float(epsilon),
             curvature=old.curvature,
@@ -313,9 +369,14 @@ class ErasableMixin:
             margin=float(margin),
             max_leverage=float(leverage),
             relative_shift=float(np.linalg.norm(step) / (np.linalg.norm(family.theta) or 1.0)),
-            erased_fraction=float(1.0 - new.class_mass.sum() / new.fit_mass),
+            erased_fraction=float(1.0 - new.mass / new.fit_mass),
         )
-        return _Erasure(record, attributes, removal, replace(new, stale=new.mixed))
+        return _Erasure(
+            record,
+            attributes,
+            removal,
+            replace(new, stale="of mini-batches that still hold erased rows" if new.mixed else ""),
+        )
 
     def _leave_out(self, state):
         if self.leave_out == "auto":
@@ -326,3 +387,8 @@ class ErasableMixin:
                 "fisher_batch_size=1 and call `fit_curvature`."
             )
         return bool(self.leave_out)
+
+
+def _finite(values):
+    """Whether arrays and lists of arrays are finite."""
+    return all(_finite(value) if isinstance(value, list) else np.isfinite(value).all() for value in values)

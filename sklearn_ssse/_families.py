@@ -9,9 +9,11 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit, softmax
 from sklearn.multioutput import MultiOutputClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
 from sklearn_ssse._chunks import add_up, slices
+from sklearn_ssse._network import pack_network
 from sklearn_ssse._residuals import CURVATURES, gradient
 from sklearn_ssse._scores import Layer, ScoreStream, SignedStream
 
@@ -29,12 +31,12 @@ def pack_linear(estimator):
 
 
 def pack_parameters(model):
-    """Parameters of a fitted linear classifier, a pipeline that ends in one, or one for each of many outputs."""
+    """Parameters of a fitted linear classifier or perceptron, a pipeline that ends in one, or one for each of many outputs."""
     if isinstance(model, Pipeline):
         return pack_parameters(model.steps[-1][1])
     if isinstance(model, MultiOutputClassifier):
         return np.concatenate([pack_parameters(output) for output in model.estimators_])
-    return pack_linear(model)
+    return pack_network(model) if isinstance(model, MLPClassifier) else pack_linear(model)
 
 
 class LinearFamily:
@@ -45,6 +47,9 @@ class LinearFamily:
     estimator : LogisticRegression
         Fitted.
     """
+
+    classes_may_vanish = False
+    parameters = ("coef_", "intercept_")
 
     def __init__(self, estimator):
         self.theta = pack_linear(estimator)
@@ -70,6 +75,10 @@ class LinearFamily:
             out[:, -1] = strength / est.intercept_scaling**2 if est.solver == "liblinear" else 0.0
         return out.ravel()
 
+    def penalty_change(self, n_rows, k_rows):
+        """What the penalty adds to the gradient when k of n rows leave: nothing, at a fixed C its sum-scale does not depend on n."""
+        return 0.0
+
     def tie(self, values):
         """Average of ``values`` over the outputs, so that no output is favoured along the flat direction."""
         values = values.reshape(self.shape)
@@ -92,7 +101,7 @@ class LinearFamily:
         theta = theta.reshape(self.shape)
         est = self._estimator
         if not self.bias:
-            return {"coef_": theta.astype(est.coef_.dtype)}
+            return {"coef_": theta.astype(est.coef_.dtype), "intercept_": est.intercept_}
         return {
             "coef_": theta[:, :-1].astype(est.coef_.dtype, order="C"),
             "intercept_": theta[:, -1].astype(est.intercept_.dtype),

@@ -68,14 +68,17 @@ class ErasureRecord:
 class ErasureState:
     """What `unlearn` needs to know of the fit besides the inverse.
 
-    ``mixed`` tells that rows were mixed in mini-batches, so that none can be taken out of the curvature; ``stale`` that rows were
-    erased which the curvature still holds.
+    ``mixed`` tells that rows were mixed in mini-batches, so that none can be taken out of the curvature; ``stale`` says why the
+    curvature is not the model's any more, and is empty while it is.
 
-    ``class_counts`` and ``class_mass`` are the rows and their weights that remain in each class; ``class_weight`` the class
-    weights, frozen at fit; ``fit_mass`` the weight of all rows when the curvature was computed.
+    ``n_rows`` and ``mass`` are the rows and their weights that remain, ``class_counts`` and ``class_mass`` those of each class (of a
+    multi-label problem, those that have the label); ``class_weight`` the class weights, frozen at fit; ``fit_mass`` the weight of
+    all rows when the curvature was computed.
     """
 
     curvature: str
+    n_rows: int
+    mass: float
     class_counts: np.ndarray
     class_mass: np.ndarray
     class_weight: np.ndarray
@@ -83,4 +86,4 @@ class ErasureState:
     weighted: bool
     mixed: bool
     calibration: object
-    stale: bool = False
+    stale: str = ""

@@ -20,6 +20,9 @@ from scipy import sparse
 from sklearn_ssse._chunks import add_up, slices
 from sklearn_ssse._kernels import _grams
 
+# Numbers in rows of several layers that are made explicit at a time.
+DENSE_SIZE = 2**22
+
 
 class Layer(NamedTuple):
     """Factors of the curvature rows on one layer."""
@@ -157,7 +160,18 @@ class Scores:
         """``R^T R``, (d, d), as an array of the kernels."""
         if len(self.layers) == 1:
             return kernels.layer_gram(*self.layers[0])
-        return kernels.product(self.to_dense())
+        return add_up(kernels.product(piece.to_dense()) for piece in self.pieces())
+
+    def pieces(self):
+        """The same rows in parts that can be made dense."""
+        step = max(1, DENSE_SIZE // (self.n_parameters * self.rows_per_sample))
+        if self.n_samples <= step:
+            yield self
+            return
+        for rows in slices(self.n_samples, step):
+            yield Scores(
+                [layer._replace(inputs=layer.inputs[rows], deltas=layer.deltas[rows]) for layer in self.layers]
+            )
 
 
 class ScoreStream:

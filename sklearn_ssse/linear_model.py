@@ -4,6 +4,7 @@ from numbers import Real
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse import _calibration
@@ -293,6 +294,14 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
 
     def _family(self):
         return LinearFamily(self)
+
+    def _frozen_class_weight(self, codes, weight):
+        if self.class_weight is None:
+            return np.ones(len(self.classes_))
+        y = self.classes_[codes]
+        return compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=weight).astype(
+            np.float64
+        )
 
     def _automatic_ridges(self, batch):
         return _calibration.automatic_ridges(batch, self.curvature)

@@ -5,6 +5,8 @@ import pytest
 from sklearn.datasets import make_classification
 
 from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning, _calibration
+from sklearn_ssse._erasure import Step
+from sklearn_ssse._scores import Layer, Scores
 from tests import reference
 from tests.reference import relative, theta, without
 
@@ -98,7 +100,9 @@ def test_each_part_of_the_rule():
 
     def epsilon(first, second, product=0.0, leave_out=False):
         gradients = np.array([[first, second], [0.0, 0.0]])
-        return rule.epsilon(step, gradients, product, n, k, leave_out=leave_out)
+        scores = Scores([Layer(np.array([[np.sqrt(product), 0.0]]), np.ones((1, 1, 1)), False)])
+        growth = 1.0 if leave_out else n / (n - k)
+        return rule.epsilon(Step(step, growth, gradients, None, scores, None, None, leave_out))
 
     assert epsilon(1, 0) == pytest.approx(0.9 / 4)  # all of class 0
     assert epsilon(0, 1) == pytest.approx(0.9 / 2)  # class 1 alone would take larger steps than random sets

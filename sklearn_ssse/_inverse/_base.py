@@ -1,6 +1,7 @@
 """What every structure of the inverse curvature answers, and the laws that it obeys."""
 
 from abc import ABC, abstractmethod
+from itertools import chain
 
 import numpy as np
 
@@ -64,9 +65,9 @@ class AbstractInverse(ABC):
     def leverage(self, scores):
         """Leverage of each sample: largest eigenvalue of its own block of ``R A^{-1} R^T``, (n_samples,)."""
         out = [np.zeros(0)]
-        for chunk in scores.chunks():
-            R = chunk.to_dense()
-            shape = chunk.n_samples, chunk.rows_per_sample, R.shape[1]
+        for part in chain.from_iterable(chunk.pieces() for chunk in scores.chunks()):
+            R = part.to_dense()
+            shape = part.n_samples, part.rows_per_sample, R.shape[1]
             K = self.solve(R.T).T.reshape(shape)
             out.append(largest_eigenvalues(K @ R.reshape(shape).transpose(0, 2, 1)))
         return np.concatenate(out)

@@ -1,0 +1,199 @@
+"""The family of multi-layer perceptrons: forward and backward pass in factored form, penalty, and what a fit leaves behind."""
+
+import numpy as np
+from scipy.special import expit, softmax
+
+from sklearn_ssse._chunks import add_up, slices
+from sklearn_ssse._residuals import CURVATURES, gradient
+from sklearn_ssse._scores import Layer, Scores, ScoreStream, SignedStream
+
+# Bytes of the factors of one chunk of rows.
+CHUNK_BYTES = 2**22
+
+ACTIVATIONS = {
+    "identity": lambda z: z,
+    "logistic": expit,
+    "tanh": np.tanh,
+    "relu": lambda z: np.maximum(z, 0.0),
+}
+# Derivatives as functions of the activation itself.
+DERIVATIVES = {
+    "identity": np.ones_like,
+    "logistic": lambda a: a * (1.0 - a),
+    "tanh": lambda a: 1.0 - np.square(a),
+    "relu": lambda a: (a > 0).astype(np.float64),
+}
+
+
+def pack_network(estimator):
+    """Parameters of a fitted multi-layer perceptron as one float64 vector, in the layout of `_scores`."""
+    layers = zip(estimator.coefs_, estimator.intercepts_, strict=True)
+    return np.concatenate([np.hstack([W.T, b[:, np.newaxis]]).ravel() for W, b in layers]).astype(np.float64)
+
+
+class NetworkFamily:
+    """A multi-layer perceptron: binary, multi-class or multi-label.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier
+        Fitted.
+    """
+
+    classes_may_vanish = True
+    parameters = ("coefs_", "intercepts_")
+    has_flat_direction = False
+
+    def __init__(self, estimator):
+        self.theta = pack_network(estimator)
+        self.shapes = [(W.shape[1], W.shape[0] + 1) for W in estimator.coefs_]
+        self.n_parameters = self.theta.size
+        self.n_outputs = self.shapes[-1][0]
+        self.link = "softmax" if estimator.out_activation_ == "softmax" else "logistic"
+        self.activation = estimator.activation
+        self._estimator = estimator
+
+    def weights(self, theta):
+        """Parameters of each layer as a matrix (n_outputs, n_inputs + 1), intercept last."""
+        out, start = [], 0
+        for n_outputs, width in self.shapes:
+            out.append(theta[start : start + n_outputs * width].reshape(n_outputs, width))
+            start += n_outputs * width
+        return out
+
+    def forward(self, X, theta):
+        """Inputs of every layer, and the outputs before the link, (n_samples, n_outputs)."""
+        inputs, weights = [X.astype(np.float64, copy=False)], self.weights(theta)
+        for i, W in enumerate(weights):
+            z = inputs[-1] @ W[:, :-1].T + W[:, -1]
+            if i < len(weights) - 1:
+                inputs.append(ACTIVATIONS[self.activation](z))
+        return inputs, z
+
+    def penalty_change(self, n_rows, k_rows):
+        """What the penalty adds to the gradient when k of n rows leave, (d,).
+
+        lbfgs divides the penalty by the number of all rows, which on the scale of a sum does not depend on it. sgd and adam divide by
+        the rows of each batch: the sum then grows with the number of batches, the short last one included.
+        """
+        est, out = self._estimator, np.zeros(self.n_parameters)
+        if est.solver == "lbfgs" or k_rows == 0:
+            return out
+        strength = est.alpha * (_n_batches_share(est, n_rows) - _n_batches_share(est, n_rows - k_rows))
+        for W, part in zip(self.weights(self.theta), self.weights(out), strict=True):
+            part[:, :-1] = strength * W[:, :-1]
+        return out
+
+    def batch(self, X, y, weight):
+        """Rows of data: y holds positions in ``classes_``, (n_samples,), or the labels of a multi-label problem, (n_samples, n_labels)."""
+        return NetworkBatch(self, X, y, weight)
+
+    def attributes(self, theta):
+        """Fitted attributes for the parameters ``theta``; the traces of training start anew, as before a fit."""
+        est = self._estimator
+        weights = self.weights(theta)
+        out = {
+            "coefs_": [
+                np.array(W[:, :-1].T, dtype=old.dtype, order="C") for W, old in zip(weights, est.coefs_, strict=True)
+            ],
+            "intercepts_": [W[:, -1].astype(old.dtype) for W, old in zip(weights, est.intercepts_, strict=True)],
+        }
+        if est.solver != "lbfgs":
+            stopping = est.early_stopping
+            out.update(
+                loss_=np.nan,
+                loss_curve_=[],
+                best_loss_=None if stopping else np.inf,
+                validation_scores_=[] if stopping else None,
+                best_validation_score_=-np.inf if stopping else None,
+                t_=0,
+                _no_improvement_count=0,
+            )
+            if stopping:
+                out["_best_coefs"], out["_best_intercepts"] = out["coefs_"], out["intercepts_"]
+        else:
+            out["loss_"] = np.nan
+        return out
+
+    dropped = ("_optimizer", "_random_state")
+
+
+def _n_batches_share(estimator, n_rows):
+    """``n`` times the mean over the batches of an epoch of ``1 / |batch|``."""
+    if n_rows <= 0:
+        return 0.0
+    size = min(200 if estimator.batch_size == "auto" else max(1, estimator.batch_size), n_rows)
+    whole, rest = divmod(n_rows, size)
+    return n_rows * (whole / size + (1 / rest if rest else 0.0)) / (whole + bool(rest))
+
+
+def n_batches(estimator, n_rows):
+    """Batches of an epoch."""
+    return -(-n_rows // min(200 if estimator.batch_size == "auto" else max(1, estimator.batch_size), n_rows))
+
+
+class NetworkBatch:
+    """Rows of data; every chunk makes its own forward and backward pass."""
+
+    def __init__(self, family, X, y, weight):
+        self.family = family
+        self.X, self.y, self.weight = X, y, weight
+        self.n_samples = X.shape[0]
+        self.n_parameters = family.n_parameters
+        self.shapes = family.shapes
+        numbers = sum(n_outputs + width for n_outputs, width in self.shapes)
+        self.chunk_size = int(np.clip(CHUNK_BYTES // (8 * numbers), 64, 8192))
+
+    def rows_per_sample(self, curvature):
+        return 1 if CURVATURES[curvature] is gradient else self.family.n_outputs
+
+    def take(self, index):
+        return NetworkBatch(self.family, self.X[index], self.y[index], self.weight[index])
+
+    def targets(self, rows=slice(None)):
+        """Labels by output, (n_samples, n_outputs)."""
+        y = self.y[rows]
+        if y.ndim == 2:
+            return y.astype(np.float64)
+        if self.family.link == "logistic":
+            return y[:, np.newaxis].astype(np.float64)
+        return np.eye(self.family.n_outputs)[y]
+
+    def layers(self, rows, curvature):
+        family = self.family
+        inputs, z = family.forward(self.X[rows], family.theta)
+        proba = softmax(z, axis=1) if family.link == "softmax" else expit(z)
+        delta = CURVATURES[curvature](proba, self.targets(rows), family.link)
+        delta = delta * np.sqrt(self.weight[rows])[:, np.newaxis, np.newaxis]
+        layers, weights = [], family.weights(family.theta)
+        for i in reversed(range(len(weights))):
+            layers.append(Layer(inputs[i], delta, True, family.link == "softmax" and i == len(weights) - 1))
+            if i:
+                derivative = DERIVATIVES[family.activation](inputs[i])
+                delta = (delta @ weights[i][:, :-1]) * derivative[:, np.newaxis, :]
+        return layers[::-1]
+
+    def scores(self, curvature, batch_size=1):
+        """The curvature rows of the batch; with ``batch_size`` > 1 signed sums of so many."""
+        return ScoreStream(self, curvature) if batch_size == 1 else SignedStream(self, curvature, batch_size)
+
+    def gradients(self, groups):
+        """Weighted sums of the gradients of the loss, (d, m), for weights of the rows in m groups, (n_samples, m)."""
+        if self.n_samples == 0:
+            return np.zeros((self.n_parameters, groups.shape[1]))
+        root = np.sqrt(self.weight)[:, np.newaxis]
+        return add_up(
+            Scores(self.layers(rows, "empirical_fisher")).rmatvec(root[rows] * groups[rows])
+            for rows in slices(self.n_samples, self.chunk_size)
+        )
+
+    def log_odds(self, theta):
+        """Log-odds of the rows' own labels, (n_samples, n_outputs or 1): of the class, or of each label as it is, present or not."""
+        family = self.family
+        z = family.forward(self.X, theta)[1]
+        if family.link == "logistic":
+            return np.where(self.targets() > 0, z, -z)
+        own = np.take_along_axis(z, self.y[:, np.newaxis], axis=1)
+        others = np.where(np.arange(z.shape[1]) == self.y[:, np.newaxis], -np.inf, z)
+        top = others.max(axis=1, keepdims=True)
+        return own - top - np.log(np.exp(others - top).sum(axis=1, keepdims=True))

@@ -1,0 +1,92 @@
+"""The automatic damping and the automatic eps of a multi-layer perceptron.
+
+Nets that nearly interpolate have no single good eps. What is known without data is how far the erasure moves the prior of the
+erased labels; the step is made as long as it takes for the log-odds of these labels to move as far.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklearn_ssse._network import n_batches
+
+# Damping: never less than this, and this by the learning rate and the number of steps of the optimiser.
+LEAST_DAMPING = 0.01
+SHORT_TRAINING = 0.03
+# eps for a class that stays, and for one that vanishes, until so few of its rows are still predicted as it.
+SHORTEST, LONGEST, FARTHEST = 1.0, 3.0, 12.0
+STILL_PREDICTED = 0.02
+N_STEPS = 16
+
+
+def automatic_damping(estimator, n_rows):
+    """lambda for a fitted multi-layer perceptron: a net that was trained for a short time is far from its minimum."""
+    if estimator.solver == "lbfgs":
+        return LEAST_DAMPING
+    n_steps = max(1, estimator.n_iter_ * n_batches(estimator, n_rows))
+    return max(LEAST_DAMPING, SHORT_TRAINING / (estimator.learning_rate_init * n_steps))
+
+
+@dataclass(frozen=True)
+class PriorShift:
+    """eps by the shift of the class prior, from forward passes on the erased rows alone."""
+
+    random: float = 1.0
+
+    def epsilon(self, step):
+        """The smallest eps in [1, 3] at which the mean log-odds of the erased labels have moved as far as their prior has.
+
+        If a class vanishes: on to 12, until at most 2 % of its erased rows are still predicted as it.
+
+        Parameters
+        ----------
+        step : Step
+
+        Returns
+        -------
+        float
+        """
+        batch, theta, weight = step.batch, step.batch.family.theta, step.batch.weight
+        target, vanishing = _prior_shift(step)
+        before = batch.log_odds(theta)
+
+        def moved(eps):
+            change = batch.log_odds(theta + eps * step.direction) - before
+            return weight @ change.mean(axis=1) / weight.sum()
+
+        eps = _smallest(lambda eps: moved(eps) <= target, SHORTEST, LONGEST)
+        if not vanishing.any():
+            return eps
+
+        def gone(eps):
+            return (batch.log_odds(theta + eps * step.direction)[vanishing] > 0).mean() <= STILL_PREDICTED
+
+        return _smallest(gone, eps, FARTHEST)
+
+
+def _smallest(holds, low, high):
+    """The smallest point of a grid from low to high where a condition holds, made finer once; high if it holds nowhere."""
+    for _ in range(2):
+        grid = np.linspace(low, high, N_STEPS + 1)
+        found = next((i for i, value in enumerate(grid) if holds(value)), None)
+        if found is None:
+            return float(high)
+        if found == 0:
+            return float(low)
+        low, high = grid[found - 1], grid[found]
+    return float(high)
+
+
+def _prior_shift(step):
+    """Mean over rows and outputs of the log-ratio of the weight that stays with a label; where a label vanishes, (k, outputs)."""
+    old, new, y = step.before, step.after, step.batch.y
+    with_label = np.log((new.class_mass + 0.5) / (old.class_mass + 0.5))
+    gone = new.class_mass <= 1e-12 * old.fit_mass
+    if y.ndim == 1:
+        shift, vanishing = with_label[y][:, np.newaxis], gone[y][:, np.newaxis]
+    else:
+        without_label = np.log((new.mass - new.class_mass + 0.5) / (old.mass - old.class_mass + 0.5))
+        shift = np.where(y > 0, with_label, without_label)
+        vanishing = np.where(y > 0, gone, new.mass - new.class_mass <= 1e-12 * old.fit_mass)
+    weight = step.batch.weight
+    return weight @ shift.mean(axis=1) / weight.sum(), vanishing
