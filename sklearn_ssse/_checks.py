@@ -122,12 +122,12 @@ def check_remaining(state, classes, codes, weight, *, may_vanish=False):
     counts = state.class_counts - leaving
     mass = state.class_mass - weight @ own
     n_rows, total = state.n_rows - len(codes), state.mass - weight.sum()
-    if len(codes) and (n_rows <= 0 or total <= 1e-12 * state.fit_mass):
+    least = 1e-12 * state.fit_mass
+    if len(codes) and (n_rows <= 0 or (may_vanish and total <= least)):
         raise ErasureError(
             f"An erasure must leave rows behind, got {len(codes)} rows where {state.n_rows} remain. A model without data is no model: "
             "delete it, or erase fewer rows."
         )
-    least = 1e-12 * state.fit_mass
     spent = (counts < 0) | (mass < -least) if may_vanish else (leaving > 0) & ((counts <= 0) | (mass <= least))
     if spent.any():
         c = int(np.flatnonzero(spent)[0])

@@ -353,7 +353,7 @@ class ErasableMixin:
             epsilon = 1.0 if old.calibration is None or not len(codes) else old.calibration.epsilon(step)
         step = epsilon * step.direction
         attributes = family.attributes(family.theta + step)
-        if not _finite(attributes[name] for name in family.parameters):
+        if not (np.isfinite(step @ step) and _finite(attributes[name] for name in family.parameters)):
             raise ErasureError(
                 f"The erasure step must be finite, got overflow at epsilon {epsilon:.3g}. Lower `epsilon` or raise `damping`."
             )

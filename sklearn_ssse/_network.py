@@ -188,12 +188,20 @@ class NetworkBatch:
         )
 
     def log_odds(self, theta):
-        """Log-odds of the rows' own labels, (n_samples, n_outputs or 1): of the class, or of each label as it is, present or not."""
+        """Of the rows' own labels at the parameters theta: of the class, or of each label as it is, present or not.
+
+        Returns
+        -------
+        log_odds : ndarray of shape (n_samples, n_outputs or 1)
+        predicted : ndarray of bool
+            Whether that is what the model predicts.
+        """
         family = self.family
         z = family.forward(self.X, theta)[1]
         if family.link == "logistic":
-            return np.where(self.targets() > 0, z, -z)
+            z = np.where(self.targets() > 0, z, -z)
+            return z, z > 0
         own = np.take_along_axis(z, self.y[:, np.newaxis], axis=1)
         others = np.where(np.arange(z.shape[1]) == self.y[:, np.newaxis], -np.inf, z)
         top = others.max(axis=1, keepdims=True)
-        return own - top - np.log(np.exp(others - top).sum(axis=1, keepdims=True))
+        return own - top - np.log(np.exp(others - top).sum(axis=1, keepdims=True)), own > top

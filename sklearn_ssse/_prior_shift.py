@@ -13,9 +13,14 @@ from sklearn_ssse._network import n_batches
 # Damping: never less than this, and this by the learning rate and the number of steps of the optimiser.
 LEAST_DAMPING = 0.01
 SHORT_TRAINING = 0.03
-# eps for a class that stays, and for one that vanishes, until so few of its rows are still predicted as it.
-SHORTEST, LONGEST, FARTHEST = 1.0, 3.0, 12.0
+# eps for a class that stays, and for one that vanishes (lbfgs makes nets that are certain beyond measure), until so few of its rows are
+# still predicted as it.
+SHORTEST, LONGEST, FARTHEST = 1.0, 3.0, 200.0
 STILL_PREDICTED = 0.02
+# For a class that stays eps goes below 1 where the log-odds would move so much farther than the prior: block inverses, which ignore what
+# units have in common, step too far along what many rows share.
+SLACK = 0.75
+SHORTEST_OF_ALL = 0.05
 N_STEPS = 16
 
 
@@ -36,7 +41,8 @@ class PriorShift:
     def epsilon(self, step):
         """The smallest eps in [1, 3] at which the mean log-odds of the erased labels have moved as far as their prior has.
 
-        If a class vanishes: on to 12, until at most 2 % of its erased rows are still predicted as it.
+        Less than 1 where they would move by 0.75 more than that. If a class vanishes: on to 200, until at most 2 % of its erased rows
+        are still predicted as it.
 
         Parameters
         ----------
@@ -48,18 +54,21 @@ class PriorShift:
         """
         batch, theta, weight = step.batch, step.batch.family.theta, step.batch.weight
         target, vanishing = _prior_shift(step)
-        before = batch.log_odds(theta)
+        before, _ = batch.log_odds(theta)
 
         def moved(eps):
-            change = batch.log_odds(theta + eps * step.direction) - before
+            change = batch.log_odds(theta + eps * step.direction)[0] - before
             return weight @ change.mean(axis=1) / weight.sum()
 
         eps = _smallest(lambda eps: moved(eps) <= target, SHORTEST, LONGEST)
         if not vanishing.any():
-            return eps
+            too_far = target - SLACK
+            if eps > SHORTEST or moved(eps) >= too_far:
+                return eps
+            return _smallest(lambda eps: moved(eps) <= too_far, SHORTEST_OF_ALL, SHORTEST)
 
         def gone(eps):
-            return (batch.log_odds(theta + eps * step.direction)[vanishing] > 0).mean() <= STILL_PREDICTED
+            return batch.log_odds(theta + eps * step.direction)[1][vanishing].mean() <= STILL_PREDICTED
 
         return _smallest(gone, eps, FARTHEST)
 
@@ -67,7 +76,7 @@ class PriorShift:
 def _smallest(holds, low, high):
     """The smallest point of a grid from low to high where a condition holds, made finer once; high if it holds nowhere."""
     for _ in range(2):
-        grid = np.linspace(low, high, N_STEPS + 1)
+        grid = np.geomspace(low, high, N_STEPS + 1)
         found = next((i for i, value in enumerate(grid) if holds(value)), None)
         if found is None:
             return float(high)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._checks import check_rows
@@ -204,6 +205,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         self.erasures_ = []
         return self
 
+    @available_if(lambda estimator: estimator._check_solver())
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Update the model with one iteration over the data; the curvature is that of before, and `unlearn` asks for `fit_curvature`.
 

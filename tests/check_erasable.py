@@ -9,6 +9,7 @@ from scipy.linalg import null_space
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
 
 from sklearn_ssse import ErasureError
 
@@ -24,6 +25,8 @@ def snapshot(value, seen=None):
         return {key: snapshot(item, seen | {id(value)}) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [snapshot(item, seen | {id(value)}) for item in value]
+    if isinstance(value, np.random.RandomState):
+        return snapshot(value.get_state(), seen)
     if hasattr(value, "__dict__"):
         return type(value).__qualname__, snapshot(vars(value), seen | {id(value)})
     return value
@@ -125,11 +128,16 @@ def check_atomic(estimator, X, y):
         (ErasureError, (X[5:8], np.array([y[5], y[6], unseen])), {}),
         (ErasureError, (X[4:], y[4:]), {}),
         (ErasureError, (np.vstack([X, X]), np.hstack([y, y])), {}),
-        (ErasureError, (X[members], y[members]), {}),
         (ErasureError, (X[5:8], y[5:8]), {"sample_weight": [1e6, 1e6, 1e6]}),
-        (ErasureError, (impossible_row(estimator), y[5:6]), {}),
         *[(ErasureError, (X[5:8], y[5:8], epsilon), {}) for epsilon in (0, -1.0, np.nan, np.inf, True, "best")],
     ]
+    if isinstance(
+        estimator, LogisticRegression
+    ):  # a net may lose a class, and has rows of any length that it is certain of
+        bad += [
+            (ErasureError, (X[members], y[members]), {}),
+            (ErasureError, (impossible_row(estimator), y[5:6]), {}),
+        ]
     for error, args, kwargs in bad:
         for method in (estimator.unlearn, estimator.preview_unlearn):
             with pytest.raises(error):

@@ -8,13 +8,15 @@ import os
 from pathlib import Path
 
 import sklearn.linear_model
+import sklearn.neural_network
 
-from sklearn_ssse import ErasableLogisticRegression
+from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier
 
 failures = {}
 
 if os.environ.get("OURS") == "1":
     sklearn.linear_model.LogisticRegression = ErasableLogisticRegression
+    sklearn.neural_network.MLPClassifier = ErasableMLPClassifier
 
 
 def pytest_runtest_logreport(report):

@@ -12,7 +12,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from sklearn_ssse import ErasableLogisticRegression
+from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier
 
 ROOT = Path(__file__).parent.parent
 SOLVERS = ["lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"]
@@ -36,6 +36,8 @@ def parent_fails(estimator):
     + [
         ErasableLogisticRegression(curvature="fisher"),
         ErasableLogisticRegression(inversion="rank1", damping=1e-3, unlearn_epsilon=1.0),
+        ErasableMLPClassifier((20,), random_state=0, max_iter=300, learning_rate_init=0.01),
+        ErasableMLPClassifier((10,), random_state=0, solver="lbfgs", curvature="fisher"),
     ],
     expected_failed_checks=parent_fails,
 )
@@ -107,3 +109,16 @@ def test_parents_own_tests(tmp_path):
         parents = run_parents_suite("sklearn.linear_model.tests.test_logistic", tmp_path, ours=False)
         unexplained = {test: text for test, text in unexplained.items() if test not in parents["failures"]}
     assert not unexplained
+
+
+def test_parents_own_tests_of_the_perceptron(tmp_path):
+    """scikit-learn's test_mlp.py shows no failure that the parent does not have."""
+    if find_spec("sklearn.neural_network.tests.test_mlp") is None:
+        pytest.skip("this scikit-learn was installed without its tests")
+    result = run_parents_suite("sklearn.neural_network.tests.test_mlp", tmp_path, ours=True)
+    assert result["collected"] > 50
+    failures = result["failures"]
+    if failures:
+        parents = run_parents_suite("sklearn.neural_network.tests.test_mlp", tmp_path, ours=False)
+        failures = {test: text[-500:] for test, text in failures.items() if test not in parents["failures"]}
+    assert not failures

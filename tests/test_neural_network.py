@@ -1,0 +1,312 @@
+"""ErasableMLPClassifier against finite differences, dense references, and retraining."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_digits, make_classification, make_multilabel_classification
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import _multilayer_perceptron as parents_module
+
+from sklearn_ssse import ErasableMLPClassifier, ErasureError, gamma_score, parameter_distance, unlearn
+from sklearn_ssse._network import ACTIVATIONS, NetworkFamily, pack_network
+from tests.check_erasable import arrays, check_erasable
+from tests.reference import relative, without
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::sklearn_ssse.ErasureWarning"),
+]
+
+KINDS = ["binary", "classes", "labels"]
+
+
+def problem(kind, n=60):
+    if kind == "labels":
+        return make_multilabel_classification(n, 5, n_classes=3, random_state=0)
+    n_classes = 2 if kind == "binary" else 3
+    return make_classification(n, 5, n_informative=4, n_redundant=0, n_classes=n_classes, flip_y=0.2, random_state=0)
+
+
+def small(kind="classes", **params):
+    return ErasableMLPClassifier(
+        **{"hidden_layer_sizes": (4,), "solver": "lbfgs", "max_iter": 15, "random_state": 0, **params}
+    )
+
+
+def unpack(clf, theta):
+    out = copy.copy(clf)
+    family = NetworkFamily(clf)
+    for name in family.parameters:
+        setattr(out, name, family.attributes(theta)[name])
+    return out
+
+
+def loss(clf, theta, x, y):
+    """Scikit-learn's own loss of one row, without the penalty."""
+    moved = unpack(clf, theta)
+    moved.alpha = 0.0
+    layers = len(clf.coefs_)
+    grads = [np.empty_like(W) for W in moved.coefs_], [np.empty_like(b) for b in moved.intercepts_]
+    return moved._backprop(x[None], y[None], None, [x[None]] + [None] * layers, [None] * layers, *grads)[0]
+
+
+def indicator(clf, y):
+    return clf._label_binarizer.transform(y).astype(bool).reshape(len(y), -1)
+
+
+def curvature_rows(clf, X, y, curvature):
+    """Rows of the curvature of each sample, by finite differences of the outputs before the link: (n, c, d)."""
+    family, theta = NetworkFamily(clf), pack_network(clf)
+    Y = indicator(clf, y)
+    out = []
+    for x, target in zip(X, Y, strict=True):
+        J = np.empty((family.n_outputs, theta.size))
+        for j in range(theta.size):
+            step = np.zeros_like(theta)
+            step[j] = 1e-6
+            J[:, j] = (family.forward(x[None], theta + step)[1] - family.forward(x[None], theta - step)[1])[0] / 2e-6
+        z = family.forward(x[None], theta)[1][0]
+        p = np.exp(z) / np.exp(z).sum() if family.link == "softmax" else 1 / (1 + np.exp(-z))
+        if curvature == "empirical_fisher":
+            seeds = (p - target)[None]
+        elif family.link == "softmax":
+            seeds = np.sqrt(p)[:, None] * (np.eye(len(p)) - p)
+        else:
+            seeds = np.diag(np.sqrt(p * (1 - p)))
+        out.append(seeds @ J)
+    return np.array(out)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", [(4,), (4, 3, 3)])
+def test_gradients_against_finite_differences_of_the_loss(hidden, activation, kind):
+    X, y = problem(kind)
+    clf = small(hidden_layer_sizes=hidden, activation=activation, max_iter=5).fit(X, y)
+    family, theta, Y = NetworkFamily(clf), pack_network(clf), indicator(clf, y)
+    weight = np.linspace(0.5, 2, 6)
+    codes = y[:6]
+    result = family.batch(X[:6], codes, weight).gradients(np.eye(6))
+    for i in range(6):
+        expected = np.empty(theta.size)
+        for j in range(theta.size):
+            step = np.zeros(theta.size)
+            step[j] = 1e-6
+            expected[j] = (loss(clf, theta + step, X[i], Y[i]) - loss(clf, theta - step, X[i], Y[i])) / 2e-6
+        assert np.abs(result[:, i] - weight[i] * expected).max() < 1e-6 * max(1, np.abs(expected).max())
+
+
+@pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("hidden", [(4,), (3, 3, 3)])
+def test_inverse_against_a_dense_reference(hidden, kind, curvature):
+    X, y = problem(kind)
+    weight = np.linspace(0.5, 2, len(X))
+    clf = small(hidden_layer_sizes=hidden, activation="tanh", curvature=curvature, damping=0.01).fit(X, y, weight)
+    R = curvature_rows(clf, X, y, curvature)
+    A = np.einsum("ncd,nce,n->de", R, R, weight) + 0.01 * weight.sum() * np.eye(R.shape[2])
+    assert relative(clf.fisher_inverse_, weight.sum() * np.linalg.inv(A)) < 1e-6
+    unit = np.concatenate([np.repeat(np.arange(n) + 100 * i, w) for i, (n, w) in enumerate(NetworkFamily(clf).shapes)])
+    blocks = clone(clf).set_params(structure="block").fit(X, y, weight)
+    expected = np.linalg.inv(np.where(unit[:, None] == unit, A, 0))
+    assert relative(blocks.fisher_inverse_, weight.sum() * expected) < 1e-6
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "sgd", "adam"])
+@pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
+def test_step_by_hand(solver, curvature):
+    X, y = problem("classes")
+    weight = np.linspace(0.5, 2, len(X))
+    clf = small(solver=solver, curvature=curvature, alpha=0.1, batch_size=7, structure="full").fit(X, y, weight)
+    S = np.arange(5)
+    n, k = weight.sum(), weight[S].sum()
+    family, theta = NetworkFamily(clf), pack_network(clf)
+    g = family.batch(X[S], y[S], weight[S]).gradients(np.ones((5, 1)))[:, 0]
+    if solver != "lbfgs":  # every batch divides the penalty by its own size, the short last one too
+
+        def strength(m):
+            sizes = [7] * (m // 7) + [m % 7] * (m % 7 > 0)
+            return m * 0.1 * np.mean(1 / np.array(sizes))
+
+        on_weights = np.concatenate(
+            [np.hstack([np.ones(W.T.shape), np.zeros((W.shape[1], 1))]).ravel() for W in clf.coefs_]
+        )
+        g = g + (strength(60) - strength(55)) * theta * on_weights
+    A = n * np.linalg.inv(clf.fisher_inverse_)
+    R = curvature_rows(clf, X[S], y[S], curvature)
+    leaving = np.einsum("ncd,nce,n->de", R, R, weight[S])
+    step = np.linalg.solve(A - leaving, g) if curvature == "fisher" else n / (n - k) * np.linalg.solve(A, g)
+    clf.unlearn(X[S], y[S], 0.5, sample_weight=weight[S])
+    assert relative(pack_network(clf) - theta, 0.5 * step) < 1e-5
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "sgd", "adam"])
+@pytest.mark.parametrize("stopping", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_parent_bit_for_bit(kind, stopping, solver):
+    X, y = problem(kind)
+    params = {
+        "solver": solver,
+        "early_stopping": stopping,
+        "hidden_layer_sizes": (4,),
+        "random_state": 3,
+        "max_iter": 15,
+    }
+    ours, parent = ErasableMLPClassifier(**params).fit(X, y), MLPClassifier(**params).fit(X, y)
+    assert np.array_equal(ours.predict_proba(X), parent.predict_proba(X))
+    assert all(np.array_equal(a, b) for a, b in zip(ours.coefs_, parent.coefs_, strict=True))
+    plain = ours.to_plain()
+    assert type(plain) is MLPClassifier
+    assert np.array_equal(plain.predict_proba(X), parent.predict_proba(X))
+    made = ErasableMLPClassifier.from_estimator(parent, X, y, curvature="fisher")
+    assert np.array_equal(made.predict_proba(X), parent.predict_proba(X))
+    assert made.unlearn(X[:2], y[:2]).n_samples_remaining_ == 58
+    assert np.array_equal(parent.predict_proba(X), plain.predict_proba(X))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_were_held_out_are_not_counted(kind, monkeypatch):
+    X, y = problem(kind)
+    made = []
+
+    def split(*args, **kwargs):
+        made.append(train_test_split(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(parents_module, "train_test_split", split)
+    clf = small(solver="adam", early_stopping=True, structure="full").fit(X, y)
+    X_train, y_train = made[0][0], made[0][2]
+    labels = y_train.astype(int) if kind == "labels" else clf._label_binarizer.inverse_transform(y_train.astype(int))
+    assert clf.n_samples_remaining_ == len(X_train) == 54
+    again = copy.deepcopy(clf).fit_curvature(X_train, labels)
+    assert relative(again.curvature_.to_dense(), clf.curvature_.to_dense()) < 1e-12
+    assert "_trained_on" not in vars(clf)
+
+
+@pytest.mark.parametrize("kind", ["binary", "classes"])
+@pytest.mark.parametrize("params", [{}, {"solver": "adam"}, {"curvature": "fisher"}])
+def test_our_own_check(kind, params, tmp_path):
+    check_erasable(small(**params), tmp_path, n_classes=2 if kind == "binary" else 3)
+
+
+def test_multi_label():
+    X, y = problem("labels", 200)
+    clf = small().fit(X, y)
+    assert clf.unlearn(X[:10], y[:10]).n_samples_remaining_ == 190
+    assert np.array_equal(clf._erasure_state.class_counts, y[10:].sum(axis=0))
+    record = clf.preview_unlearn(sparse.csr_array(X[10:12]), y[10:12])
+    assert record.n_remaining == 188
+    for bad in (y[10:12, :2], y[10:12, 0], 2 * y[10:12]):
+        with pytest.raises(ErasureError, match="Labels must be 0 or 1"):
+            clf.unlearn(X[10:12], bad)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("stopping", [False, True])
+def test_no_trace_of_training_stays(solver, stopping):
+    X, y = problem("classes")
+    clf = small(solver=solver, early_stopping=stopping, warm_start=True).fit(X, y)
+    old = [id(W) for W in clf.coefs_]
+    clf.unlearn(X[:3], y[:3])
+    for name in ("_optimizer", "_random_state"):
+        assert name not in vars(clf)
+    assert np.isnan(clf.loss_)
+    if solver != "lbfgs":
+        assert clf.loss_curve_ == []
+        assert clf.t_ == 0
+        assert not clf.validation_scores_
+        if stopping:
+            assert all(np.array_equal(a, b) for a, b in zip(clf._best_coefs, clf.coefs_, strict=True))
+    assert not set(old) & {id(W) for W in clf.coefs_}
+    assert not any(len(X) in a.shape for a in arrays(clf))
+    twin = pickle.loads(pickle.dumps(clf))
+    assert np.array_equal(twin.predict_proba(X), clf.predict_proba(X))
+    twin.fit(X[3:], y[3:])  # warm start
+    assert twin.erasures_ == []
+    if solver != "lbfgs" and not stopping:
+        clf.partial_fit(X[3:], y[3:])
+        assert len(clf.loss_curve_) == 1
+
+
+def test_partial_fit_asks_for_the_curvature():
+    X, y = problem("classes")
+    clf = small(solver="adam").fit(X, y).partial_fit(X, y)
+    with pytest.raises(ErasureError, match="fit_curvature"):
+        clf.unlearn(X[:2], y[:2])
+    assert clf.fit_curvature(X, y).unlearn(X[:2], y[:2]).n_samples_remaining_ == 58
+    fresh = small(solver="adam").partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.raises(NotFittedError, match="fit_curvature"):
+        fresh.unlearn(X[:2], y[:2])
+    assert fresh.fit_curvature(X, y).unlearn(X[:2], y[:2]).n_samples_remaining_ == 58
+
+
+def test_automatic_damping():
+    X, y = problem("classes")
+    clf = small(solver="adam", batch_size=20, max_iter=10, learning_rate_init=0.01).fit(X, y)
+    assert clf.damping_ == pytest.approx(max(0.01, 0.03 / (0.01 * clf.n_iter_ * 3)))
+    assert small().fit(X, y).damping_ == pytest.approx(0.01)
+
+
+def test_automatic_eps_moves_the_labels_as_far_as_their_prior():
+    X, y = load_digits(return_X_y=True)
+    X = X / 16
+    clf = ErasableMLPClassifier((30,), random_state=0, max_iter=60).fit(X, y)
+    S = np.flatnonzero(y == 3)[:100]
+    before = copy.deepcopy(clf)
+    eps = clf.unlearn(X[S], y[S]).erasures_[-1].epsilon
+    n = (y == 3).sum()
+    target = np.log((n - 100 + 0.5) / (n + 0.5))
+
+    def log_odds(model):
+        p = model.predict_proba(X[S])[:, 3]
+        return np.log(p / (1 - p))
+
+    moved = (log_odds(clf) - log_odds(before)).mean()
+    assert eps == 1.0 or moved == pytest.approx(target, abs=0.1) or eps == 3.0
+    rest = np.flatnonzero(y == 3)[100:]
+    kept = without(S, len(y))
+    clf.fit_curvature(X[kept], y[kept]).unlearn(X[rest], y[rest])  # the class vanishes
+    assert (clf.predict(X[rest]) == 3).mean() < 0.05
+    with pytest.raises(ErasureError, match="more rows of a class"):
+        clf.unlearn(X[rest[:1]], y[rest[:1]])
+
+
+@pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
+def test_quality_on_digits(curvature):
+    """A whole class, half of it and random rows, against retraining from the same seed."""
+    X, y = load_digits(return_X_y=True)
+    X, X_test, y, y_test = train_test_split(X / 16, y, random_state=0)
+    clf = ErasableMLPClassifier((30,), random_state=0, max_iter=100, curvature=curvature, structure="block").fit(X, y)
+    members = np.flatnonzero(y == 3)
+    for S, allowed in [(members, 0.05), (members[: len(members) // 2], 0.08), (np.arange(60), 0.05)]:
+        keep = without(S, len(y))
+        retrained = MLPClassifier((30,), random_state=0, max_iter=100).fit(X[keep], y[keep])
+        erased = unlearn(copy.deepcopy(clf), X[S], y[S])
+        gaps = [
+            abs(erased.score(*d) - retrained.score(*d)) for d in ((X[S], y[S]), (X[keep], y[keep]), (X_test, y_test))
+        ]
+        assert max(gaps) <= allowed
+        assert 0 <= gamma_score(clf, erased, retrained, X[S], y[S], metric="probability") <= 1
+        if len(S) < len(members):
+            assert parameter_distance(clf, erased, retrained) > 0
+
+
+def test_structures_and_memory():
+    X, y = problem("classes", 300)
+    for params in (
+        {"structure": "diagonal"},
+        {"structure": "low_rank", "rank": 20},
+        {"block_size": 6},
+        {"fisher_batch_size": 5},
+    ):
+        clf = small(**params).fit(X, y)
+        assert clf.unlearn(X[:3], y[:3]).n_samples_remaining_ == 297
+    wide = ErasableMLPClassifier((100,), max_iter=1, random_state=0).fit(np.random.default_rng(0).random((300, 100)), y)
+    assert wide.structure_ == "block"
+    assert wide.curvature_.nbytes < 3e7
