@@ -60,8 +60,8 @@ def unlearn(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
     549
     """
     raise TypeError(
-        f"Rows can be erased from ErasableLogisticRegression and from pipelines that end in it, got {type(estimator).__name__}. "
-        "Make the model erasable with ErasableLogisticRegression.from_estimator, or register the type with unlearn.register."
+        "Rows can be erased from ErasableLogisticRegression, ErasableMLPClassifier, and pipelines and MultiOutputClassifier around them, "
+        f"got {type(estimator).__name__}. Make the model erasable with from_estimator, or register the type with unlearn.register."
     )
 
 

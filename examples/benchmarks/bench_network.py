@@ -1,0 +1,152 @@
+"""How close an erasure from a multi-layer perceptron comes to retraining, and how long it takes.
+
+``python examples/benchmarks/bench_network.py`` prints, for each kind of forget set, the largest gap to retraining from the same seed
+among the accuracies on forget, retain and test rows: of the default erasure with both curvatures, of doing nothing, and of
+retraining with another seed. Medians over data sets, nets, seeds; beside them the worst case of "ours minus nothing".
+
+digits and 6,000 rows of Adult are on board. ``--mnist FILE`` adds MNIST as CSV, label last; ``--fashion DIRECTORY`` 10,000 rows of
+Fashion-MNIST from its idx files.
+"""
+
+import argparse
+import gzip
+import platform
+import time
+import warnings
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import sklearn
+from bench_quality import adult
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+
+from sklearn_ssse import ErasableMLPClassifier, ErasureError, ErasureWarning
+
+NETS = {
+    "50, adam": {"hidden_layer_sizes": (50,)},
+    "50-50, adam": {"hidden_layer_sizes": (50, 50), "max_iter": 60},
+    "30, lbfgs": {"hidden_layer_sizes": (30,), "solver": "lbfgs", "alpha": 0.1},
+    "50, sgd": {"hidden_layer_sizes": (50,), "solver": "sgd", "learning_rate_init": 0.1, "max_iter": 60},
+}
+CURVATURES = ("empirical_fisher", "fisher")
+
+
+def data_sets(mnist, fashion):
+    X, y = load_digits(return_X_y=True)
+    yield "digits", X / 16, y
+    X, y = adult()
+    rows = np.random.default_rng(0).choice(len(y), 6000, replace=False)
+    yield "Adult", X[rows], y[rows]
+    if mnist:
+        table = pd.read_csv(mnist, header=None).to_numpy()
+        yield "MNIST", table[:, :-1] / 255, table[:, -1].astype(int)
+    if fashion:
+        images, labels = (_idx(next(Path(fashion).glob(f"train-{kind}*"))) for kind in ("images", "labels"))
+        yield "Fashion-MNIST", images[16:].reshape(-1, 784)[:10_000] / 255, labels[8:][:10_000].astype(int)
+
+
+def _idx(path):
+    with gzip.open(path) as file:
+        return np.frombuffer(file.read(), np.uint8)
+
+
+def forget_sets(y, seed):
+    rng = np.random.default_rng(seed)
+    members = rng.permutation(np.flatnonzero(y == rng.choice(np.unique(y))))
+    yield "whole class", members
+    yield "90 % of a class", members[: int(0.9 * len(members))]
+    yield "half of a class", members[: len(members) // 2]
+    yield "random 5 %", rng.choice(len(y), len(y) // 20, replace=False)
+    yield "random 1 %", rng.choice(len(y), len(y) // 100, replace=False)
+
+
+def gap(model, retrained, *parts):
+    return max(abs(model.score(X, y) - retrained.score(X, y)) for X, y in parts)
+
+
+def quality(args):
+    rows = []
+    for name, X, y in data_sets(args.mnist, args.fashion):
+        X, X_test, y, y_test = train_test_split(X, y, random_state=0, stratify=y)
+        for net, params in NETS.items():
+            for seed in range(args.seeds):
+                fitted = {
+                    c: ErasableMLPClassifier(**params, random_state=seed, curvature=c).fit(X, y) for c in CURVATURES
+                }
+                for kind, S in forget_sets(y, seed):
+                    keep = np.setdiff1d(np.arange(len(y)), S)
+                    if len(np.unique(y[keep])) < 2:
+                        continue  # nothing to train a binary model on
+                    parts = (X[S], y[S]), (X[keep], y[keep]), (X_test, y_test)
+                    retrained, other = (
+                        MLPClassifier(**params, random_state=s).fit(X[keep], y[keep]) for s in (seed, seed + 100)
+                    )
+                    row = {"data": name, "net": net, "forget set": kind, "seed": seed}
+                    for c in CURVATURES:
+                        try:
+                            row[c] = gap(deepcopy(fitted[c]).unlearn(X[S], y[S]), retrained, *parts)
+                        except ErasureError:
+                            row[c] = np.nan
+                    rows.append(
+                        row
+                        | {
+                            "nothing": gap(fitted[CURVATURES[0]], retrained, *parts),
+                            "other seed": gap(other, retrained, *parts),
+                        }
+                    )
+        print(f"{name} done", flush=True)
+    return pd.DataFrame(rows)
+
+
+def speed():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((5000, 90))
+    y = (X[:, :10] @ rng.standard_normal((10, 10)) + rng.standard_normal((5000, 10))).argmax(axis=1)
+    start = time.perf_counter()
+    MLPClassifier((100,), random_state=0).fit(X[10:], y[10:])
+    refit = time.perf_counter() - start
+    start = time.perf_counter()
+    model = ErasableMLPClassifier((100,), random_state=0).fit(X, y)
+    fit, seconds = time.perf_counter() - start, []
+    for i in range(10):
+        rows = slice(10 * i, 10 * i + 10)
+        start = time.perf_counter()
+        model.unlearn(X[rows], y[rows])
+        seconds.append(time.perf_counter() - start)
+    d, kept, erase = model.curvature_.n_parameters, model.curvature_.nbytes / 1e6, float(np.median(seconds))
+    print(
+        f"{d:,} parameters, {model.structure_}, {kept:.0f} MB: refit {refit:.1f} s, fit with the curvature {fit:.1f} s"
+    )
+    print(f"erasing 10 rows: {1e3 * erase:.1f} ms, {refit / erase:,.0f} times faster than the refit")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--mnist")
+    parser.add_argument("--fashion")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore", ErasureWarning)
+    warnings.simplefilter("ignore", ConvergenceWarning)
+    print(f"{platform.machine()}, Python {platform.python_version()}, scikit-learn {sklearn.__version__}")
+    speed()
+    table = quality(args)
+    columns = [*CURVATURES, "nothing", "other seed"]
+    for by in (["forget set"], ["data", "forget set"], ["net", "forget set"]):
+        print(table.groupby(by, sort=False)[columns].median().round(3).to_string())
+    for c in CURVATURES:
+        worse = table[c] - table["nothing"]
+        many, refused = (worse > 0.05).sum(), table[c].isna().sum()
+        print(
+            f"{c}: {worse.max():.3f} worse than nothing at most, more than .05 in {many} of {len(table)}; refused {refused}"
+        )
+        print(table[worse > 0.05].round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
