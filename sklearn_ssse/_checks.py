@@ -135,6 +135,7 @@ def check_remaining(state, classes, codes, weight, *, may_vanish=False):
             f"An erasure must {'not take more rows of a class than there are' if may_vanish else 'leave at least one row of every class'}, "
             f"got {leaving[c]} rows (weight {state.class_mass[c] - mass[c]:.6g}) of class {classes[c]!s}, of which "
             f"{state.class_counts[c]} (weight {state.class_mass[c]:.6g}) remain. Erase fewer, or fit again without the class."
+            + (" With `early_stopping` some were held out and are not in the model." if may_vanish else "")
         )
     return replace(state, n_rows=n_rows, mass=total, class_counts=counts, class_mass=np.where(mass < least, 0.0, mass))
 

@@ -124,6 +124,8 @@ def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
     for copy, column in zip(copies, Y.T, strict=True):
         unlearn(copy, X, column, epsilon, sample_weight=sample_weight, **params)
     for output, copy in zip(estimator.estimators_, copies, strict=True):
+        for dropped in vars(output).keys() - vars(copy).keys():
+            delattr(output, dropped)
         vars(output).update(vars(copy))
     return estimator
 

@@ -104,12 +104,14 @@ class Step(NamedTuple):
 class ErasableMixin:
     """Erasure for a classifier whose model family answers the questions of `_families`.
 
-    Attribute ``_traces`` names what training left in the object and an erasure drops. Estimators provide three hooks: ``_family()``;
+    Attribute ``_traces`` names what training left in the object and an erasure drops, ``_free_calibration`` is
+    a calibration that needs no data. Estimators provide three hooks: ``_family()``;
     ``_automatic_ridges(batch)``, the ridges of ``damping="auto"`` to be tried in turn until the inverse is well conditioned;
     ``_calibrate(batch, inverse)``, an object with a method ``epsilon`` of a `Step`, or None if ``unlearn_epsilon="auto"`` is 1.
     """
 
     _traces = ()
+    _free_calibration = None
 
     def fit_curvature(self, X, y, sample_weight=None):
         """Compute the curvature of the fitted model anew, at its present parameters.
@@ -275,7 +277,7 @@ class ErasableMixin:
             )
         options["kernels"] = load(backend, self.device)
         inverse = self._invert(batch, INVERSES[structure], options, mass)
-        calibration, epsilon = None, self.unlearn_epsilon
+        calibration, epsilon = self._free_calibration, self.unlearn_epsilon
         if epsilon == "auto":
             calibration = self._calibrate(batch, inverse)
             epsilon = 1.0 if calibration is None else 1.0 / calibration.random

@@ -98,21 +98,22 @@ class NetworkFamily:
             ],
             "intercepts_": [W[:, -1].astype(old.dtype) for W, old in zip(weights, est.intercepts_, strict=True)],
         }
-        if est.solver != "lbfgs":
+        out["loss_"] = np.nan
+        held = vars(est)  # what the fit left, not what the parameters say now
+        if "_best_coefs" in held:
+            out["_best_coefs"] = [W.copy() for W in out["coefs_"]]
+            out["_best_intercepts"] = [b.copy() for b in out["intercepts_"]]
+        if "loss_curve_" in held:
             stopping = est.early_stopping
             out.update(
-                loss_=np.nan,
                 loss_curve_=[],
                 best_loss_=None if stopping else np.inf,
                 validation_scores_=[] if stopping else None,
                 best_validation_score_=-np.inf if stopping else None,
+                n_iter_=n_epochs(est, est._erasure_state.n_rows),
                 t_=0,
                 _no_improvement_count=0,
             )
-            if stopping:
-                out["_best_coefs"], out["_best_intercepts"] = out["coefs_"], out["intercepts_"]
-        else:
-            out["loss_"] = np.nan
         return out
 
     dropped = ("_optimizer", "_random_state")
@@ -125,6 +126,11 @@ def _n_batches_share(estimator, n_rows):
     size = min(200 if estimator.batch_size == "auto" else max(1, estimator.batch_size), n_rows)
     whole, rest = divmod(n_rows, size)
     return n_rows * (whole / size + (1 / rest if rest else 0.0)) / (whole + bool(rest))
+
+
+def n_epochs(estimator, n_rows):
+    """Epochs of all training: ``n_iter_`` counts those of the last call only, ``t_`` the rows that were seen."""
+    return max(estimator.n_iter_, round(vars(estimator).get("t_", 0) / n_rows))
 
 
 def n_batches(estimator, n_rows):

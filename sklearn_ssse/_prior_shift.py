@@ -4,19 +4,23 @@ Nets that nearly interpolate have no single good eps. What is known without data
 erased labels; the step is made as long as it takes for the log-odds of these labels to move as far.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_ssse._network import n_batches
+from sklearn_ssse._network import n_batches, n_epochs
+from sklearn_ssse.exceptions import ErasureWarning
 
 # Damping: never less than this, and this by the learning rate and the number of steps of the optimiser.
 LEAST_DAMPING = 0.01
 SHORT_TRAINING = 0.03
 # eps for a class that stays, and for one that vanishes (lbfgs makes nets that are certain beyond measure), until so few of its rows are
 # still predicted as it.
-SHORTEST, LONGEST, FARTHEST = 1.0, 3.0, 200.0
+SHORTEST, LONGEST, FAR, FARTHEST = 1.0, 3.0, 12.0, 200.0
 STILL_PREDICTED = 0.02
+# Beyond FAR only while the parameters change by no more than this share of their norm.
+LARGEST_SHIFT = 0.5
 # For a class that stays eps goes below 1 where the log-odds would move so much farther than the prior: block inverses, which ignore what
 # units have in common, step too far along what many rows share.
 SLACK = 0.75
@@ -28,7 +32,7 @@ def automatic_damping(estimator, n_rows):
     """lambda for a fitted multi-layer perceptron: a net that was trained for a short time is far from its minimum."""
     if estimator.solver == "lbfgs":
         return LEAST_DAMPING
-    n_steps = max(1, estimator.n_iter_ * n_batches(estimator, n_rows))
+    n_steps = max(1, n_epochs(estimator, n_rows) * n_batches(estimator, n_rows))
     return max(LEAST_DAMPING, SHORT_TRAINING / (estimator.learning_rate_init * n_steps))
 
 
@@ -41,8 +45,8 @@ class PriorShift:
     def epsilon(self, step):
         """The smallest eps in [1, 3] at which the mean log-odds of the erased labels have moved as far as their prior has.
 
-        Less than 1 where they would move by 0.75 more than that. If a class vanishes: on to 200, until at most 2 % of its erased rows
-        are still predicted as it.
+        Less than 1 where they would move by 0.75 more than that. If a class vanishes: on to 12, or as far as the parameters change by
+        less than half, until at most 2 % of its erased rows are still predicted as it.
 
         Parameters
         ----------
@@ -70,7 +74,17 @@ class PriorShift:
         def gone(eps):
             return batch.log_odds(theta + eps * step.direction)[1][vanishing].mean() <= STILL_PREDICTED
 
-        return _smallest(gone, eps, FARTHEST)
+        share = LARGEST_SHIFT * np.linalg.norm(theta) / max(np.linalg.norm(step.direction), np.finfo(np.float64).tiny)
+        eps = _smallest(gone, eps, max(eps, FAR, min(FARTHEST, share)))
+        if not gone(eps):
+            rest = batch.log_odds(theta + eps * step.direction)[1][vanishing].mean()
+            warnings.warn(
+                f"The erased rows of a class that vanishes should not be predicted as it any more, got {rest:.0%} that are at the "
+                f"largest step (eps {eps:.3g}). Train again, or pass a larger `epsilon` and compare.",
+                ErasureWarning,
+                stacklevel=4,
+            )
+        return eps
 
 
 def _smallest(holds, low, high):

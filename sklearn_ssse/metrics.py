@@ -235,7 +235,10 @@ class GammaScorer:
         return request
 
     def _check_fold(self, estimator, X, sample_weight):
-        fitted = getattr(_final(estimator), "n_samples_remaining_", None)
+        final = _final(estimator)
+        fitted = getattr(final, "n_samples_remaining_", None)
+        if getattr(final, "early_stopping", False):  # counts the rows that were not held out
+            fitted = None
         n, k = num_samples(self.X), num_samples(X)
         if fitted is not None and sample_weight is None and self.sample_weight is None and fitted != n - k:
             raise ValueError(

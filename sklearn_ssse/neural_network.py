@@ -51,7 +51,8 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         How 'full' and 'block' are inverted.
     unlearn_epsilon : float or 'auto', default='auto'
         The eps of the step. 'auto': the smallest in [1, 3] at which the log-odds of the erased labels have moved as far as the prior of
-        their classes has; if a class vanishes, up to 12. It takes forward passes on the erased rows alone.
+        their classes has; less than 1 where they would move much farther. If a class vanishes, as far as it takes, up to 12, or until
+        half of the parameters' norm has changed. It takes forward passes on the erased rows alone.
     backend : {'auto', 'numba', 'torch'}, default='auto'
         Where the curvature is built.
     device : str, default=None
@@ -95,6 +96,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
 
     _parameter_constraints = {**MLPClassifier._parameter_constraints, **PARAMETER_CONSTRAINTS}
     _traces = NetworkFamily.dropped
+    _free_calibration = PriorShift()
 
     def __init__(
         self,
@@ -310,7 +312,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         return [np.full(batch.n_parameters, batch.weight.sum() * damping)]
 
     def _calibrate(self, batch, inverse):
-        return PriorShift()
+        return self._free_calibration
 
 
 def _copy_fitted(source, target):

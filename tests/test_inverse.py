@@ -297,3 +297,14 @@ def test_jobs_over_threads_are_those_in_turn(monkeypatch):
 
     with pytest.raises(ValueError, match="0"):
         _threads.each(fail, [0, 1], 1)
+
+
+def test_the_last_of_several_threads_takes_the_limit_back():
+    before = [library.num_threads for library in _threads._blas().lib_controllers]
+    first, second = _threads.one_thread(), _threads.one_thread()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert all(library.num_threads == 1 for library in _threads._blas().lib_controllers)
+    second.__exit__(None, None, None)
+    assert [library.num_threads for library in _threads._blas().lib_controllers] == before

@@ -9,11 +9,20 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_classification, make_multilabel_classification
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GridSearchCV, ShuffleSplit, train_test_split
+from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.neural_network import _multilayer_perceptron as parents_module
 
-from sklearn_ssse import ErasableMLPClassifier, ErasureError, gamma_score, parameter_distance, unlearn
+from sklearn_ssse import (
+    ErasableMLPClassifier,
+    ErasureError,
+    ErasureWarning,
+    GammaScorer,
+    gamma_score,
+    parameter_distance,
+    unlearn,
+)
 from sklearn_ssse._network import ACTIVATIONS, NetworkFamily, pack_network
 from tests.check_erasable import arrays, check_erasable
 from tests.reference import relative, without
@@ -310,3 +319,56 @@ def test_structures_and_memory():
     wide = ErasableMLPClassifier((100,), max_iter=1, random_state=0).fit(np.random.default_rng(0).random((300, 100)), y)
     assert wide.structure_ == "block"
     assert wide.curvature_.nbytes < 3e7
+
+
+def test_what_the_fit_left_goes_whatever_the_parameters_say_now():
+    X, y = problem("classes")
+    clf = small(solver="adam", early_stopping=True).fit(X, y)
+    clf.set_params(early_stopping=False).unlearn(X[:3], y[:3])
+    assert all(np.array_equal(a, b) for a, b in zip(clf._best_coefs, clf.coefs_, strict=True))
+    clf = small(solver="adam").fit(X, y)
+    assert clf.set_params(solver="lbfgs").unlearn(X[:3], y[:3]).loss_curve_ == []
+    X, Y = problem("labels")
+    many = unlearn(MultiOutputClassifier(small(solver="adam")).fit(X, Y), X[:3], Y[:3])
+    assert not any("_optimizer" in vars(output) for output in many.estimators_)
+
+
+def test_damping_follows_all_of_the_training():
+    X, y = problem("classes")
+    clf = small(solver="adam", learning_rate_init=0.1)
+    for _ in range(20):
+        clf.partial_fit(X, y, classes=[0, 1, 2])
+    assert clf.fit_curvature(X, y).damping_ == pytest.approx(0.03 / (0.1 * 20))
+    keep = clf.unlearn(X[:3], y[:3]).fit_curvature(X[3:], y[3:])
+    assert keep.damping_ == pytest.approx(0.03 / (0.1 * 20))
+
+
+@pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
+def test_auto_at_the_erasure_needs_no_calibration_at_fit(curvature):
+    X, y = problem("classes")
+    S = np.flatnonzero(y == 1)[:10]
+    number, auto = (small(curvature=curvature, unlearn_epsilon=eps).fit(X, y) for eps in (2.0, "auto"))
+    assert number.preview_unlearn(X[S], y[S]).epsilon == 2.0
+    assert number.preview_unlearn(X[S], y[S], "auto").epsilon == auto.preview_unlearn(X[S], y[S]).epsilon
+
+
+@pytest.mark.filterwarnings("error::sklearn_ssse.ErasureWarning")
+def test_a_class_that_is_not_forgotten_is_said():
+    X, y = problem("binary")
+    clf = small(alpha=0.0, max_iter=500, activation="identity", damping=1e4).fit(X, y)
+    before = pickle.dumps(clf)
+    with pytest.raises(ErasureWarning, match="Train again"):
+        clf.unlearn(X[y == 0], y[y == 0])
+    assert pickle.dumps(clf) == before
+
+
+def test_search_with_early_stopping():
+    X, y = problem("classes", 200)
+    search = GridSearchCV(
+        small(solver="adam", early_stopping=True),
+        {"unlearn_epsilon": [0.5, 1.0]},
+        scoring=GammaScorer(X, y, metric="probability"),
+        cv=ShuffleSplit(2, test_size=0.05, random_state=0),
+        error_score="raise",
+    ).fit(X, y)
+    assert 0 <= search.best_score_ <= 1

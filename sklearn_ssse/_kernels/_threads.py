@@ -3,7 +3,9 @@
 Products too narrow for BLAS to divide run one on each of its threads instead.
 """
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 
 from sklearn_ssse._compat import threadpool_controller
@@ -31,6 +33,24 @@ def each(function, jobs, operations):
             pass
 
 
+@contextmanager
 def one_thread():
-    """Context in which BLAS runs on one thread: for small products in a row, the waiting of a second costs more than it does."""
-    return _blas().limit(limits=1)
+    """Context in which BLAS runs on one thread: for small products in a row, the waiting of a second costs more than it does.
+
+    The limit is that of the process, so the last of several threads that are inside takes it back.
+    """
+    with _Limit.lock:
+        if _Limit.depth == 0:
+            _Limit.held = _blas().limit(limits=1)
+        _Limit.depth += 1
+    try:
+        yield
+    finally:
+        with _Limit.lock:
+            _Limit.depth -= 1
+            if _Limit.depth == 0:
+                _Limit.held.restore_original_limits()
+
+
+class _Limit:
+    lock, depth, held = threading.Lock(), 0, None
