@@ -17,8 +17,12 @@ LEAST_DAMPING = 0.01
 SHORT_TRAINING = 0.03
 # eps for a class that stays, and for one that vanishes (lbfgs makes nets that are certain beyond measure), until so few of its rows are
 # still predicted as it.
-SHORTEST, LONGEST, FAR, FARTHEST = 1.0, 3.0, 12.0, 200.0
+SHORTEST, LONGEST, FAR, FARTHEST = 1.0, 30.0, 12.0, 200.0
 STILL_PREDICTED = 0.02
+# A net that predicts this share of the erased rows as they are labelled has learned them by heart: without them it would be less
+# certain of them, by more than the prior, in proportion to how certain it is.
+BY_HEART = 0.995
+MEMORY = 0.03
 # Beyond FAR only while the parameters change by no more than this share of their norm.
 LARGEST_SHIFT = 0.5
 # For a class that stays eps goes below 1 where the log-odds would move so much farther than the prior: block inverses, which ignore what
@@ -43,10 +47,11 @@ class PriorShift:
     random: float = 1.0
 
     def epsilon(self, step):
-        """The smallest eps in [1, 3] at which the mean log-odds of the erased labels have moved as far as their prior has.
+        """The smallest eps in [1, 30] at which the mean log-odds of the erased labels have moved as far as their prior has.
 
-        Less than 1 where they would move by 0.75 more than that. If a class vanishes: on to 12, or as far as the parameters change by
-        less than half, until at most 2 % of its erased rows are still predicted as it.
+        Where all of them are predicted: and by 3 % of the log-odds themselves. Less than 1 where they would move by 0.75 more than that.
+        If a class vanishes: on to 12, or as far as the parameters change by less than half, until at most 2 % of its erased rows are
+        still predicted as it.
 
         Parameters
         ----------
@@ -58,7 +63,9 @@ class PriorShift:
         """
         batch, theta, weight = step.batch, step.batch.family.theta, step.batch.weight
         target, vanishing = _prior_shift(step)
-        before, _ = batch.log_odds(theta)
+        before, predicted = batch.log_odds(theta)
+        if weight @ predicted.mean(axis=1) >= BY_HEART * weight.sum():
+            target -= MEMORY * max(0.0, weight @ before.mean(axis=1) / weight.sum())
 
         def moved(eps):
             change = batch.log_odds(theta + eps * step.direction)[0] - before

@@ -50,9 +50,10 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
     inversion : {'auto', 'rank1', 'rank_b', 'cholesky'}, default='auto'
         How 'full' and 'block' are inverted.
     unlearn_epsilon : float or 'auto', default='auto'
-        The eps of the step. 'auto': the smallest in [1, 3] at which the log-odds of the erased labels have moved as far as the prior of
-        their classes has; less than 1 where they would move much farther. If a class vanishes, as far as it takes, up to 12, or until
-        half of the parameters' norm has changed. It takes forward passes on the erased rows alone.
+        The eps of the step. 'auto': the smallest in [1, 30] at which the log-odds of the erased labels have moved as far as the prior of
+        their classes has, and by 3 % of themselves if all were predicted; less than 1 where they would move much farther. If a class
+        vanishes, as far as it takes, up to 12, or until half of the parameters' norm has changed. It takes forward passes on the erased
+        rows alone.
     backend : {'auto', 'numba', 'torch'}, default='auto'
         Where the curvature is built.
     device : str, default=None

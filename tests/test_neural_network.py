@@ -271,14 +271,17 @@ def test_automatic_eps_moves_the_labels_as_far_as_their_prior():
     before = copy.deepcopy(clf)
     eps = clf.unlearn(X[S], y[S]).erasures_[-1].epsilon
     n = (y == 3).sum()
-    target = np.log((n - 100 + 0.5) / (n + 0.5))
 
     def log_odds(model):
         p = model.predict_proba(X[S])[:, 3]
         return np.log(p / (1 - p))
 
+    by_heart = (before.predict(X[S]) == 3).mean() >= 0.995
+    target = np.log((n - 100 + 0.5) / (n + 0.5)) - 0.03 * by_heart * log_odds(before).mean()
     moved = (log_odds(clf) - log_odds(before)).mean()
-    assert eps == 1.0 or moved == pytest.approx(target, abs=0.1) or eps == 3.0
+    assert (eps == 1.0 and target - 0.75 <= moved <= target) or moved == pytest.approx(
+        target - 0.75 * (eps < 1), abs=0.1
+    )
     rest = np.flatnonzero(y == 3)[100:]
     kept = without(S, len(y))
     clf.fit_curvature(X[kept], y[kept]).unlearn(X[rest], y[rest])  # the class vanishes
