@@ -7,10 +7,10 @@ def slices(n, size):
         yield slice(start, min(start + size, n))
 
 
-def add_up(parts):
-    """Sum of arrays or numbers, at least one, in place of the first."""
+def add_up(parts, total=None):
+    """Sum of arrays or numbers, in place of ``total``, or of the first of them, of which there is one then."""
     parts = iter(parts)
-    total = next(parts)
+    total = next(parts) if total is None else total
     for part in parts:
         total += part
     return total

@@ -12,10 +12,11 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
+from sklearn_ssse._batch import Batch
 from sklearn_ssse._chunks import add_up, slices
 from sklearn_ssse._network import pack_network
 from sklearn_ssse._residuals import CURVATURES, gradient
-from sklearn_ssse._scores import Layer, ScoreStream, SignedStream
+from sklearn_ssse._scores import Layer
 
 # Bytes of one chunk of rows, sized for a processor's cache.
 CHUNK_BYTES = 2**22
@@ -108,7 +109,7 @@ class LinearFamily:
         }
 
 
-class LinearBatch:
+class LinearBatch(Batch):
     """Rows of data with the model's probabilities; holds what chunks of `Scores` are made from."""
 
     def __init__(self, family, X, y, weight, proba=None):
@@ -132,9 +133,6 @@ class LinearBatch:
             proba[rows] = expit(logits) if self.family.link == "logistic" else softmax(logits, axis=1)
         return proba
 
-    def rows_per_sample(self, curvature):
-        return 1 if CURVATURES[curvature] is gradient else self.family.n_outputs
-
     def take(self, index):
         """The batch of some of the rows, without a second forward pass."""
         return LinearBatch(self.family, self.X[index], self.y[index], self.weight[index], self.proba[index])
@@ -142,13 +140,6 @@ class LinearBatch:
     def reweight(self, weight):
         """The same rows with other sample weights."""
         return LinearBatch(self.family, self.X, self.y, weight, self.proba)
-
-    def targets(self, rows=slice(None)):
-        """One-hot labels, (n_samples, n_outputs)."""
-        y = self.y[rows]
-        if self.family.link == "logistic":
-            return y[:, np.newaxis].astype(np.float64)
-        return np.eye(self.family.n_outputs)[y]
 
     def inputs(self, rows=slice(None)):
         """Rows of X as float64; CSR stays CSR."""
@@ -158,10 +149,6 @@ class LinearBatch:
         seeds = CURVATURES[curvature](self.proba[rows], self.targets(rows), self.family.link)
         deltas = seeds * np.sqrt(self.weight[rows])[:, np.newaxis, np.newaxis]
         return [Layer(self.inputs(rows), deltas, self.family.bias, self.family.link == "softmax")]
-
-    def scores(self, curvature, batch_size=1):
-        """The curvature rows of the batch; with ``batch_size`` > 1 signed sums of so many."""
-        return ScoreStream(self, curvature) if batch_size == 1 else SignedStream(self, curvature, batch_size)
 
     def gradients(self, groups):
         """Weighted sums of the gradients of the loss.

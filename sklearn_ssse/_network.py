@@ -3,9 +3,10 @@
 import numpy as np
 from scipy.special import expit, softmax
 
+from sklearn_ssse._batch import Batch
 from sklearn_ssse._chunks import add_up, slices
-from sklearn_ssse._residuals import CURVATURES, gradient
-from sklearn_ssse._scores import Layer, Scores, ScoreStream, SignedStream
+from sklearn_ssse._residuals import CURVATURES
+from sklearn_ssse._scores import Layer, Scores
 
 # Bytes of the factors of one chunk of rows.
 CHUNK_BYTES = 2**22
@@ -42,7 +43,6 @@ class NetworkFamily:
 
     classes_may_vanish = True
     parameters = ("coefs_", "intercepts_")
-    has_flat_direction = False
 
     def __init__(self, estimator):
         self.theta = pack_network(estimator)
@@ -123,7 +123,7 @@ def _n_batches_share(estimator, n_rows):
     """``n`` times the mean over the batches of an epoch of ``1 / |batch|``."""
     if n_rows <= 0:
         return 0.0
-    size = min(200 if estimator.batch_size == "auto" else max(1, estimator.batch_size), n_rows)
+    size = _batch_size(estimator, n_rows)
     whole, rest = divmod(n_rows, size)
     return n_rows * (whole / size + (1 / rest if rest else 0.0)) / (whole + bool(rest))
 
@@ -135,10 +135,14 @@ def n_epochs(estimator, n_rows):
 
 def n_batches(estimator, n_rows):
     """Batches of an epoch."""
-    return -(-n_rows // min(200 if estimator.batch_size == "auto" else max(1, estimator.batch_size), n_rows))
+    return -(-n_rows // _batch_size(estimator, n_rows))
 
 
-class NetworkBatch:
+def _batch_size(estimator, n_rows):
+    return min(200 if estimator.batch_size == "auto" else max(1, estimator.batch_size), n_rows)
+
+
+class NetworkBatch(Batch):
     """Rows of data; every chunk makes its own forward and backward pass."""
 
     def __init__(self, family, X, y, weight):
@@ -150,20 +154,8 @@ class NetworkBatch:
         numbers = sum(n_outputs + width for n_outputs, width in self.shapes)
         self.chunk_size = int(np.clip(CHUNK_BYTES // (8 * numbers), 64, 8192))
 
-    def rows_per_sample(self, curvature):
-        return 1 if CURVATURES[curvature] is gradient else self.family.n_outputs
-
     def take(self, index):
         return NetworkBatch(self.family, self.X[index], self.y[index], self.weight[index])
-
-    def targets(self, rows=slice(None)):
-        """Labels by output, (n_samples, n_outputs)."""
-        y = self.y[rows]
-        if y.ndim == 2:
-            return y.astype(np.float64)
-        if self.family.link == "logistic":
-            return y[:, np.newaxis].astype(np.float64)
-        return np.eye(self.family.n_outputs)[y]
 
     def layers(self, rows, curvature):
         family = self.family
@@ -178,10 +170,6 @@ class NetworkBatch:
                 derivative = DERIVATIVES[family.activation](inputs[i])
                 delta = (delta @ weights[i][:, :-1]) * derivative[:, np.newaxis, :]
         return layers[::-1]
-
-    def scores(self, curvature, batch_size=1):
-        """The curvature rows of the batch; with ``batch_size`` > 1 signed sums of so many."""
-        return ScoreStream(self, curvature) if batch_size == 1 else SignedStream(self, curvature, batch_size)
 
     def gradients(self, groups):
         """Weighted sums of the gradients of the loss, (d, m), for weights of the rows in m groups, (n_samples, m)."""

@@ -78,13 +78,14 @@ class PriorShift:
                 return eps
             return _smallest(lambda eps: moved(eps) <= too_far, SHORTEST_OF_ALL, SHORTEST)
 
-        def gone(eps):
-            return batch.log_odds(theta + eps * step.direction)[1][vanishing].mean() <= STILL_PREDICTED
+        def predicted_still(eps):
+            return batch.log_odds(theta + eps * step.direction)[1][vanishing].mean()
 
         share = LARGEST_SHIFT * np.linalg.norm(theta) / max(np.linalg.norm(step.direction), np.finfo(np.float64).tiny)
-        eps = _smallest(gone, eps, max(eps, FAR, min(FARTHEST, share)))
-        if not gone(eps):
-            rest = batch.log_odds(theta + eps * step.direction)[1][vanishing].mean()
+        farthest = max(eps, FAR, min(FARTHEST, share))
+        eps = _smallest(lambda eps: predicted_still(eps) <= STILL_PREDICTED, eps, farthest)
+        rest = predicted_still(eps)
+        if not rest <= STILL_PREDICTED:
             warnings.warn(
                 f"The erased rows of a class that vanishes should not be predicted as it any more, got {rest:.0%} that are at the "
                 f"largest step (eps {eps:.3g}). Train again, or pass a larger `epsilon` and compare.",

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.linalg import LinAlgError
 from scipy import sparse
 
-from sklearn_ssse._chunks import slices
+from sklearn_ssse._chunks import add_up, slices
 from sklearn_ssse._inverse._base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
-from sklearn_ssse._inverse._sketch import GROUP, Omega, RowBlocks, add, parts, touched
+from sklearn_ssse._inverse._sketch import GROUP, Omega, RowBlocks, parts, touched
 from sklearn_ssse._kernels._blas import invert_lower
 from sklearn_ssse._kernels._threads import one_thread
 
@@ -92,13 +92,13 @@ class LowRankInverse(AbstractInverse):
             self.factor = self._factor_from_gram(X, C_free)
         if self.factor is None:
             self.reused = 0
-            self.G = add((slab.T @ slab for slab in Y.slabs()), C.shape)
+            self.G = add_up((slab.T @ slab for slab in Y.slabs()), np.zeros(C.shape))
             self.factor, self._eigenvalues = self._factor_from_sketch(X, C_free)
         elif EPS * np.linalg.norm(self.unit_inverse) * np.linalg.norm(G[:e, :e]) <= REUSE_ERROR:
             self.cross = G[:, :e] @ self.unit_inverse
         if self.cross is None:  # G has lost a flat direction of E (softmax): not the product in this order
             products = (slab.T @ (slab[:, :e] @ self.unit_inverse) for slab in Y.slabs())
-            self.cross = add(products, (len(C), e))
+            self.cross = add_up(products, np.zeros((len(C), e)))
 
     @classmethod
     def build(cls, scores, ridge, *, kernels=None, rank=None):
@@ -196,7 +196,7 @@ class LowRankInverse(AbstractInverse):
         root = V / np.sqrt(values.clip(min=0.0) + max(shift, np.finfo(np.float64).tiny))
         root = np.vstack([-X @ root, root])
         products = (slab @ root for slab in self.Y.slabs())
-        eigenvalues, W = np.linalg.eigh(add((B.T @ B for B in products), C.shape))
+        eigenvalues, W = np.linalg.eigh(add_up((B.T @ B for B in products), np.zeros(C.shape)))
         eigenvalues = eigenvalues.clip(min=0.0)
         return root @ (W / np.sqrt(1.0 + eigenvalues)), eigenvalues
 

@@ -178,10 +178,3 @@ def _join(batches):
         stacked = sparse.vstack(inputs, format="csr") if sparse.issparse(inputs[0]) else np.concatenate(inputs)
         layers.append(Layer(stacked, np.concatenate([part.deltas for part in parts]), parts[0].bias))
     return Scores(layers)
-
-
-def add(parts, shape):
-    total = np.zeros(shape)
-    for part in parts:
-        total += part
-    return total

@@ -1,0 +1,26 @@
+"""Rows of data under a model: what does not depend on the family of the model."""
+
+import numpy as np
+
+from sklearn_ssse._residuals import CURVATURES, gradient
+from sklearn_ssse._scores import ScoreStream, SignedStream
+
+
+class Batch:
+    """Rows X, labels y and weights under a ``family``; subclasses run its forward and backward pass in ``layers(rows, curvature)``."""
+
+    def rows_per_sample(self, curvature):
+        return 1 if CURVATURES[curvature] is gradient else self.family.n_outputs
+
+    def targets(self, rows=slice(None)):
+        """Labels by output, (n_samples, n_outputs): one-hot, or those of a multi-label problem as they are."""
+        y = self.y[rows]
+        if y.ndim == 2:
+            return y.astype(np.float64)
+        if self.family.link == "logistic":
+            return y[:, np.newaxis].astype(np.float64)
+        return np.eye(self.family.n_outputs)[y]
+
+    def scores(self, curvature, batch_size=1):
+        """The curvature rows of the batch; with ``batch_size`` > 1 signed sums of so many."""
+        return ScoreStream(self, curvature) if batch_size == 1 else SignedStream(self, curvature, batch_size)
