@@ -273,7 +273,11 @@ def test_gram_whose_deltas_sum_to_zero(c, n_outputs, width, csr, bias):
     rng = np.random.default_rng(0)
     a = rng.standard_normal((40, width))
     proba = rng.dirichlet(np.full(n_outputs, 0.2), 40)
-    deltas = CURVATURES["fisher"](proba, proba, "softmax")[:, :c] if c > 1 else (proba - np.eye(n_outputs)[0])[:, None]
+    deltas = (
+        CURVATURES["fisher"](proba, proba, "softmax")[:, :c]
+        if c > 1
+        else (proba - np.eye(n_outputs)[rng.integers(n_outputs, size=40)])[:, None]
+    )
     assert np.abs(deltas.sum(axis=2)).max() < 1e-15
     layer = Layer(sparse.csr_array(a) if csr else a, deltas, bias, True)
     R = Scores([layer]).to_dense()
