@@ -93,6 +93,17 @@ class Calibration:
         return 1.0 / (rho * (1.0 - phi)) / step.growth
 
 
+@dataclass(frozen=True)
+class Exact:
+    """Of a curvature that equals the Hessian: eps is 1."""
+
+    random: float = 1.0
+
+    def epsilon(self, step):
+        """1, for any `Step`."""
+        return 1.0
+
+
 def calibrate(batch, inverse, curvature):
     """Compare the Hessian with the kept curvature along the steps of pseudo-forget sets.
 

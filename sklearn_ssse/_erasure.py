@@ -22,10 +22,9 @@ from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
 from sklearn_ssse._kernels import BACKENDS, choose_backend, load
 from sklearn_ssse._records import ErasureRecord, ErasureState
 from sklearn_ssse._residuals import CURVATURES
+from sklearn_ssse._step import TRUSTED_MARGIN, make_step
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 
-# Smallest eigenvalue of I - R_S P R_S^T from which a leave-out step is trusted.
-TRUSTED_MARGIN = 0.3
 # Estimated condition number beyond which some direction counts as flat and wants a larger ridge.
 FLAT_CONDITION = 1e9
 
@@ -68,50 +67,16 @@ class _Erasure(NamedTuple):
     state: ErasureState
 
 
-class Step(NamedTuple):
-    """A step before its length is known.
-
-    Attributes
-    ----------
-    solution : ndarray of shape (d,)
-        ``s``: the inverse times g_S; with leave-out the inverse without S.
-    growth : float
-        ``n / (n - k)``; 1 with leave-out.
-    gradients : ndarray of shape (d, n_classes)
-        The erased gradient, split by the class of the rows.
-    batch : the rows S
-    scores : their curvature rows
-    before, after : ErasureState
-        Without the erasure and with it.
-    leave_out : bool
-    """
-
-    solution: np.ndarray
-    growth: float
-    gradients: np.ndarray
-    batch: object
-    scores: object
-    before: ErasureState
-    after: ErasureState
-    leave_out: bool
-
-    @property
-    def direction(self):
-        """Change of the parameters at eps = 1."""
-        return self.growth * self.solution
-
-
 class ErasableMixin:
     """Erasure for a classifier whose model family answers the questions of `_families`.
 
-    Attribute ``_traces`` names what training left in the object and an erasure drops, ``_free_calibration`` is
-    a calibration that needs no data. Estimators provide three hooks: ``_family()``;
+    Attribute ``_traces`` names what training left in the object and an erasure drops. Estimators provide three hooks: ``_family()``;
     ``_automatic_ridges(batch)``, the ridges of ``damping="auto"`` to be tried in turn until the inverse is well conditioned;
-    ``_calibrate(batch, inverse)``, an object with a method ``epsilon`` of a `Step`, or None if ``unlearn_epsilon="auto"`` is 1.
+    ``_calibrate(batch, inverse, state)``, an object with a method ``epsilon`` of a `Step` and 1 / eps of random rows as ``random``; or
+    None, where that takes long and ``unlearn_epsilon`` is a number.
     """
 
     _traces = ()
-    _free_calibration = None
 
     def fit_curvature(self, X, y, sample_weight=None):
         """Compute the curvature of the fitted model anew, at its present parameters.
@@ -277,10 +242,6 @@ class ErasableMixin:
             )
         options["kernels"] = load(backend, self.device)
         inverse = self._invert(batch, INVERSES[structure], options, mass)
-        calibration, epsilon = self._free_calibration, self.unlearn_epsilon
-        if epsilon == "auto":
-            calibration = self._calibrate(batch, inverse)
-            epsilon = 1.0 if calibration is None else 1.0 / calibration.random
         state = ErasureState(
             curvature=self.curvature,
             n_rows=int((weight > 0).sum()),
@@ -291,14 +252,16 @@ class ErasableMixin:
             fit_mass=mass,
             weighted=weighted,
             mixed=mixed,
-            calibration=calibration,
+            calibration=None,
         )
+        state = replace(state, calibration=self._calibrate(batch, inverse, state))
         self.curvature_ = inverse
         self.structure_ = structure
         self.inversion_ = inverse.inversion
         self.backend_ = backend
         self.damping_ = inverse.ridge / mass if self.damping == "auto" else float(self.damping)
-        self.unlearn_epsilon_ = float(epsilon)
+        epsilon = self.unlearn_epsilon
+        self.unlearn_epsilon_ = 1 / state.calibration.random if epsilon == "auto" else float(epsilon)
         self.n_samples_remaining_ = state.n_rows
         self._erasure_state = state
 
@@ -325,16 +288,14 @@ class ErasableMixin:
         check_is_fitted(self, "curvature_", msg=NO_CURVATURE)
         old, inverse, family = self._erasure_state, self.curvature_, self._family()
         check_fresh(old)
-        calibrated = old.curvature == "fisher" or old.calibration is not None
-        epsilon = check_epsilon(self.unlearn_epsilon if epsilon is None else epsilon, calibrated=calibrated)
+        epsilon = self.unlearn_epsilon if epsilon is None else epsilon
+        epsilon = check_epsilon(epsilon, calibrated=old.calibration is not None)
         X, codes, weight = check_rows(self, X, y, sample_weight, ensure_min_samples=0)
         weight = np.ones(len(codes)) if weight is None else weight
         if not weight.all():
             X, codes, weight = X[weight > 0], codes[weight > 0], weight[weight > 0]
         weight = weight if old.class_weight is None else weight * old.class_weight[codes]
         new = check_remaining(old, self.classes_, codes, weight, may_vanish=family.classes_may_vanish)
-        n, k = old.mass, weight.sum()
-
         batch = family.batch(X, codes, weight)
         scores = batch.scores(old.curvature)
         if scores.n_rows <= scores.n_parameters:
@@ -345,15 +306,10 @@ class ErasableMixin:
             margin, leverage = removal.margin, removal.leverage.max(initial=0.0)
             check_margin(margin, inverse.condition, len(codes), self.damping_)
         leave_out = self._leave_out(old)
-        damped = leave_out and margin < TRUSTED_MARGIN
-        gradients = batch.gradients(members(codes, len(self.classes_)) if codes.ndim == 1 else np.ones((len(codes), 1)))
-        gradient = gradients.sum(axis=1) + family.penalty_change(old.n_rows, len(codes))
-        solution = removal.solve(gradient, damped=damped) if leave_out else inverse.solve(gradient)
-        growth = 1.0 if leave_out else n / (n - k)
-        step = Step(solution, growth, gradients, batch, scores, old, new, leave_out)
+        step = make_step(batch, scores, inverse, removal if leave_out else None, old, new)
         if epsilon == "auto":
-            epsilon = 1.0 if old.calibration is None or not len(codes) else old.calibration.epsilon(step)
-        step = epsilon * step.direction
+            epsilon = old.calibration.epsilon(step) if len(codes) else 1 / old.calibration.random
+        leave_out, damped, step = step.leave_out, step.damped, epsilon * step.direction
         attributes = family.attributes(family.theta + step)
         if not (np.isfinite(step @ step) and _finite(attributes[name] for name in family.parameters)):
             raise ErasureError(
@@ -362,12 +318,12 @@ class ErasableMixin:
         record = ErasureRecord(
             n_erased=len(codes),
             n_remaining=new.n_rows,
-            weight_erased=float(k),
+            weight_erased=float(weight.sum()),
             epsilon=float(epsilon),
             curvature=old.curvature,
             structure=self.structure_,
             leave_out=leave_out,
-            damped=bool(damped),
+            damped=damped,
             margin=float(margin),
             max_leverage=float(leverage),
             relative_shift=float(np.linalg.norm(step) / (np.linalg.norm(family.theta) or 1.0)),

@@ -110,7 +110,6 @@ class NetworkFamily:
                 best_loss_=None if stopping else np.inf,
                 validation_scores_=[] if stopping else None,
                 best_validation_score_=-np.inf if stopping else None,
-                n_iter_=n_epochs(est, est._erasure_state.n_rows),
                 t_=0,
                 _no_improvement_count=0,
             )
@@ -126,16 +125,6 @@ def _n_batches_share(estimator, n_rows):
     size = _batch_size(estimator, n_rows)
     whole, rest = divmod(n_rows, size)
     return n_rows * (whole / size + (1 / rest if rest else 0.0)) / (whole + bool(rest))
-
-
-def n_epochs(estimator, n_rows):
-    """Epochs of all training: ``n_iter_`` counts those of the last call only, ``t_`` the rows that were seen."""
-    return max(estimator.n_iter_, round(vars(estimator).get("t_", 0) / n_rows))
-
-
-def n_batches(estimator, n_rows):
-    """Batches of an epoch."""
-    return -(-n_rows // _batch_size(estimator, n_rows))
 
 
 def _batch_size(estimator, n_rows):

@@ -306,8 +306,10 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     def _automatic_ridges(self, batch):
         return _calibration.automatic_ridges(batch, self.curvature)
 
-    def _calibrate(self, batch, inverse):
-        return None if self.curvature == "fisher" else _calibration.calibrate(batch, inverse, self.curvature)
+    def _calibrate(self, batch, inverse, state):
+        if self.curvature == "fisher":
+            return _calibration.Exact()
+        return _calibration.calibrate(batch, inverse, self.curvature) if self.unlearn_epsilon == "auto" else None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -9,10 +9,10 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ssse import _held_out
 from sklearn_ssse._checks import check_rows
 from sklearn_ssse._erasure import FITTED, PARAMETER_CONSTRAINTS, ErasableMixin
 from sklearn_ssse._network import NetworkFamily
-from sklearn_ssse._prior_shift import PriorShift, automatic_damping
 
 
 class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
@@ -41,8 +41,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
     block_size, rank : int, default=None
         See `structure`.
     damping : float or 'auto', default='auto'
-        The lambda that is added to every coordinate of the curvature, a mean over rows. 'auto':
-        ``max(0.01, 0.03 / (learning_rate_init * T))`` after T steps of the optimiser; 0.01 for lbfgs.
+        The lambda that is added to every coordinate of the curvature, a mean over rows. 'auto': 1e-3, for 'fisher' 3e-3.
     fisher_batch_size : int, default=1
         With b > 1 the curvature has one row for each random batch of b rows. Single rows cannot leave it again.
     leave_out : bool or 'auto', default='auto'
@@ -50,10 +49,9 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
     inversion : {'auto', 'rank1', 'rank_b', 'cholesky'}, default='auto'
         How 'full' and 'block' are inverted.
     unlearn_epsilon : float or 'auto', default='auto'
-        The eps of the step. 'auto': the smallest in [1, 30] at which the log-odds of the erased labels have moved as far as the prior of
-        their classes has, and by 3 % of themselves if all were predicted; less than 1 where they would move much farther. If a class
-        vanishes, as far as it takes, up to 12, or until half of the parameters' norm has changed. It takes forward passes on the erased
-        rows alone.
+        The eps of the step. 'auto': as long as it takes until as many of the erased rows are predicted as labelled as would be, had the net
+        not seen them. How many that is `fit` learns from the leave-one-out accuracy of nearest neighbours, at most 2,000 of them;
+        `unlearn` from forward passes on the erased rows alone. If a class vanishes, until at most 2 % of its rows are predicted as it.
     backend : {'auto', 'numba', 'torch'}, default='auto'
         Where the curvature is built.
     device : str, default=None
@@ -68,7 +66,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
     damping_ : ndarray of shape (d,) or float
         The damping in use.
     unlearn_epsilon_ : float
-        The eps in use; 1 for 'auto', from where the search starts.
+        The eps in use; for 'auto' that of random rows.
     n_samples_remaining_ : int
         Rows that the model rests on.
     erasures_ : list of ErasureRecord
@@ -97,7 +95,6 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
 
     _parameter_constraints = {**MLPClassifier._parameter_constraints, **PARAMETER_CONSTRAINTS}
     _traces = NetworkFamily.dropped
-    _free_calibration = PriorShift()
 
     def __init__(
         self,
@@ -309,11 +306,12 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         return NetworkFamily(self)
 
     def _automatic_ridges(self, batch):
-        damping = automatic_damping(self, batch.n_samples)
-        return [np.full(batch.n_parameters, batch.weight.sum() * damping)]
+        return [np.full(batch.n_parameters, batch.weight.sum() * _held_out.DAMPING[self.curvature])]
 
-    def _calibrate(self, batch, inverse):
-        return self._free_calibration
+    def _calibrate(self, batch, inverse, state):
+        if self.unlearn_epsilon != "auto":
+            return None
+        return _held_out.calibrate(batch, inverse, state, self.classes_, self._leave_out(state))
 
 
 def _copy_fitted(source, target):

@@ -5,8 +5,8 @@ import pytest
 from sklearn.datasets import make_classification
 
 from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning, _calibration
-from sklearn_ssse._erasure import Step
 from sklearn_ssse._scores import Layer, Scores
+from sklearn_ssse._step import Step
 from tests import reference
 from tests.reference import relative, theta, without
 
@@ -102,7 +102,7 @@ def test_each_part_of_the_rule():
         gradients = np.array([[first, second], [0.0, 0.0]])
         scores = Scores([Layer(np.array([[np.sqrt(product), 0.0]]), np.ones((1, 1, 1)), False)])
         growth = 1.0 if leave_out else n / (n - k)
-        return rule.epsilon(Step(step, growth, gradients, None, scores, None, None, leave_out))
+        return rule.epsilon(Step(step, growth, gradients, None, scores, None, None, leave_out, False))
 
     assert epsilon(1, 0) == pytest.approx(0.9 / 4)  # all of class 0
     assert epsilon(0, 1) == pytest.approx(0.9 / 2)  # class 1 alone would take larger steps than random sets

@@ -1,0 +1,196 @@
+"""The automatic damping and the automatic eps of a multi-layer perceptron: what a net would say of rows that it has not seen.
+
+After an erasure the rows of S are rows that the net has not seen, of a class that may have become rarer. Of a net that nearly
+interpolates, neither its own log-odds nor the curvature say how well it would predict these. What does is the accuracy of nearest
+neighbours, each row left out in turn: it gives a temperature at which the net is as certain as it may be. The step is then made as long as
+it takes until as many rows of S are predicted as labelled as would be, had they not been seen and the prior of their class moved.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from sklearn_ssse._checks import check_remaining
+from sklearn_ssse._neighbors import leave_one_out_accuracy
+from sklearn_ssse._step import make_step
+from sklearn_ssse.exceptions import ErasureError, ErasureWarning
+
+# lambda of damping="auto", by curvature: with less an erasure goes along directions in which the net soon is not linear any more, with more
+# it is a step along the plain gradient, which takes rows that stay along.
+DAMPING = {"empirical_fisher": 1e-3, "fisher": 3e-3}
+# Where the log-odds of the prior move by one, those of a net move by its temperature, and by at least so much: a net that was trained for a
+# short time is less certain than it might be, but learns of a rare class more slowly too.
+SMALLEST_SHIFT = 1.5
+COLDEST, HOTTEST = 0.1, 10.0
+# eps is looked for from here to here; where the rows need not lose at all, at most at 1 and until they lose this share.
+SHORTEST, LONGEST = 0.02, 300.0
+LEAST_LOSS = 0.01
+# Random pseudo-forget sets: their number, and the rows of each, but no more than a share of all. Their eps weighs as much as so many
+# rows of S: the accuracy on a few says little. Less where the prior moves.
+N_RANDOM, RANDOM_ROWS, RANDOM_SHARE = 8, 32, 0.05
+RANDOM_WEIGHT = 20
+# A class that vanishes: until so few of its rows are still predicted as it; beyond FAR only while the parameters change by no more than
+# this share of their norm.
+STILL_PREDICTED = 0.02
+FAR, FARTHEST = 12.0, 200.0
+LARGEST_CHANGE = 0.5
+N_POINTS = 16
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is known of the net on rows that it has not seen.
+
+    Attributes
+    ----------
+    temperature : float
+        The log-odds of the training rows divided by it are as certain as those of other rows.
+    random : float
+        1 / eps of random rows.
+    """
+
+    temperature: float
+    random: float = 1.0
+
+    def epsilon(self, step):
+        """eps at which the rows of S are predicted as if the net had not seen them.
+
+        If a class vanishes: on to 12, or as far as the parameters change by less than half, until at most 2 % of its erased rows are
+        still predicted as it.
+
+        Parameters
+        ----------
+        step : Step
+
+        Returns
+        -------
+        float
+        """
+        batch, theta = step.batch, step.batch.family.theta
+        shift, vanishing = _prior_shift(step)
+        own = _smallest_eps([step], self._wanted(step, shift))
+        weight = RANDOM_WEIGHT * np.exp(step.mean(shift))
+        eps = float(np.exp((batch.n_samples * np.log(own) - weight * np.log(self.random)) / (batch.n_samples + weight)))
+        if not vanishing.any():
+            return eps
+
+        def predicted_still(eps):
+            return batch.log_odds(theta + eps * step.direction)[1][vanishing].mean()
+
+        share = LARGEST_CHANGE * np.linalg.norm(theta) / max(np.linalg.norm(step.direction), np.finfo(np.float64).tiny)
+        eps = _first_below(predicted_still, STILL_PREDICTED, eps, max(eps, FAR, min(FARTHEST, share)))
+        rest = predicted_still(eps)
+        if not rest <= STILL_PREDICTED:
+            warnings.warn(
+                f"The erased rows of a class that vanishes should not be predicted as it any more, got {rest:.0%} that are at the "
+                f"largest step (eps {eps:.3g}). Train again, or pass a larger `epsilon` and compare.",
+                ErasureWarning,
+                stacklevel=4,
+            )
+        return eps
+
+    def _wanted(self, step, shift):
+        """Share of the erased labels that a net without the rows would predict.
+
+        A row that it has not seen is predicted as labelled with the probability that the temperature leaves, if its log-odds are more than
+        the prior takes away.
+        """
+        before, _ = step.batch.log_odds(step.batch.family.theta)
+        certain = np.abs(before)
+        stays = certain > -max(self.temperature, SMALLEST_SHIFT) * shift
+        return step.mean(expit(certain / self.temperature) * stays)
+
+
+def calibrate(batch, inverse, state, classes, leave_out):
+    """Compare the net with nearest neighbours, and look for the eps of random rows.
+
+    Parameters
+    ----------
+    batch : NetworkBatch
+        The training data.
+    inverse : AbstractInverse
+    state : ErasureState
+    classes : ndarray
+    leave_out : bool
+
+    Returns
+    -------
+    HeldOut
+    """
+    temperature = _temperature(batch)
+    found, steps, rng = HeldOut(temperature), [], np.random.default_rng(0)
+    for _ in range(N_RANDOM):
+        size = max(1, min(RANDOM_ROWS, int(RANDOM_SHARE * batch.n_samples)))
+        rows = batch.take(np.sort(rng.choice(batch.n_samples, size, replace=False)))
+        try:
+            after = check_remaining(state, classes, rows.y, rows.weight, may_vanish=True)
+            scores = rows.scores(state.curvature).collect()
+            removal = inverse.removal(scores) if leave_out else None
+        except ErasureError:
+            continue
+        steps.append(make_step(rows, scores, inverse, removal, state, after))
+    if not steps:
+        return found
+    wanted = np.mean([found._wanted(step, 0.0) for step in steps])
+    return HeldOut(temperature, 1.0 / _smallest_eps(steps, wanted))
+
+
+def _temperature(batch):
+    """The temperature at which the mean certainty of the net is the leave-one-out accuracy of nearest neighbours."""
+    log_odds, predicted = batch.log_odds(batch.family.theta)
+    accuracy = min(leave_one_out_accuracy(batch.X, batch.y), predicted.mean())
+    certain = np.abs(log_odds)
+
+    def surplus(temperature):
+        return expit(certain / temperature).mean() - accuracy
+
+    if surplus(COLDEST) <= 0 or surplus(HOTTEST) >= 0:
+        return COLDEST if surplus(COLDEST) <= 0 else HOTTEST
+    return float(brentq(surplus, COLDEST, HOTTEST, xtol=1e-3))
+
+
+def _smallest_eps(steps, wanted):
+    """The smallest eps at which the mean share of labels that are still predicted is what is wanted."""
+
+    def share(eps):
+        return np.mean([s.mean(s.batch.log_odds(s.batch.family.theta + eps * s.direction)[1]) for s in steps])
+
+    now = share(0.0)
+    wanted, longest = (wanted, LONGEST) if now > wanted else (now - LEAST_LOSS, 1.0)
+    return _first_below(share, wanted, SHORTEST, longest)
+
+
+def _first_below(values, bound, low, high):
+    """The smallest point of a grid from low to high where ``values`` is at most ``bound``, made finer once; else where it is least.
+
+    Far along a direction that is right at first a net predicts anything: values may grow again.
+    """
+    for _ in range(2):
+        grid, found = np.geomspace(low, high, N_POINTS + 1), []
+        for point in grid:
+            found.append(values(point))
+            if found[-1] <= bound:
+                break
+        best = int(np.argmin(found))
+        if best == 0:
+            return float(low)
+        low, high = grid[best - 1], grid[best]
+    return float(high)
+
+
+def _prior_shift(step):
+    """Change of the log-odds of the prior of the erased labels, never positive, and which labels vanish: both (k, outputs)."""
+    old, new, y = step.before, step.after, step.batch.y
+    with_label = np.log((new.class_mass + 0.5) / (old.class_mass + 0.5))
+    without_label = np.log((new.mass - new.class_mass + 0.5) / (old.mass - old.class_mass + 0.5))
+    least = 1e-12 * old.fit_mass
+    shift = with_label - without_label
+    if y.ndim == 1:
+        shift, vanishing = shift[y][:, np.newaxis], (new.class_mass <= least)[y][:, np.newaxis]
+    else:
+        shift = np.where(y > 0, shift, -shift)
+        vanishing = np.where(y > 0, new.class_mass, new.mass - new.class_mass) <= least
+    return np.minimum(shift, 0.0), vanishing
