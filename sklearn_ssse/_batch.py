@@ -9,6 +9,10 @@ from sklearn_ssse._scores import ScoreStream, SignedStream
 class Batch:
     """Rows X, labels y and weights under a ``family``; subclasses run its forward and backward pass in ``layers(rows, curvature)``."""
 
+    def on(self, kernels):
+        """The batch with its passes made by the kernels; itself where a pass is one product."""
+        return self
+
     def rows_per_sample(self, curvature):
         return 1 if CURVATURES[curvature] is gradient else self.family.n_outputs
 

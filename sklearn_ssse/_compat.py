@@ -2,13 +2,25 @@
 
 import inspect
 
+from scipy import sparse
+from sklearn.externals import array_api_compat
+from sklearn.externals.array_api_compat import device
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
 from sklearn.utils.parallel import _get_threadpool_controller as threadpool_controller
 from sklearn.utils.validation import _check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
 
-__all__ = ["Interval", "StrOptions", "check_sample_weight", "num_samples", "routing_enabled", "threadpool_controller"]
+__all__ = [
+    "Interval",
+    "StrOptions",
+    "check_sample_weight",
+    "device",
+    "namespace",
+    "num_samples",
+    "routing_enabled",
+    "threadpool_controller",
+]
 
 # From scikit-learn 1.9 on, weights that are all zero are refused unless this says otherwise.
 _ALLOW_ZERO = "allow_all_zero_weights"
@@ -18,3 +30,8 @@ _ALLOW_ZERO_WEIGHTS = {_ALLOW_ZERO: True} if _ALLOW_ZERO in inspect.signature(_c
 def check_sample_weight(sample_weight, X, *, dtype):
     """Weights as an array with one finite number for each row of X; all of them may be zero."""
     return _check_sample_weight(sample_weight, X, dtype=dtype, **_ALLOW_ZERO_WEIGHTS)
+
+
+def namespace(array):
+    """The array API of an array or a sparse matrix: NumPy's or torch's."""
+    return array_api_compat.numpy if sparse.issparse(array) else array_api_compat.array_namespace(array)

@@ -22,7 +22,7 @@ from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
 from sklearn_ssse._kernels import BACKENDS, choose_backend, load
 from sklearn_ssse._records import ErasureRecord, ErasureState
 from sklearn_ssse._residuals import CURVATURES
-from sklearn_ssse._step import TRUSTED_MARGIN, make_step
+from sklearn_ssse._step import TRUSTED_MARGIN, make_step, shrunken
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 
 # Estimated condition number beyond which some direction counts as flat and wants a larger ridge.
@@ -169,6 +169,13 @@ class ErasableMixin:
                 ErasureWarning,
                 stacklevel=2,
             )
+        if record.shrunken:
+            warnings.warn(
+                f"The curvature must hold the {record.n_erased} rows as they are at the present parameters, got one that holds less; as "
+                "much was taken out as leaves it positive definite. Call `fit_curvature` on the rows that remain when they are at hand.",
+                ErasureWarning,
+                stacklevel=2,
+            )
         if erasure.state.mixed:
             warnings.warn(
                 "The curvature is made of mini-batches (fisher_batch_size > 1) and still holds the erased rows. Call "
@@ -233,14 +240,14 @@ class ErasableMixin:
         family = self._family()
         options = {"block_size": self.block_size, "rank": self.rank, "inversion": self.inversion}
         structure, options = choose_structure(INVERSES, self.structure, family.shapes, options)
-        batch = family.batch(X, codes, weight)
-        operations = INVERSES[structure].bytes_needed(family.shapes, **sizes(options)) / 8 * batch.n_samples
+        operations = INVERSES[structure].bytes_needed(family.shapes, **sizes(options)) / 8 * len(codes)
         backend = choose_backend(self.backend, operations)
         if self.device is not None and backend != "torch":
             raise ErasureError(
                 f"device belongs to backend 'torch', got device={self.device!r} with backend {backend!r}. Leave it out."
             )
         options["kernels"] = load(backend, self.device)
+        batch = family.batch(X, codes, weight).on(options["kernels"])
         inverse = self._invert(batch, INVERSES[structure], options, mass)
         state = ErasureState(
             curvature=self.curvature,
@@ -300,9 +307,14 @@ class ErasableMixin:
         scores = batch.scores(old.curvature)
         if scores.n_rows <= scores.n_parameters:
             scores = scores.collect()
-        removal, margin, leverage = None, np.nan, np.nan
+        removal, margin, leverage, shrink = None, np.nan, np.nan, False
         if not old.mixed:
-            removal = inverse.removal(scores)
+            held = scores
+            if family.rows_may_differ(old):
+                held, removal = shrunken(inverse, scores.collect())
+            else:
+                removal = inverse.removal(scores)
+            shrink = held is not scores
             margin, leverage = removal.margin, removal.leverage.max(initial=0.0)
             check_margin(margin, inverse.condition, len(codes), self.damping_)
         leave_out = self._leave_out(old)
@@ -324,6 +336,7 @@ class ErasableMixin:
             structure=self.structure_,
             leave_out=leave_out,
             damped=damped,
+            shrunken=shrink,
             margin=float(margin),
             max_leverage=float(leverage),
             relative_shift=float(np.linalg.norm(step) / (np.linalg.norm(family.theta) or 1.0)),

@@ -52,6 +52,10 @@ class LinearFamily:
     classes_may_vanish = False
     parameters = ("coef_", "intercept_")
 
+    def rows_may_differ(self, state):
+        """Whether the curvature may hold less of a sample than its rows of now: hardly where the loss is convex."""
+        return False
+
     def __init__(self, estimator):
         self.theta = pack_linear(estimator)
         self.bias = estimator.fit_intercept

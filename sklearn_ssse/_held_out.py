@@ -37,7 +37,9 @@ RANDOM_WEIGHT = 20
 STILL_PREDICTED = 0.02
 FAR, FARTHEST = 12.0, 200.0
 LARGEST_CHANGE = 0.5
-N_POINTS = 16
+# A step after others is refused beyond so many times the length of a random set's at fit, by the number of rows.
+OUT_OF_PROPORTION = 4.0
+N_POINTS, N_BISECTIONS = 16, 4
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,13 @@ class HeldOut:
         The log-odds of the training rows divided by it are as certain as those of other rows.
     random : float
         1 / eps of random rows.
+    length : float
+        Norm of the step of a random set at that eps, by the norm of the parameters.
     """
 
     temperature: float
     random: float = 1.0
+    length: float = np.inf
 
     def epsilon(self, step):
         """eps at which the rows of S are predicted as if the net had not seen them.
@@ -75,6 +80,7 @@ class HeldOut:
         weight = RANDOM_WEIGHT * np.exp(step.mean(shift))
         eps = float(np.exp((batch.n_samples * np.log(own) - weight * np.log(self.random)) / (batch.n_samples + weight)))
         if not vanishing.any():
+            self._check_length(eps, step)
             return eps
 
         def predicted_still(eps):
@@ -91,6 +97,16 @@ class HeldOut:
                 stacklevel=4,
             )
         return eps
+
+    def _check_length(self, eps, step):
+        """Refuse a step out of all proportion where earlier erasures have moved the parameters away from the curvature."""
+        share = eps * np.linalg.norm(step.direction) / np.linalg.norm(step.batch.family.theta)
+        allowed = OUT_OF_PROPORTION * self.length * max(1.0, step.batch.n_samples / RANDOM_ROWS)
+        if step.before.mass < step.before.fit_mass and share > allowed:
+            raise ErasureError(
+                f"The curvature must belong to the present parameters, got a step of {share:.2g} of their norm, more than {allowed:.2g}, after "
+                "earlier erasures. Call `fit_curvature` on the rows that remain, then erase; or pass a number as `epsilon`."
+            )
 
     def _wanted(self, step, shift):
         """Share of the erased labels that a net without the rows would predict.
@@ -135,7 +151,9 @@ def calibrate(batch, inverse, state, classes, leave_out):
     if not steps:
         return found
     wanted = np.mean([found._wanted(step, 0.0) for step in steps])
-    return HeldOut(temperature, 1.0 / _smallest_eps(steps, wanted))
+    eps = _smallest_eps(steps, wanted)
+    length = np.mean([np.linalg.norm(step.direction) for step in steps]) / np.linalg.norm(batch.family.theta)
+    return HeldOut(temperature, 1.0 / eps, float(eps * length))
 
 
 def _temperature(batch):
@@ -164,20 +182,23 @@ def _smallest_eps(steps, wanted):
 
 
 def _first_below(values, bound, low, high):
-    """The smallest point of a grid from low to high where ``values`` is at most ``bound``, made finer once; else where it is least.
+    """The smallest point from low to high where ``values`` is at most ``bound``: by a grid, then by bisection; else where it is least.
 
     Far along a direction that is right at first a net predicts anything: values may grow again.
     """
-    for _ in range(2):
-        grid, found = np.geomspace(low, high, N_POINTS + 1), []
-        for point in grid:
-            found.append(values(point))
-            if found[-1] <= bound:
-                break
-        best = int(np.argmin(found))
-        if best == 0:
-            return float(low)
-        low, high = grid[best - 1], grid[best]
+    grid, found = np.geomspace(low, high, N_POINTS + 1), []
+    for point in grid:
+        found.append(values(point))
+        if found[-1] <= bound:
+            break
+    else:
+        return float(grid[np.argmin(found)])
+    if len(found) == 1:
+        return float(low)
+    low, high = grid[len(found) - 2 : len(found)]
+    for _ in range(N_BISECTIONS):
+        middle = np.sqrt(low * high)
+        low, high = (low, middle) if values(middle) <= bound else (middle, high)
     return float(high)
 
 

@@ -5,24 +5,16 @@ from scipy.special import expit, softmax
 
 from sklearn_ssse._batch import Batch
 from sklearn_ssse._chunks import add_up, slices
+from sklearn_ssse._kernels import _numba
 from sklearn_ssse._residuals import CURVATURES
 from sklearn_ssse._scores import Layer, Scores
 
-# Bytes of the factors of one chunk of rows.
-CHUNK_BYTES = 2**22
-
-ACTIVATIONS = {
-    "identity": lambda z: z,
-    "logistic": expit,
-    "tanh": np.tanh,
-    "relu": lambda z: np.maximum(z, 0.0),
-}
 # Derivatives as functions of the activation itself.
 DERIVATIVES = {
-    "identity": np.ones_like,
+    "identity": lambda a: 0.0 * a + 1.0,
     "logistic": lambda a: a * (1.0 - a),
-    "tanh": lambda a: 1.0 - np.square(a),
-    "relu": lambda a: (a > 0).astype(np.float64),
+    "tanh": lambda a: 1.0 - a * a,
+    "relu": lambda a: (a > 0) * 1.0,
 }
 
 
@@ -53,6 +45,10 @@ class NetworkFamily:
         self.activation = estimator.activation
         self._estimator = estimator
 
+    def rows_may_differ(self, state):
+        """Whether the curvature may hold less of a sample than its rows of now: the parameters have moved, or it was held out."""
+        return state.mass < state.fit_mass or self._estimator.early_stopping
+
     def weights(self, theta):
         """Parameters of each layer as a matrix (n_outputs, n_inputs + 1), intercept last."""
         out, start = [], 0
@@ -61,13 +57,14 @@ class NetworkFamily:
             start += n_outputs * width
         return out
 
-    def forward(self, X, theta):
-        """Inputs of every layer, and the outputs before the link, (n_samples, n_outputs)."""
-        inputs, weights = [X.astype(np.float64, copy=False)], self.weights(theta)
+    def forward(self, X, theta, kernels=_numba):
+        """Inputs of every layer, and the outputs before the link, (n_samples, n_outputs), as arrays of the kernels."""
+        inputs, weights = [kernels.inputs(X.astype(np.float64, copy=False))], self.weights(theta)
         for i, W in enumerate(weights):
+            W = kernels.asarray(W)
             z = inputs[-1] @ W[:, :-1].T + W[:, -1]
             if i < len(weights) - 1:
-                inputs.append(ACTIVATIONS[self.activation](z))
+                inputs.append(kernels.activate(self.activation, z))
         return inputs, z
 
     def penalty_change(self, n_rows, k_rows):
@@ -134,30 +131,35 @@ def _batch_size(estimator, n_rows):
 class NetworkBatch(Batch):
     """Rows of data; every chunk makes its own forward and backward pass."""
 
-    def __init__(self, family, X, y, weight):
+    def __init__(self, family, X, y, weight, kernels=_numba):
         self.family = family
         self.X, self.y, self.weight = X, y, weight
+        self.kernels = kernels
         self.n_samples = X.shape[0]
         self.n_parameters = family.n_parameters
         self.shapes = family.shapes
         numbers = sum(n_outputs + width for n_outputs, width in self.shapes)
-        self.chunk_size = int(np.clip(CHUNK_BYTES // (8 * numbers), 64, 8192))
+        self.chunk_size = int(np.clip(kernels.chunk_bytes // (8 * numbers), 64, 8192))
 
     def take(self, index):
         return NetworkBatch(self.family, self.X[index], self.y[index], self.weight[index])
 
+    def on(self, kernels):
+        return NetworkBatch(self.family, self.X, self.y, self.weight, kernels)
+
     def layers(self, rows, curvature):
-        family = self.family
-        inputs, z = family.forward(self.X[rows], family.theta)
+        family, kernels = self.family, self.kernels
+        inputs, z = family.forward(self.X[rows], family.theta, kernels)
+        z = kernels.to_numpy(z)
         proba = softmax(z, axis=1) if family.link == "softmax" else expit(z)
         delta = CURVATURES[curvature](proba, self.targets(rows), family.link)
-        delta = delta * np.sqrt(self.weight[rows])[:, np.newaxis, np.newaxis]
+        delta = kernels.asarray(delta * np.sqrt(self.weight[rows])[:, np.newaxis, np.newaxis])
         layers, weights = [], family.weights(family.theta)
         for i in reversed(range(len(weights))):
             layers.append(Layer(inputs[i], delta, True, family.link == "softmax" and i == len(weights) - 1))
             if i:
                 derivative = DERIVATIVES[family.activation](inputs[i])
-                delta = (delta @ weights[i][:, :-1]) * derivative[:, np.newaxis, :]
+                delta = (delta @ kernels.asarray(weights[i])[:, :-1]) * derivative[:, np.newaxis, :]
         return layers[::-1]
 
     def gradients(self, groups):

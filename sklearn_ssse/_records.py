@@ -25,6 +25,9 @@ class ErasureRecord:
         True if the rows were taken out of the curvature before the step.
     damped : bool
         True if the leave-out step was held back because the rows dominate the curvature.
+    shrunken : bool
+        True if the curvature at the parameters of now holds less of the rows than they are there, as a net's may after earlier erasures or
+        with early stopping: only so much was taken out of it as leaves it positive definite.
     margin : float
         Smallest eigenvalue of ``I - R_S P R_S^T``, in (0, 1]. The erasure is impossible at 0. nan if the curvature is made of
         mini-batches, out of which rows cannot be taken.
@@ -57,6 +60,7 @@ class ErasureRecord:
     structure: str
     leave_out: bool
     damped: bool
+    shrunken: bool
     margin: float
     max_leverage: float
     relative_shift: float

@@ -12,12 +12,14 @@ R of shape (n_samples * c, d), whose rows are ordered by sample, then by j.
 Sums, not means: ``gram`` is ``R^T R``. A sample weight w enters a row as ``sqrt(w)``, so weight 2 is the row twice.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 from sklearn_ssse._chunks import add_up, slices
+from sklearn_ssse._compat import device, namespace
 from sklearn_ssse._kernels import _grams
 
 # Numbers in rows of several layers that are made explicit at a time.
@@ -25,7 +27,7 @@ DENSE_SIZE = 2**22
 
 
 class Layer(NamedTuple):
-    """Factors of the curvature rows on one layer."""
+    """Factors of the curvature rows on one layer, in NumPy or on a device of torch."""
 
     inputs: np.ndarray  # (n_samples, n_inputs), float64, dense or CSR
     deltas: np.ndarray  # (n_samples, c, n_outputs), float64
@@ -57,78 +59,80 @@ class Scores:
         self.shapes = [layer.shape for layer in self.layers]
         self.n_parameters = sum(n_outputs * width for n_outputs, width in self.shapes)
 
+    @property
+    def xp(self):
+        """Where the factors are: the array API of NumPy, or of torch."""
+        return namespace(self.layers[0].deltas)
+
+    def like(self, array):
+        """An array where the factors are; itself if it is there."""
+        deltas = self.layers[0].deltas
+        return self.xp.asarray(array, device=device(deltas))
+
     def chunks(self):
         yield self
 
     def collect(self):
         return self
 
+    def scaled(self, factors):
+        """The rows of each sample times a number, (n_samples,)."""
+        layers = self.layers
+        return Scores([layer._replace(deltas=layer.deltas * factors[:, np.newaxis, np.newaxis]) for layer in layers])
+
     def to_dense(self):
         """The rows themselves, (n_rows, d). For few rows only."""
         blocks = []
         for layer in self.layers:
             a, delta, bias, _ = layer
-            a = a.toarray() if sparse.issparse(a) else a
-            block = np.empty((*delta.shape, a.shape[1] + bias))
-            np.multiply(
-                delta[..., np.newaxis],
-                a[:, np.newaxis, np.newaxis, :],
-                out=block[..., : a.shape[1]],
-            )
-            if bias:
-                block[..., -1] = delta
-            blocks.append(block.reshape(self.n_rows, np.prod(layer.shape)))
-        return blocks[0] if len(blocks) == 1 else np.hstack(blocks)
+            rows = delta[..., np.newaxis] * _columns(a, bias, slice(0, layer.shape[1]))[:, np.newaxis, np.newaxis, :]
+            blocks.append(rows.reshape(self.n_rows, math.prod(layer.shape)))
+        return blocks[0] if len(blocks) == 1 else self.xp.concat(blocks, axis=1)
 
     def matvec(self, V):
         """``R @ V`` for V of shape (d, m): (n_rows, m)."""
-        m = V.shape[1]
-        out = np.zeros((self.n_samples, self.rows_per_sample, m))
-        start = 0
+        m, xp = V.shape[1], self.xp
+        out, start = [], 0
         for layer in self.layers:
             a, delta, bias, _ = layer
             n_outputs, width = layer.shape
             W = V[start : start + n_outputs * width].reshape(n_outputs, width, m)
             start += n_outputs * width
-            Z = a @ W[:, : a.shape[1]].transpose(1, 0, 2).reshape(a.shape[1], n_outputs * m)
-            Z = np.asarray(Z).reshape(self.n_samples, n_outputs, m)
-            out += delta @ (Z + W[:, -1] if bias else Z)
-        return out.reshape(self.n_rows, m)
+            Z = a @ xp.permute_dims(W[:, : a.shape[1]], (1, 0, 2)).reshape(a.shape[1], n_outputs * m)
+            Z = Z.reshape(self.n_samples, n_outputs, m)
+            out.append(delta @ (Z + W[:, -1] if bias else Z))
+        return add_up(out).reshape(self.n_rows, m)
 
     def rmatvec(self, U):
         """``R.T @ U`` for U of shape (n_rows, m): (d, m)."""
-        m = U.shape[1]
+        m, xp = U.shape[1], self.xp
         U = U.reshape(self.n_samples, self.rows_per_sample, m)
         out = []
         for layer in self.layers:
             a, delta, bias, _ = layer
             n_outputs, width = layer.shape
-            T = delta.transpose(0, 2, 1) @ U
-            block = np.empty((n_outputs, width, m))
-            flat = np.asarray(a.T @ T.reshape(self.n_samples, n_outputs * m))
-            block[:, : a.shape[1]] = flat.reshape(a.shape[1], n_outputs, m).transpose(1, 0, 2)
+            T = xp.permute_dims(delta, (0, 2, 1)) @ U
+            flat = a.T @ T.reshape(self.n_samples, n_outputs * m)
+            block = xp.permute_dims(flat.reshape(a.shape[1], n_outputs, m), (1, 0, 2))
             if bias:
-                block[:, -1] = T.sum(axis=0)
+                block = xp.concat([block, T.sum(axis=0)[:, np.newaxis, :]], axis=1)
             out.append(block.reshape(n_outputs * width, m))
-        return out[0] if len(out) == 1 else np.vstack(out)
+        return out[0] if len(out) == 1 else xp.concat(out, axis=0)
 
     def sum(self):
         """Sum of all rows, (d,)."""
-        return self.rmatvec(np.ones((self.n_rows, 1)))[:, 0]
+        return self.rmatvec(self.xp.ones_like(self.layers[0].deltas[:, :, :1]).reshape(-1, 1))[:, 0]
 
     def diagonal(self):
         """Diagonal of ``R^T R``, (d,)."""
-        out = []
-        for layer in self.layers:
-            a, delta, bias, _ = layer
-            squares = np.einsum("icj,icj->ij", delta, delta)
-            block = np.empty(layer.shape)
-            a2 = a.multiply(a).tocsr() if sparse.issparse(a) else np.square(a)
-            block[:, : a.shape[1]] = np.asarray(a2.T @ squares).T
+        out, xp = [], self.xp
+        for a, delta, bias, _ in self.layers:
+            squares = (delta * delta).sum(axis=1)
+            block = (a.multiply(a).tocsr() if sparse.issparse(a) else a * a).T @ squares
             if bias:
-                block[:, -1] = squares.sum(axis=0)
-            out.append(block.ravel())
-        return np.concatenate(out)
+                block = xp.concat([block, squares.sum(axis=0)[np.newaxis, :]], axis=0)
+            out.append(block.T.reshape(-1))
+        return xp.concat(out)
 
     def block_rows(self, start, stop):
         """Rows over the parameters start to stop whose Gram matrix is that block of ``R^T R``, (m, stop - start).
@@ -146,10 +150,9 @@ class Scores:
             offset += n_outputs * width
         if len(parts) == 1:
             ((deltas, columns),) = parts
-            scale = deltas if deltas.shape[1] == 1 else np.linalg.norm(deltas, axis=1, keepdims=True)
-            return columns * scale
+            return columns * (deltas if deltas.shape[1] == 1 else (deltas * deltas).sum(axis=1)[:, np.newaxis] ** 0.5)
         rows = [deltas[:, :, np.newaxis] * columns[:, np.newaxis, :] for deltas, columns in parts]
-        return np.concatenate(rows, axis=2).reshape(self.n_rows, stop - start)
+        return self.xp.concat(rows, axis=2).reshape(self.n_rows, stop - start)
 
     def add_unit_grams(self, out, kernels=_grams):
         """Add to ``out`` the blocks of ``R^T R`` that belong to one output each, (n_outputs, width, width) for each layer."""
@@ -271,4 +274,7 @@ def _columns(a, bias, columns):
     p = a.shape[1]
     part = a[:, columns.start : min(columns.stop, p)]
     part = part.toarray() if sparse.issparse(part) else part
-    return np.hstack([part, np.ones((a.shape[0], 1))]) if bias and columns.stop > p else part
+    if not bias or columns.stop <= p:
+        return part
+    xp = namespace(part)
+    return xp.concat([part, xp.ones((part.shape[0], 1), dtype=part.dtype, device=device(part))], axis=1)

@@ -27,8 +27,9 @@ from sklearn_ssse import (
     parameter_distance,
     unlearn,
 )
+from sklearn_ssse._kernels._numba import ACTIVATIONS
 from sklearn_ssse._neighbors import leave_one_out_accuracy
-from sklearn_ssse._network import ACTIVATIONS, NetworkFamily, pack_network
+from sklearn_ssse._network import NetworkFamily, pack_network
 from tests.check_erasable import arrays, check_erasable
 from tests.reference import relative, without
 
@@ -393,6 +394,50 @@ def test_auto_at_the_erasure_needs_the_calibration_of_fit():
     assert clf.preview_unlearn(X[:3], y[:3]).epsilon == clf.unlearn_epsilon_ == 2.0
     with pytest.raises(ErasureError, match="calibration"):
         clf.unlearn(X[:3], y[:3], "auto")
+
+
+@pytest.mark.parametrize(
+    ("structure", "curvature"), [("full", "fisher"), ("block", "empirical_fisher"), ("low_rank", "fisher")]
+)
+def test_many_small_erasures_one_after_the_other(structure, curvature):
+    """The parameters move, so the rows are not those that the curvature holds any more: it stays positive definite all the same."""
+    X, y = make_classification(400, 10, n_informative=6, n_classes=3, flip_y=0.3, random_state=0)
+    clf = small(structure=structure, curvature=curvature, max_iter=300).fit(X, y)
+    assert clf.preview_unlearn(X[:10], y[:10]).shrunken is False
+    for i in range(10):
+        rows = slice(10 * i, 10 * i + 10)
+        clf.unlearn(X[rows], y[rows], 0.5)
+        assert np.linalg.eigvalsh(clf.curvature_.to_dense())[0] > 0
+    assert any(record.shrunken for record in clf.erasures_)
+    clf.fit_curvature(X[100:], y[100:])
+    assert clf.preview_unlearn(X[100:110], y[100:110]).shrunken is False
+
+
+def test_a_step_out_of_proportion_is_refused():
+    X, y = make_classification(400, 10, n_informative=6, n_classes=3, flip_y=0.3, random_state=0)
+    clf = small(hidden_layer_sizes=(6,), structure="full", curvature="fisher", max_iter=300).fit(X, y)
+    shifts = []
+    with pytest.raises(ErasureError, match="Call `fit_curvature`"):
+        for i in range(10):
+            rows = slice(10 * i, 10 * i + 10)
+            clf.unlearn(X[rows], y[rows])
+            shifts.append(clf.erasures_[-1].relative_shift)
+    assert max(shifts) < 4 * clf._erasure_state.calibration.length
+    before = clf.score(X[100:], y[100:])
+    done = 10 * len(shifts)
+    clf.fit_curvature(X[done:], y[done:]).unlearn(X[done : done + 10], y[done : done + 10])
+    assert clf.score(X[100:], y[100:]) > before - 0.1
+
+
+def test_rows_that_were_never_there_are_refused_at_first():
+    X, y = problem("classes")
+    clf = small().fit(X, y)
+    foreign = 10 * X[:5]
+    with pytest.raises(ErasureError, match="singular"):
+        clf.unlearn(foreign, (y[:5] + 1) % 3)
+    clf.unlearn(X[:2], y[:2])
+    with pytest.warns(ErasureWarning, match="fit_curvature"):
+        clf.unlearn(foreign, (y[:5] + 1) % 3, 0.1)
 
 
 def test_a_class_that_is_not_forgotten_is_said():

@@ -9,10 +9,13 @@ import warnings
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import make_classification
 
-from sklearn_ssse import ErasureError, _kernels
+from sklearn_ssse import ErasableMLPClassifier, ErasureError, _kernels
 from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._kernels import _numba
+from sklearn_ssse._network import pack_network
 from sklearn_ssse._scores import Layer, Scores
 from tests.reference import relative
 from tests.test_inverse import BUILDS, CASES, make_scores
@@ -21,6 +24,7 @@ torch = pytest.importorskip("torch", reason="pip install 'sklearn-ssse[torch]'")
 
 from sklearn_ssse._kernels import _torch  # noqa: E402
 
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 KERNELS = _kernels.load("torch", "cpu")
 
 
@@ -83,7 +87,7 @@ CALLS = [(name, i) for name, cases in ARGUMENTS.items() for i in range(len(cases
 
 def test_names_and_signatures_are_those_of_numba():
     methods = {name for name, _ in inspect.getmembers(KERNELS, inspect.ismethod) if not name.startswith("_")}
-    assert methods == set(_numba.__all__) == {*ARGUMENTS, "asarray", "to_numpy"}
+    assert methods == set(_numba.__all__) == {*ARGUMENTS, "activate", "asarray", "inputs", "to_numpy"}
     for name in methods:
         assert inspect.signature(getattr(KERNELS, name)) == inspect.signature(getattr(_numba, name)), name
 
@@ -230,6 +234,46 @@ def test_missing_torch_is_named(monkeypatch):
         importlib.import_module("sklearn_ssse._kernels._torch")
     with pytest.raises(ImportError, match=r"pip install 'sklearn-ssse\[torch\]'"):
         _kernels.load("torch")
+
+
+NET_BUILDS = [
+    ("full", {"inversion": "cholesky"}),
+    ("full", {"inversion": "rank_b"}),
+    ("block", {}),
+    ("block", {"block_size": 17}),
+    ("block", {"block_size": 17, "inversion": "rank1"}),
+    ("low_rank", {"rank": 6}),
+    ("diagonal", {}),
+]
+
+
+@pytest.mark.parametrize(("structure", "options"), NET_BUILDS)
+@pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
+@pytest.mark.parametrize("csr", [False, True])
+def test_passes_of_a_net_on_the_device(structure, options, curvature, csr, monkeypatch):
+    """The whole build, forward and backward pass too, is the same; nothing crosses to the host but through the kernels."""
+    X, y = make_classification(90, 6, n_informative=5, n_redundant=0, n_classes=3, random_state=0)
+    X = sparse.csr_array(X) if csr else X
+    params = {
+        "hidden_layer_sizes": (7, 5),
+        "curvature": curvature,
+        "structure": structure,
+        "unlearn_epsilon": 1.0,
+        "damping": 0.05,
+        **options,
+    }
+
+    def crossing(*args, **kwargs):
+        raise TypeError("a tensor became an array outside the kernels")
+
+    monkeypatch.setattr(torch.Tensor, "__array__", crossing)
+    for activation in ["identity", "logistic", "tanh", "relu"]:
+        expected = ErasableMLPClassifier(**params, activation=activation, max_iter=30, random_state=0).fit(X, y)
+        model = clone(expected).set_params(backend="torch", device="cpu").fit(X, y)
+        assert relative(model.fisher_inverse_, expected.fisher_inverse_) < 1e-8
+        model.unlearn(X[:4], y[:4])
+        assert relative(pack_network(model), pack_network(expected.unlearn(X[:4], y[:4]))) < 1e-8
+        assert not any(isinstance(value, torch.Tensor) for value in vars(model.curvature_).values())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

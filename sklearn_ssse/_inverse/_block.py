@@ -39,7 +39,7 @@ class BlockInverse(AbstractInverse):
             ridge, diagonal = resolve(ridge, np.concatenate([_diagonals(stack, kernels).ravel() for stack in grams]))
             stacks = [_invert(stack, part, kernels) for stack, part in zip(grams, split(diagonal, layout), strict=True)]
         else:
-            ridge, diagonal = resolve(ridge, scores.diagonal())
+            ridge, diagonal = resolve(ridge, kernels.to_numpy(scores.diagonal()))
             stacks = _recurrence(scores, layout, ridge, diagonal, kernels)
         if any(stack is None for stack in stacks):
             raise not_positive_definite(ridge)
@@ -178,7 +178,7 @@ def _recurrence(scores, layout, ridge, diagonal, kernels):
     start = starting_ridge(ridge, diagonal)
     stacks = [kernels.asarray(np.eye(part.shape[1]) / part[:, np.newaxis, :]) for part in split(start, layout)]
     for chunk in scores.chunks():
-        for stack, rows in zip(stacks, split(chunk.to_dense().T, layout), strict=True):
+        for stack, rows in zip(stacks, split(kernels.to_numpy(chunk.to_dense()).T, layout), strict=True):
             kernels.rank1_update_blocks(stack, kernels.asarray(np.ascontiguousarray(rows.transpose(0, 2, 1))))
     stacks = [kernels.to_numpy(stack) for stack in stacks]
     for stack, surplus in zip(stacks, split(start - ridge, layout), strict=True):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sklearn_ssse import _kernels
 from sklearn_ssse._inverse._base import AbstractInverse, Removal, resolve
 
 
@@ -23,7 +24,8 @@ class DiagonalInverse(AbstractInverse):
 
     @classmethod
     def build(cls, scores, ridge, *, kernels=None):
-        return cls(*resolve(ridge, scores.diagonal()))
+        kernels = kernels or _kernels.load("numba")
+        return cls(*resolve(ridge, kernels.to_numpy(scores.diagonal())))
 
     @staticmethod
     def bytes_needed(shapes):

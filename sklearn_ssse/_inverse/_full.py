@@ -122,11 +122,11 @@ def _invert_cholesky(scores, ridge, kernels):
 
 def _recurrence(scores, ridge, kernels, update):
     """``update`` P for the rows of every chunk, from P = diag(1 / ridge)."""
-    ridge, diagonal = resolve(ridge, scores.diagonal())
+    ridge, diagonal = resolve(ridge, kernels.to_numpy(scores.diagonal()))
     start = starting_ridge(ridge, diagonal)
     P = kernels.asarray(np.diag(1.0 / start))
     for chunk in scores.chunks():
-        update(P, kernels.asarray(np.ascontiguousarray(chunk.to_dense())))
+        update(P, kernels.asarray(chunk.to_dense()))
     return remove_diagonal(kernels.to_numpy(P), start - ridge, ridge), ridge, diagonal
 
 

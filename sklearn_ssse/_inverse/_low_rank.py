@@ -16,6 +16,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 from scipy import sparse
 
+from sklearn_ssse import _kernels
 from sklearn_ssse._chunks import add_up, slices
 from sklearn_ssse._inverse._base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
 from sklearn_ssse._inverse._sketch import GROUP, Omega, RowBlocks, parts, touched
@@ -102,14 +103,15 @@ class LowRankInverse(AbstractInverse):
 
     @classmethod
     def build(cls, scores, ridge, *, kernels=None, rank=None):
-        ridge, diagonal = resolve(ridge, scores.diagonal())
+        kernels = kernels or _kernels.load("numba")
+        ridge, diagonal = resolve(ridge, kernels.to_numpy(scores.diagonal()))
         ridge = np.asarray(ridge, dtype=np.float64)
         if rank is not None:
-            return cls._sketch(scores, ridge, diagonal, rank)
+            return cls._sketch(scores, ridge, diagonal, rank, kernels)
         rank = MIN_RANK
         while True:
             rank = min(2 * rank, MAX_RANK)
-            built = cls._sketch(scores, ridge, diagonal, rank)
+            built = cls._sketch(scores, ridge, diagonal, rank, kernels)
             wanted = int(np.sum(built.eigenvalues() > SMALLEST_EIGENVALUE))
             if wanted <= rank or rank == MAX_RANK:
                 break
@@ -121,7 +123,7 @@ class LowRankInverse(AbstractInverse):
         return cls(built.omega.first(n_random), Y, built.C[first, first].copy(), None, ridge, diagonal)
 
     @classmethod
-    def _sketch(cls, scores, ridge, diagonal, rank):
+    def _sketch(cls, scores, ridge, diagonal, rank, kernels):
         d = ridge.size
         share = ridge / (diagonal - ridge).clip(min=np.finfo(np.float64).tiny)
         most = min(sum(n_outputs for n_outputs, _ in scores.shapes), int(np.sum(share < UNPENALISED)))
@@ -134,11 +136,14 @@ class LowRankInverse(AbstractInverse):
         groups = omega.groups(weight)
         Y, C = np.zeros((d, omega.n_columns)), np.zeros((omega.n_columns,) * 2)
         for part in parts(scores):
-            Z = np.hstack([part.matvec(group) for group in groups])
+            groups, Y, C = [part.like(group) for group in groups], part.like(Y), part.like(C)
+            products = [part.matvec(group) for group in groups]
+            Z = part.xp.concat(products, axis=1)
             C += Z.T @ Z
-            for columns in slices(omega.n_columns, GROUP):
-                Y[:, columns] += part.rmatvec(np.ascontiguousarray(Z[:, columns]))
+            for columns, product in zip(slices(omega.n_columns, GROUP), products, strict=True):
+                Y[:, columns] += part.rmatvec(product)
         del groups
+        Y, C = kernels.to_numpy(Y), kernels.to_numpy(C)
         Y *= weight[:, np.newaxis]
         return cls(omega, RowBlocks(omega.split(Y)[1]), C, None, ridge, diagonal)
 

@@ -1,11 +1,13 @@
 """Pieces of the low-rank sketch: its random directions, its rows, and the ways that curvature rows are read for it."""
 
 import copy
+import math
 
 import numpy as np
 from scipy import sparse
 
 from sklearn_ssse._chunks import slices
+from sklearn_ssse._compat import namespace
 from sklearn_ssse._scores import Layer, Scores
 
 # Rows of Y lie in blocks of so many bytes, rows of R are read in slices of so many numbers, Omega in groups of so many columns.
@@ -156,7 +158,7 @@ def parts(scores, n_rows=4096):
     """Curvature rows in slices of about ``n_rows`` rows or ``SLICE_SIZE`` numbers: chunks are cut, or put together."""
     waiting, filled = [], 0.0
     for chunk in scores.chunks():
-        size = sum(layer.inputs.size + layer.deltas.size for layer in chunk.layers)
+        size = sum(_size(factor) for layer in chunk.layers for factor in (layer.inputs, layer.deltas))
         share = max(chunk.n_rows / n_rows, size / SLICE_SIZE)
         step = max(1, int(chunk.n_samples / share)) if share > 1 else max(1, chunk.n_samples)
         for rows in slices(chunk.n_samples, step):
@@ -169,12 +171,17 @@ def parts(scores, n_rows=4096):
         yield _join(waiting)
 
 
+def _size(factor):
+    return factor.nnz if sparse.issparse(factor) else math.prod(factor.shape)
+
+
 def _join(batches):
     if len(batches) == 1:
         return Scores(batches[0])
     layers = []
     for parts in zip(*batches, strict=True):
         inputs = [part.inputs for part in parts]
-        stacked = sparse.vstack(inputs, format="csr") if sparse.issparse(inputs[0]) else np.concatenate(inputs)
-        layers.append(Layer(stacked, np.concatenate([part.deltas for part in parts]), parts[0].bias))
+        xp = namespace(parts[0].deltas)
+        stacked = sparse.vstack(inputs, format="csr") if sparse.issparse(inputs[0]) else xp.concat(inputs)
+        layers.append(Layer(stacked, xp.concat([part.deltas for part in parts]), parts[0].bias))
     return Scores(layers)

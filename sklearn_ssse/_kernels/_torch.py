@@ -23,6 +23,8 @@ GROUP = 8
 # Up to this size many blocks are inverted by one batched call; larger ones fill a device each.
 SMALL = 512
 
+ACTIVATIONS = {"identity": lambda z: z, "logistic": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}
+
 
 class TorchKernels:
     """The functions of `_numba` as methods, because the device is state.
@@ -35,6 +37,7 @@ class TorchKernels:
 
     def __init__(self, device=None):
         self.device = usable_device(device)
+        self.chunk_bytes = 2**28 if self.device.type == "cuda" else 2**22
 
     def asarray(self, array):
         """A tensor on the device; on the CPU it shares the memory of a writable C-contiguous array."""
@@ -45,18 +48,26 @@ class TorchKernels:
     def to_numpy(self, array):
         """A copy in memory of NumPy's own, C-contiguous."""
         out = np.empty(tuple(array.shape))
-        torch.from_numpy(out).copy_(array)
+        torch.from_numpy(out).copy_(torch.as_tensor(array))
         return out
+
+    def activate(self, name, z):
+        """See `_numba.activate`."""
+        return ACTIVATIONS[name](z)
+
+    def inputs(self, a):
+        """See `_numba.inputs`; dense on the device."""
+        return self.asarray(a.toarray() if sparse.issparse(a) else a)
 
     def add_unit_grams(self, out, a, delta, bias):
         """See `_grams.add_unit_grams`."""
-        x, delta = self._inputs(a, bias), self.asarray(delta)
+        x, delta = self._columns(a, bias), self.asarray(delta)
         for part, grams in weighted_grams(x, delta.square().sum(dim=1)):
             out[part] += grams
 
     def layer_gram(self, a, delta, bias, simplex=False):
         """See `_grams.layer_gram`; ``simplex`` saves nothing here."""
-        x, delta = self._inputs(a, bias), self.asarray(delta)
+        x, delta = self._columns(a, bias), self.asarray(delta)
         n_outputs, width = delta.shape[2], x.shape[1]
         if n_outputs == 1:
             rows = x * torch.linalg.vector_norm(delta, dim=1)
@@ -121,9 +132,9 @@ class TorchKernels:
             M.diagonal().add_(1.0)
             P.addmm_(K.mT, torch.linalg.solve(M, K), alpha=-1.0)
 
-    def _inputs(self, a, bias):
+    def _columns(self, a, bias):
         """The inputs of a chunk on the device, with the column of ones where there is an intercept."""
-        a = self.asarray(a.toarray() if sparse.issparse(a) else a)
+        a = self.inputs(a)
         return torch.hstack([a, a.new_ones(len(a), 1)]) if bias else a
 
 
