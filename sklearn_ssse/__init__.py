@@ -6,6 +6,7 @@ from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 from sklearn_ssse.linear_model import ErasableLogisticRegression
 from sklearn_ssse.metrics import GammaScorer, gamma_score, parameter_distance
+from sklearn_ssse.model_selection import TunedEpsilonCV
 from sklearn_ssse.neural_network import ErasableMLPClassifier
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "ErasureRecord",
     "ErasureWarning",
     "GammaScorer",
+    "TunedEpsilonCV",
     "__version__",
     "gamma_score",
     "parameter_distance",

@@ -5,13 +5,15 @@ import inspect
 from scipy import sparse
 from sklearn.externals import array_api_compat
 from sklearn.externals.array_api_compat import device
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
 from sklearn.utils.parallel import _get_threadpool_controller as threadpool_controller
 from sklearn.utils.validation import _check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
 
 __all__ = [
+    "HasMethods",
     "Interval",
     "StrOptions",
     "check_sample_weight",
@@ -19,6 +21,7 @@ __all__ = [
     "namespace",
     "num_samples",
     "routing_enabled",
+    "safe_indexing",
     "threadpool_controller",
 ]
 

@@ -90,7 +90,7 @@ def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
         if not getattr(transformer.__sklearn_tags__(), "requires_fit", True):
             continue
         kept.append(name)
-    models = list(_erasable_models(final))
+    models = list(erasable_models(final))
     before = [len(model.erasures_) for model in models]
     unlearn(final, X, y, epsilon, sample_weight=sample_weight, **params)
     for model, count in zip(models, before, strict=True):
@@ -99,13 +99,13 @@ def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
     return estimator
 
 
-def _erasable_models(estimator):
+def erasable_models(estimator):
     """The erasable models inside a composite."""
     if isinstance(estimator, Pipeline):
-        yield from _erasable_models(estimator.steps[-1][1])
+        yield from erasable_models(estimator.steps[-1][1])
     elif isinstance(estimator, MultiOutputClassifier):
         for output in estimator.estimators_:
-            yield from _erasable_models(output)
+            yield from erasable_models(output)
     elif isinstance(estimator, ErasableMixin):
         yield estimator
 
@@ -120,7 +120,7 @@ def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
             "as they were given to fit."
         )
     # All outputs or none: every output is erased on a copy; the copies take over only when the last one succeeded.
-    copies = [_shallow_copy(output) for output in estimator.estimators_]
+    copies = [bare_copies(output) for output in estimator.estimators_]
     for copy, column in zip(copies, Y.T, strict=True):
         unlearn(copy, X, column, epsilon, sample_weight=sample_weight, **params)
     for output, copy in zip(estimator.estimators_, copies, strict=True):
@@ -130,12 +130,16 @@ def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
     return estimator
 
 
-def _shallow_copy(estimator):
+def bare_copies(estimator):
     """A copy that an erasure leaves independent: ``unlearn`` assigns new arrays and never writes into old ones."""
     if isinstance(estimator, Pipeline):
         twin = _bare_copy(estimator)
         *steps, (name, final) = estimator.steps
-        twin.steps = [*steps, (name, _shallow_copy(final))]
+        twin.steps = [*steps, (name, bare_copies(final))]
+        return twin
+    if isinstance(estimator, MultiOutputClassifier):
+        twin = _bare_copy(estimator)
+        twin.estimators_ = [bare_copies(output) for output in estimator.estimators_]
         return twin
     return _bare_copy(estimator)
 

@@ -70,7 +70,8 @@ class _Erasure(NamedTuple):
 class ErasableMixin:
     """Erasure for a classifier whose model family answers the questions of `_families`.
 
-    Attribute ``_traces`` names what training left in the object and an erasure drops. Estimators provide three hooks: ``_family()``;
+    Attribute ``_traces`` names what training left in the object and an erasure drops. Estimators provide four
+    hooks: ``_family()``; ``_plain()``, an unfitted model of the parent class;
     ``_automatic_ridges(batch)``, the ridges of ``damping="auto"`` to be tried in turn until the inverse is well conditioned;
     ``_calibrate(batch, inverse, state)``, an object with a method ``epsilon`` of a `Step` and 1 / eps of random rows as ``random``; or
     None, where that takes long and ``unlearn_epsilon`` is a number.

@@ -104,8 +104,8 @@ class HeldOut:
         allowed = OUT_OF_PROPORTION * self.length * max(1.0, step.batch.n_samples / RANDOM_ROWS)
         if step.before.mass < step.before.fit_mass and share > allowed:
             raise ErasureError(
-                f"The curvature must belong to the present parameters, got a step of {share:.2g} of their norm, more than {allowed:.2g}, after "
-                "earlier erasures. Call `fit_curvature` on the rows that remain, then erase; or pass a number as `epsilon`."
+                f"The curvature must belong to the present parameters, got, after earlier erasures, a step of {share:.2g} of their norm, "
+                f"more than {allowed:.2g}. Call `fit_curvature` on the rows that remain, then erase; or pass a number as `epsilon`."
             )
 
     def _wanted(self, step, shift):

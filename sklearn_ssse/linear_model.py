@@ -285,12 +285,16 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         LogisticRegression(max_iter=500)
         """
         check_is_fitted(self)
-        names = set(LogisticRegression._get_param_names())
-        plain = LogisticRegression(**{k: v for k, v in self.get_params(deep=False).items() if k in names})
+        plain = self._plain()
         for name in _FITTED:
             if name in vars(self):
                 setattr(plain, name, vars(self)[name].copy() if hasattr(vars(self)[name], "copy") else vars(self)[name])
         return plain
+
+    def _plain(self):
+        """An unfitted model of the parent class, trained alike."""
+        names = set(LogisticRegression._get_param_names())
+        return LogisticRegression(**{k: v for k, v in self.get_params(deep=False).items() if k in names})
 
     def _family(self):
         return LinearFamily(self)

@@ -74,23 +74,30 @@ def gamma_score(original, erased, retrained, X, y, *, metric="roc_auc"):
     check_consistent_length(X, y)
     classes = outputs(original, y)
     scores = [attribute_scores(model, X, classes) for model in (original, erased, retrained)]
-    if metric == "probability":
-        theta_0, theta_eps, theta_s = scores
-        moved, missed = np.abs(theta_eps - theta_0).mean(), np.abs(theta_eps - theta_s).mean()
-        reason = "no probability moved"
-    else:
-        targets = attribute_targets(y, classes)
-        auc_0, auc_eps, auc_s = (areas(targets, columns) for columns in scores)
-        moved, missed = np.abs(auc_eps - auc_0).sum(), np.abs(auc_eps - auc_s).sum()
-        reason = "the forget set has one class only, or no rank moved"
+    moved, missed = distances(attribute_targets(y, classes), scores, metric)
     if moved + missed == 0:
+        nothing = "no probability moved"
+        reason = nothing if metric == "probability" else "the forget set has one class only, or no rank moved"
         warnings.warn(
             f"gamma_S is undefined and set to nan: {reason}. Use metric='probability' for such sets.",
             UndefinedMetricWarning,
             stacklevel=2,
         )
-        return float("nan")
-    return float(moved / (moved + missed))
+    return gamma(moved, missed)
+
+
+def distances(targets, scores, metric):
+    """D of the erased model to the original and to the retrained one, from the attribute scores of original, erased, retrained."""
+    if metric == "probability":
+        original, erased, retrained = scores
+        return np.abs(erased - original).mean(), np.abs(erased - retrained).mean()
+    original, erased, retrained = (areas(targets, columns) for columns in scores)
+    return np.abs(erased - original).sum(), np.abs(erased - retrained).sum()
+
+
+def gamma(moved, missed):
+    """gamma_S of two distances; nan if both are zero."""
+    return float(moved / (moved + missed)) if moved + missed > 0 else float("nan")
 
 
 def parameter_distance(original, erased, retrained):
@@ -264,7 +271,7 @@ class GammaScorer:
                 )
             return self.reference
         if key not in self._memo:
-            self._memo[key] = _fit(template, self.X, self.y, self.sample_weight)
+            self._memo[key] = fit_with_weights(template, self.X, self.y, self.sample_weight)
         return self._memo[key]
 
     def __getstate__(self):
@@ -327,7 +334,8 @@ def _final(estimator):
     return _final(estimator.estimators_[0]) if isinstance(estimator, MultiOutputClassifier) else estimator
 
 
-def _fit(template, X, y, sample_weight):
+def fit_with_weights(template, X, y, sample_weight):
+    """Fit a model, or a pipeline around one, with weights or without."""
     if sample_weight is None:
         return template.fit(X, y)
     if routing_enabled() or not isinstance(template, Pipeline):

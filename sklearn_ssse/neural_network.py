@@ -286,8 +286,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         MLPClassifier(max_iter=1000, random_state=0, solver='lbfgs')
         """
         check_is_fitted(self)
-        names = MLPClassifier._get_param_names()
-        plain = MLPClassifier(**{name: getattr(self, name) for name in names})
+        plain = self._plain()
         _copy_fitted(self, plain)
         return plain
 
@@ -301,6 +300,10 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
                 stratify=y if self.n_outputs_ == 1 else None,
             )[0]
         super()._fit_stochastic(X, y, sample_weight, *args)
+
+    def _plain(self):
+        """An unfitted model of the parent class, trained alike."""
+        return MLPClassifier(**{name: getattr(self, name) for name in MLPClassifier._get_param_names()})
 
     def _family(self):
         return NetworkFamily(self)

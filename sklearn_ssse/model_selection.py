@@ -1,0 +1,343 @@
+"""Choosing eps: a whole grid for one fit on all rows and one for each forget set."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.model_selection import ShuffleSplit, check_cv
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import check_is_fitted, indexable
+
+from sklearn_ssse._attributes import attribute_scores, attribute_targets, outputs
+from sklearn_ssse._checks import check_epsilon
+from sklearn_ssse._compat import HasMethods, StrOptions, check_sample_weight, num_samples, safe_indexing
+from sklearn_ssse._dispatch import bare_copies, erasable_models, unlearn
+from sklearn_ssse._families import pack_parameters
+from sklearn_ssse.metrics import METRICS, distances, fit_with_weights, gamma
+
+DEFAULT_EPSILONS = ("auto", *np.geomspace(0.05, 20, 14).round(4).tolist())
+DEFAULT_SETS = {"n_splits": 5, "test_size": 0.05, "random_state": 0}
+# What is kept for each forget set and eps, after the score itself.
+MEASURES = ("distance_ratio", "forget_accuracy_gap", "retain_accuracy_gap")
+
+
+def _estimator_has(name):
+    def check(self):
+        getattr(vars(self).get("estimator_", self.estimator), name)
+        return True
+
+    return check
+
+
+class TunedEpsilonCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Erasable classifier whose eps is chosen by gamma_S on forget sets of its own training data.
+
+    The parameters after an erasure are ``theta* + eps Delta``: one fit on all rows, one refit without each forget set and one erasure of
+    it serve every eps. Scores and choice are those of `GridSearchCV` over `unlearn_epsilon` with `GammaScorer` on the same folds.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        An erasable classifier, a `Pipeline` that ends in one, or a `MultiOutputClassifier` of one. It is cloned.
+    epsilons : array-like of float or 'auto', default=None
+        Values of eps. None: 'auto' and 14 values from 0.05 to 20.
+    cv : int, cross-validation generator or iterable, default=None
+        Its test folds are the forget sets: `ShuffleSplit` for random rows, `GroupShuffleSplit` for whole users, a list of index pairs.
+        None: five random sets of 5 % of the rows.
+    metric : {'roc_auc', 'probability'}, default='roc_auc'
+        See `gamma_score`. 'probability' is defined for forget sets of one class, too.
+    n_jobs : int, default=None
+        Forget sets that are worked on at a time, as in joblib.
+    refit : bool, default=True
+        Whether to keep the model fitted on all rows as `estimator_`, with the best eps.
+
+    Attributes
+    ----------
+    best_epsilon_ : float or 'auto'
+    best_score_ : float
+        Its mean gamma_S over the forget sets.
+    best_index_ : int
+        Its position in `epsilons`.
+    cv_results_ : dict of ndarray
+        As of `GridSearchCV`: ``param_unlearn_epsilon``, ``split0_test_score`` and so on, ``mean_test_score``, ``std_test_score``,
+        ``rank_test_score``; and for each set, with their mean, ``split0_distance_ratio`` (see `parameter_distance`),
+        ``split0_forget_accuracy_gap`` and ``split0_retain_accuracy_gap``: accuracy after the erasure less that after retraining.
+    n_splits_ : int
+        Number of forget sets.
+    estimator_ : estimator object
+        Fitted on all rows, ready to erase. Only with `refit`.
+    classes_, n_features_in_, feature_names_in_
+        Of `estimator_`.
+
+    Notes
+    -----
+    No training row is kept. Fitting with weights needs `sample_weight`; with metadata routing, by ``set_fit_request(sample_weight=True)``.
+
+    See Also
+    --------
+    GammaScorer : The same for several parameters at once, with `GridSearchCV`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ssse import ErasableLogisticRegression, TunedEpsilonCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> pipe = make_pipeline(StandardScaler(), ErasableLogisticRegression())
+    >>> clf = TunedEpsilonCV(pipe, epsilons=[0.1, 0.3, 1.0], metric="probability").fit(X, y)
+    >>> clf.best_epsilon_
+    0.3
+    >>> clf.unlearn(X[:10], y[:10]).estimator_[-1].n_samples_remaining_
+    559
+    """
+
+    _parameter_constraints = {
+        "estimator": [HasMethods(["fit"])],
+        "epsilons": ["array-like", None],
+        "cv": ["cv_object"],
+        "metric": [StrOptions(set(METRICS))],
+        "n_jobs": [Integral, None],
+        "refit": ["boolean"],
+    }
+
+    def __init__(self, estimator, *, epsilons=None, cv=None, metric="roc_auc", n_jobs=None, refit=True):
+        self.estimator = estimator
+        self.epsilons = epsilons
+        self.cv = cv
+        self.metric = metric
+        self.n_jobs = n_jobs
+        self.refit = refit
+
+    def fit(self, X, y, sample_weight=None, *, groups=None):
+        """Fit the model on all rows and choose eps.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training data.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        groups : array-like of shape (n_samples,), default=None
+            Groups of the rows, for a splitter that asks for them.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If a training and a test fold do not make up all rows, or gamma_S is defined for no eps.
+        ErasureError
+            If a forget set cannot be erased.
+        TypeError
+            If `estimator` holds no erasable model.
+        """
+        self._validate_params()
+        epsilons = [check_epsilon(eps, calibrated=True) for eps in self._values()]
+        X, y, groups = indexable(X, y, groups)
+        sample_weight = None if sample_weight is None else check_sample_weight(sample_weight, X, dtype=np.float64)
+        cv = ShuffleSplit(**DEFAULT_SETS) if self.cv is None else check_cv(self.cv, y, classifier=True)
+        folds = list(cv.split(X, y, groups))
+        for train, test in folds:
+            if len(train) + len(test) != num_samples(X) or np.intersect1d(train, test).size:
+                raise ValueError(
+                    f"Training and test fold must make up the {num_samples(X)} rows, got {len(train)} and {len(test)} rows. Use a splitter "
+                    "whose training fold is everything but the test fold."
+                )
+        template = with_epsilon(self.estimator, "auto" if "auto" in epsilons else 1.0)
+        plain = plain_template(template)
+        original = fit_with_weights(template, X, y, sample_weight)
+        measured = Parallel(n_jobs=self.n_jobs)(
+            delayed(_measure)(original, clone(plain), X, y, sample_weight, fold, epsilons, self.metric)
+            for fold in folds
+        )
+        self._keep_results(epsilons, np.array(measured))
+        if self.refit:
+            self.estimator_ = _set_epsilon(original, self.best_epsilon_)
+            self.classes_ = self.estimator_.classes_
+            for name in ("n_features_in_", "feature_names_in_"):
+                if hasattr(self.estimator_, name):
+                    setattr(self, name, getattr(self.estimator_, name))
+        return self
+
+    def unlearn(self, X, y, epsilon=None, *, sample_weight=None, **params):
+        """Erase training rows from `estimator_`, in place, with the best eps unless another is given.
+
+        Parameters
+        ----------
+        X, y, epsilon, sample_weight, **params
+            See :func:`sklearn_ssse.unlearn`.
+
+        Returns
+        -------
+        self : object
+        """
+        check_is_fitted(self, "estimator_")
+        unlearn(self.estimator_, X, y, epsilon, sample_weight=sample_weight, **params)
+        return self
+
+    @available_if(_estimator_has("predict"))
+    def predict(self, X):
+        """Labels of the rows, by `estimator_`."""
+        return self._fitted().predict(X)
+
+    @available_if(_estimator_has("predict_proba"))
+    def predict_proba(self, X):
+        """Probabilities of the classes, by `estimator_`."""
+        return self._fitted().predict_proba(X)
+
+    @available_if(_estimator_has("predict_log_proba"))
+    def predict_log_proba(self, X):
+        """Logarithms of the probabilities of the classes, by `estimator_`."""
+        return self._fitted().predict_log_proba(X)
+
+    @available_if(_estimator_has("decision_function"))
+    def decision_function(self, X):
+        """Decision scores, by `estimator_`."""
+        return self._fitted().decision_function(X)
+
+    @available_if(_estimator_has("score"))
+    def score(self, X, y, sample_weight=None):
+        """Accuracy, by `estimator_`."""
+        return self._fitted().score(X, y, **({} if sample_weight is None else {"sample_weight": sample_weight}))
+
+    def _fitted(self):
+        check_is_fitted(self, "estimator_")
+        return self.estimator_
+
+    def _values(self):
+        values = DEFAULT_EPSILONS if self.epsilons is None else self.epsilons
+        values = [value.item() if isinstance(value, np.generic) else value for value in values]
+        if not values:
+            raise ValueError("epsilons must hold at least one value, got none. Pass numbers above 0, or 'auto'.")
+        return [float(value) if isinstance(value, Real) and not isinstance(value, bool) else value for value in values]
+
+    def _keep_results(self, epsilons, measured):
+        """``cv_results_`` and the best eps, from (n_sets, n_epsilons, 1 + n_measures)."""
+        results = {
+            "param_unlearn_epsilon": np.ma.MaskedArray(np.array(epsilons, dtype=object), mask=False),
+            "params": [{"unlearn_epsilon": eps} for eps in epsilons],
+        }
+        for i, name in enumerate(("test_score", *MEASURES)):
+            values = measured[:, :, i]
+            results.update({f"split{j}_{name}": row for j, row in enumerate(values)})
+            results[f"mean_{name}"] = values.mean(axis=0)
+        results["std_test_score"] = measured[:, :, 0].std(axis=0)
+        mean = results["mean_test_score"]
+        if np.isnan(mean).all():
+            raise ValueError(
+                "gamma_S must be defined on every forget set for at least one eps, got nan for all. Use metric='probability', or forget "
+                "sets that hold several classes."
+            )
+        ranks = rankdata(-np.nan_to_num(mean, nan=np.nanmin(mean) - 1), method="min").astype(np.int32)
+        results["rank_test_score"] = ranks
+        self.cv_results_ = results
+        self.n_splits_ = len(measured)
+        self.best_index_ = int(ranks.argmin())
+        self.best_epsilon_ = epsilons[self.best_index_]
+        self.best_score_ = float(mean[self.best_index_])
+
+    def __sklearn_tags__(self):
+        tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
+        tags.input_tags, tags.classifier_tags, tags.target_tags = (
+            inner.input_tags,
+            inner.classifier_tags,
+            inner.target_tags,
+        )
+        return tags
+
+
+@unlearn.register(TunedEpsilonCV)
+def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
+    return estimator.unlearn(X, y, epsilon, sample_weight=sample_weight, **params)
+
+
+def with_epsilon(estimator, epsilon):
+    """A clone with ``unlearn_epsilon`` set wherever it is."""
+    template = clone(estimator)
+    names = [name for name in template.get_params() if name == "unlearn_epsilon" or name.endswith("__unlearn_epsilon")]
+    if not names:
+        raise TypeError(
+            f"TunedEpsilonCV takes an erasable classifier, alone or in a pipeline, got {type(estimator).__name__} without one. Use "
+            "ErasableLogisticRegression or ErasableMLPClassifier."
+        )
+    return template.set_params(**dict.fromkeys(names, epsilon))
+
+
+def plain_template(estimator):
+    """The estimator with scikit-learn's own class in place of ours: trained alike, without a curvature."""
+    if isinstance(estimator, Pipeline):
+        name, final = estimator.steps[-1]
+        return clone(estimator).set_params(**{name: plain_template(final)})
+    if isinstance(estimator, MultiOutputClassifier):
+        return clone(estimator).set_params(estimator=plain_template(estimator.estimator))
+    return estimator._plain()
+
+
+def _set_epsilon(fitted, epsilon):
+    for model in erasable_models(fitted):
+        model.unlearn_epsilon = epsilon
+        if epsilon != "auto":
+            model.unlearn_epsilon_ = epsilon
+    if isinstance(fitted, MultiOutputClassifier):
+        fitted.set_params(estimator__unlearn_epsilon=epsilon)
+    return fitted
+
+
+def _measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
+    """gamma_S and the `MEASURES` of one forget set, (n_epsilons, 4)."""
+    (X_retain, X_forget), (y_retain, y_forget) = ([safe_indexing(a, rows) for rows in fold] for a in (X, y))
+    weights = [None if sample_weight is None else safe_indexing(sample_weight, rows) for rows in fold]
+    retrained = fit_with_weights(plain, X_retain, y_retain, weights[0])
+    erased = unlearn(bare_copies(original), X_forget, y_forget, sample_weight=weights[1])
+    models = list(zip(erasable_models(original), erasable_models(erased), strict=True))
+    starts, steps, used = [], [], []
+    for before, after in models:
+        starts.append(before._family().theta)
+        used.append(after.erasures_[-1].epsilon if after.erasures_ else 1.0)  # none: all weights are zero
+        steps.append((after._family().theta - starts[-1]) / used[-1])
+
+    classes = outputs(original, y_forget)
+    targets = attribute_targets(y_forget, classes)
+    true = [np.asarray(y_forget), np.asarray(y_retain)]
+    rows = [_transformed(original, part) for part in (X_forget, X_retain)]
+    final = _final(erased)
+    first = attribute_scores(_final(original), rows[0], classes)
+    last = attribute_scores(retrained, X_forget, classes)
+    accuracies = [
+        np.mean(retrained.predict(part) == labels) for part, labels in zip((X_forget, X_retain), true, strict=True)
+    ]
+    theta = pack_parameters(original), pack_parameters(retrained)
+    out = []
+    for eps in epsilons:
+        for (_, model), start, step, own in zip(models, starts, steps, used, strict=True):
+            parameters = model._family().attributes(start + (own if eps == "auto" else eps) * step)
+            for name, value in parameters.items():
+                setattr(model, name, value)
+        away, missed = distances(targets, (first, attribute_scores(final, rows[0], classes), last), metric)
+        gaps = [
+            np.mean(final.predict(part) == labels) - accuracy
+            for part, labels, accuracy in zip(rows, true, accuracies, strict=True)
+        ]
+        ratio = np.nan
+        if theta[0].size == theta[1].size and (whole := np.linalg.norm(theta[0] - theta[1])) > 0:
+            ratio = np.linalg.norm(pack_parameters(erased) - theta[1]) / whole
+        out.append([gamma(away, missed), ratio, *gaps])
+    return np.array(out)
+
+
+def _transformed(estimator, X):
+    return estimator[:-1].transform(X) if isinstance(estimator, Pipeline) and len(estimator.steps) > 1 else X
+
+
+def _final(estimator):
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator

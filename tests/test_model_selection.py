@@ -1,0 +1,179 @@
+"""TunedEpsilonCV against GridSearchCV with GammaScorer, and its measures by hand."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, make_classification
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, PredefinedSplit, ShuffleSplit, StratifiedKFold
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler, scale
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from sklearn_ssse import (
+    ErasableLogisticRegression,
+    ErasableMLPClassifier,
+    ErasureError,
+    GammaScorer,
+    TunedEpsilonCV,
+    parameter_distance,
+    unlearn,
+)
+from sklearn_ssse._attributes import areas
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore::sklearn_ssse.ErasureWarning"),
+]
+
+SETS = ShuffleSplit(3, test_size=0.1, random_state=0)
+NET = ErasableMLPClassifier((5,), solver="lbfgs", max_iter=30, random_state=0)
+
+
+def data(many=False):
+    X, y = make_classification(180, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.3, random_state=0)
+    return X, np.column_stack([y == 0, y == 2]).astype(int) if many else y
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name", "many"),
+    [
+        (ErasableLogisticRegression(max_iter=50), "unlearn_epsilon", False),
+        (make_pipeline(StandardScaler(), ErasableLogisticRegression(curvature="fisher")), "logisticregression", False),
+        (make_pipeline(StandardScaler(), NET), "mlpclassifier", False),
+        (make_pipeline(StandardScaler(), MultiOutputClassifier(ErasableLogisticRegression())), "estimator", True),
+    ],
+    ids=["linear", "pipeline", "net", "outputs"],
+)
+@pytest.mark.parametrize("metric", ["roc_auc", "probability"])
+def test_equals_a_grid_search(estimator, name, many, metric):
+    X, y = data(many)
+    (name,) = [p for p in estimator.get_params() if p.endswith("unlearn_epsilon")]
+    epsilons = [0.2, 1.0, "auto", 3.0]
+    tuned = TunedEpsilonCV(estimator, epsilons=epsilons, cv=SETS, metric=metric).fit(X, y)
+    search = GridSearchCV(
+        estimator, {name: epsilons}, scoring=GammaScorer(X, y, metric=metric), cv=SETS, error_score="raise"
+    ).fit(X, y)
+    for key in ("split0_test_score", "split2_test_score", "mean_test_score", "std_test_score"):
+        assert np.allclose(tuned.cv_results_[key], search.cv_results_[key], rtol=0, atol=1e-8)
+    assert tuned.cv_results_["rank_test_score"].tolist() == search.cv_results_["rank_test_score"].tolist()
+    assert tuned.best_epsilon_ == search.best_params_[name]
+    assert tuned.best_score_ == pytest.approx(search.best_score_, abs=1e-8)
+    unlearn(tuned, X[:5], y[:5])
+    unlearn(search.best_estimator_, X[:5], y[:5])
+    assert np.allclose(tuned.estimator_.predict_proba(X), search.best_estimator_.predict_proba(X), rtol=0, atol=1e-10)
+
+
+def test_measures_by_hand():
+    X, y = data()
+    X = scale(X)
+    base, test = ErasableLogisticRegression(C=10), np.arange(0, len(y), 9)
+    train = np.setdiff1d(np.arange(len(y)), test)
+    results = TunedEpsilonCV(base, epsilons=[0.3, 2.0], cv=[(train, test)], metric="probability").fit(X, y).cv_results_
+    original, retrained = clone(base).fit(X, y), LogisticRegression(C=10).fit(X[train], y[train])
+    for i, eps in enumerate([0.3, 2.0]):
+        erased = clone(base).fit(X, y).unlearn(X[test], y[test], eps)
+        assert results["split0_distance_ratio"][i] == pytest.approx(parameter_distance(original, erased, retrained))
+        for name, rows in (("forget", test), ("retain", train)):
+            gap = erased.score(X[rows], y[rows]) - retrained.score(X[rows], y[rows])
+            assert results[f"mean_{name}_accuracy_gap"][i] == pytest.approx(gap)
+
+
+def test_the_training_model_is_not_touched_by_the_trials():
+    X, y = data(many=True)
+    model = make_pipeline(StandardScaler(), MultiOutputClassifier(ErasableLogisticRegression()))
+    tuned = TunedEpsilonCV(model, epsilons=[1.0], cv=SETS, metric="probability").fit(X, y)
+    assert np.array_equal(tuned.estimator_.predict_proba(X), clone(model).fit(X, y).predict_proba(X))
+    assert not any(output.erasures_ for output in tuned.estimator_[-1].estimators_)
+    assert tuned.estimator_[-1].estimators_[0].unlearn_epsilon == tuned.best_epsilon_ == 1.0
+
+
+def test_weights_and_groups():
+    X, y = data()
+    X, weight = scale(X), np.random.default_rng(0).integers(1, 4, len(y)).astype(float)
+    groups = np.arange(len(y)) // 6
+    cv = GroupShuffleSplit(2, test_size=0.1, random_state=0)
+    tuned = TunedEpsilonCV(
+        make_pipeline(StandardScaler(), ErasableLogisticRegression()), epsilons=[1.0], cv=cv, metric="probability"
+    )
+    score = tuned.fit(X, y, sample_weight=weight, groups=groups).best_score_
+    rows = np.repeat(np.arange(len(y)), weight.astype(int))
+    scaler = StandardScaler().fit(X)  # a pipeline gives its weights to the last step only
+    plain = TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[1.0], metric="probability")
+    train, test = next(cv.split(X, y, groups))
+    folds = [(np.flatnonzero(np.isin(rows, train)), np.flatnonzero(np.isin(rows, test)))]
+    tuned.set_params(cv=[(train, test)], estimator=ErasableLogisticRegression(tol=1e-10))
+    plain.set_params(cv=folds, estimator=ErasableLogisticRegression(tol=1e-10))
+    Z = scaler.transform(X)
+    a = tuned.fit(Z, y, sample_weight=weight).cv_results_["mean_distance_ratio"]
+    b = plain.fit(Z[rows], y[rows]).cv_results_["mean_distance_ratio"]
+    assert a == pytest.approx(b, rel=1e-4)
+    assert 0 < score <= 1
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_defaults(n_jobs):
+    X, y = load_breast_cancer(return_X_y=True)
+    X = scale(X)
+    tuned = TunedEpsilonCV(ErasableLogisticRegression(), n_jobs=n_jobs).fit(X, y)
+    assert tuned.n_splits_ == 5
+    assert len(tuned.cv_results_["params"]) == 15
+    assert tuned.best_epsilon_ in [p["unlearn_epsilon"] for p in tuned.cv_results_["params"]]
+    assert tuned.classes_.tolist() == [0, 1]
+    assert tuned.n_features_in_ == 30
+    for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        assert np.array_equal(getattr(tuned, method)(X), getattr(tuned.estimator_, method)(X))
+    assert tuned.score(X, y) > 0.95
+    assert pickle.loads(pickle.dumps(tuned)).best_epsilon_ == tuned.best_epsilon_
+    arrays = [v for v in vars(tuned).values() if isinstance(v, np.ndarray)]
+    assert not any(len(X) in a.shape for a in arrays)
+
+
+def test_splitters():
+    X, y = data()
+    X = scale(X)
+    for cv, n_sets in ((4, 4), (StratifiedKFold(3), 3), (PredefinedSplit([-1] * 172 + [0] * 4 + [1] * 4), 2)):
+        tuned = TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[1.0], cv=cv, metric="probability").fit(X, y)
+        assert tuned.n_splits_ == n_sets
+
+
+def test_bad_input():
+    X, y = data()
+    X = scale(X)
+    model = ErasableLogisticRegression()
+    for epsilons in ([0.0], ["large"], [True], [-1.0]):
+        with pytest.raises(ErasureError, match="epsilon must be"):
+            TunedEpsilonCV(model, epsilons=epsilons).fit(X, y)
+    with pytest.raises(ValueError, match="at least one"):
+        TunedEpsilonCV(model, epsilons=[]).fit(X, y)
+    with pytest.raises(TypeError, match="erasable classifier"):
+        TunedEpsilonCV(LogisticRegression()).fit(X, y)
+    with pytest.raises(ValueError, match="make up the 180 rows"):
+        TunedEpsilonCV(model, cv=ShuffleSplit(2, train_size=0.5, test_size=0.1)).fit(X, y)
+    one_class = PredefinedSplit(np.where((y == 0) & (np.arange(len(y)) < 30), 0, -1))
+    with pytest.raises(ValueError, match="metric='probability'"):
+        TunedEpsilonCV(model, cv=one_class, epsilons=[1.0]).fit(X, y)
+    kept = TunedEpsilonCV(model, cv=SETS, epsilons=[1.0], refit=False).fit(X, y)
+    assert kept.best_epsilon_ == 1.0
+    with pytest.raises(NotFittedError):
+        kept.unlearn(X[:1], y[:1])
+    with pytest.raises(NotFittedError):
+        kept.predict(X)
+
+
+def test_areas_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    targets = rng.uniform(size=(40, 5)) < [0.1, 0.5, 0.9, 0.0, 1.0]
+    scores = rng.integers(0, 6, (40, 5)) / 5  # ties
+    expected = [roc_auc_score(targets[:, j], scores[:, j]) for j in range(3)]
+    assert np.allclose(areas(targets, scores), [*expected, 0.0, 0.0], rtol=0, atol=1e-12)
+
+
+@parametrize_with_checks([TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[1.0], cv=2, metric="probability")])
+def test_scikit_learn(estimator, check):
+    check(estimator)
