@@ -3,6 +3,7 @@
 from sklearn_ssse._dispatch import unlearn
 from sklearn_ssse._records import ErasureRecord
 from sklearn_ssse._version import __version__
+from sklearn_ssse.display import GammaCurveDisplay
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 from sklearn_ssse.linear_model import ErasableLogisticRegression
 from sklearn_ssse.metrics import GammaScorer, gamma_score, parameter_distance
@@ -15,6 +16,7 @@ __all__ = [
     "ErasureError",
     "ErasureRecord",
     "ErasureWarning",
+    "GammaCurveDisplay",
     "GammaScorer",
     "TunedEpsilonCV",
     "__version__",

@@ -12,7 +12,33 @@ from sklearn.utils.parallel import _get_threadpool_controller as threadpool_cont
 from sklearn.utils.validation import _check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
 
+try:  # from scikit-learn 1.9 on
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+
+    class _Silent:
+        """A callback context that tells nobody."""
+
+        def subcontext(self, **kwargs):
+            return self
+
+        def call_on_fit_task_begin(self, **kwargs):
+            return self
+
+        call_on_fit_task_end = call_on_fit_task_begin
+
+    class CallbackSupportMixin:
+        """Stands for scikit-learn's, without callbacks."""
+
+        def _init_callback_context(self, **kwargs):
+            return _Silent()
+
+    def with_callbacks(method):
+        return method
+
+
 __all__ = [
+    "CallbackSupportMixin",
     "HasMethods",
     "Interval",
     "StrOptions",
@@ -23,6 +49,7 @@ __all__ = [
     "routing_enabled",
     "safe_indexing",
     "threadpool_controller",
+    "with_callbacks",
 ]
 
 # From scikit-learn 1.9 on, weights that are all zero are refused unless this says otherwise.

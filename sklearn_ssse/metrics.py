@@ -214,7 +214,10 @@ class GammaScorer:
         Returns
         -------
         float
+            nan on the training fold, for which searches and curves with training scores ask, too.
         """
+        if self._is_training_fold(estimator, X):
+            return float("nan")
         self._check_fold(estimator, X, sample_weight)
         original = self._original(estimator)
         erased = unlearn(deepcopy(original), X, y, _epsilon(estimator), sample_weight=sample_weight)
@@ -240,6 +243,10 @@ class GammaScorer:
         request = MetadataRequest(owner=self)
         request.score.add_request(param="sample_weight", alias=self._request)
         return request
+
+    def _is_training_fold(self, estimator, X):
+        fitted = getattr(_final(estimator), "n_samples_remaining_", None)
+        return fitted == num_samples(X) and 2 * fitted != num_samples(self.X)
 
     def _check_fold(self, estimator, X, sample_weight):
         final = _final(estimator)

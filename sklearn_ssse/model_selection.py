@@ -15,7 +15,15 @@ from sklearn.utils.validation import check_is_fitted, indexable
 
 from sklearn_ssse._attributes import attribute_scores, attribute_targets, outputs
 from sklearn_ssse._checks import check_epsilon
-from sklearn_ssse._compat import HasMethods, StrOptions, check_sample_weight, num_samples, safe_indexing
+from sklearn_ssse._compat import (
+    CallbackSupportMixin,
+    HasMethods,
+    StrOptions,
+    check_sample_weight,
+    num_samples,
+    safe_indexing,
+    with_callbacks,
+)
 from sklearn_ssse._dispatch import bare_copies, erasable_models, unlearn
 from sklearn_ssse._families import pack_parameters
 from sklearn_ssse.metrics import METRICS, distances, fit_with_weights, gamma
@@ -34,7 +42,7 @@ def _estimator_has(name):
     return check
 
 
-class TunedEpsilonCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Erasable classifier whose eps is chosen by gamma_S on forget sets of its own training data.
 
     The parameters after an erasure are ``theta* + eps Delta``: one fit on all rows, one refit without each forget set and one erasure of
@@ -76,7 +84,8 @@ class TunedEpsilonCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
-    No training row is kept. Fitting with weights needs `sample_weight`; with metadata routing, by ``set_fit_request(sample_weight=True)``.
+    No training row is kept. From scikit-learn 1.9 on ``set_callbacks(ProgressBar())`` shows the fit on
+    all rows and each forget set. With metadata routing weights are asked for by ``set_fit_request(sample_weight=True)``.
 
     See Also
     --------
@@ -114,6 +123,7 @@ class TunedEpsilonCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.n_jobs = n_jobs
         self.refit = refit
 
+    @with_callbacks
     def fit(self, X, y, sample_weight=None, *, groups=None):
         """Fit the model on all rows and choose eps.
 
@@ -155,11 +165,15 @@ class TunedEpsilonCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 )
         template = with_epsilon(self.estimator, "auto" if "auto" in epsilons else 1.0)
         plain = plain_template(template)
+        progress = self._init_callback_context(max_subtasks=1 + len(folds)).call_on_fit_task_begin(estimator=self)
+        task = progress.subcontext(task_name="all rows").call_on_fit_task_begin(estimator=self)
         original = fit_with_weights(template, X, y, sample_weight)
-        measured = Parallel(n_jobs=self.n_jobs)(
-            delayed(_measure)(original, clone(plain), X, y, sample_weight, fold, epsilons, self.metric)
-            for fold in folds
-        )
+        task.call_on_fit_task_end(estimator=self)
+        results, measured = self._evaluate(original, plain, X, y, sample_weight, folds, epsilons), []
+        for i in range(len(folds)):
+            task = progress.subcontext(task_name=f"forget set {i}").call_on_fit_task_begin(estimator=self)
+            measured.append(next(results))
+            task.call_on_fit_task_end(estimator=self)
         self._keep_results(epsilons, np.array(measured))
         if self.refit:
             self.estimator_ = _set_epsilon(original, self.best_epsilon_)
@@ -167,7 +181,15 @@ class TunedEpsilonCV(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             for name in ("n_features_in_", "feature_names_in_"):
                 if hasattr(self.estimator_, name):
                     setattr(self, name, getattr(self.estimator_, name))
+        progress.call_on_fit_task_end(estimator=self)
         return self
+
+    def _evaluate(self, original, plain, X, y, sample_weight, folds, epsilons):
+        """Yield the measures of each forget set."""
+        return Parallel(n_jobs=self.n_jobs, return_as="generator")(
+            delayed(_measure)(original, clone(plain), X, y, sample_weight, fold, epsilons, self.metric)
+            for fold in folds
+        )
 
     def unlearn(self, X, y, epsilon=None, *, sample_weight=None, **params):
         """Erase training rows from `estimator_`, in place, with the best eps unless another is given.
