@@ -37,8 +37,9 @@ RANDOM_WEIGHT = 20
 STILL_PREDICTED = 0.02
 FAR, FARTHEST = 12.0, 200.0
 LARGEST_CHANGE = 0.5
-# A step after others is refused beyond so many times the length of a random set's at fit, by the number of rows.
-OUT_OF_PROPORTION = 4.0
+# A step after others is shortened to so many times the length of a random set's at fit, by the number of rows, and refused where it is so
+# many times longer still.
+OUT_OF_PROPORTION, USELESS = 1.5, 4.0
 N_POINTS, N_BISECTIONS = 16, 4
 
 
@@ -80,8 +81,7 @@ class HeldOut:
         weight = RANDOM_WEIGHT * np.exp(step.mean(shift))
         eps = float(np.exp((batch.n_samples * np.log(own) - weight * np.log(self.random)) / (batch.n_samples + weight)))
         if not vanishing.any():
-            self._check_length(eps, step)
-            return eps
+            return self._in_proportion(eps, step)
 
         def predicted_still(eps):
             return batch.log_odds(theta + eps * step.direction)[1][vanishing].mean()
@@ -98,15 +98,28 @@ class HeldOut:
             )
         return eps
 
-    def _check_length(self, eps, step):
-        """Refuse a step out of all proportion where earlier erasures have moved the parameters away from the curvature."""
+    def _in_proportion(self, eps, step):
+        """eps, shortened where earlier erasures have moved the parameters so far from the curvature that the step is out of proportion.
+
+        Steps of a stale curvature grow with each other, and a net that knows its rows by heart falls apart after some of them.
+        """
         share = eps * np.linalg.norm(step.direction) / np.linalg.norm(step.batch.family.theta)
-        allowed = OUT_OF_PROPORTION * self.length * max(1.0, step.batch.n_samples / RANDOM_ROWS)
-        if step.before.mass < step.before.fit_mass and share > allowed:
+        size = step.batch.n_samples / RANDOM_ROWS
+        allowed = OUT_OF_PROPORTION * self.length * max(size, size**0.5)
+        if step.before.mass >= step.before.fit_mass or share <= allowed:
+            return eps
+        if share > USELESS * allowed:
             raise ErasureError(
-                f"The curvature must belong to the present parameters, got, after earlier erasures, a step of {share:.2g} of their norm, "
-                f"more than {allowed:.2g}. Call `fit_curvature` on the rows that remain, then erase; or pass a number as `epsilon`."
+                f"The curvature must belong to the present parameters, got, after earlier erasures, a step of {share:.2g} of their norm "
+                f"where {allowed:.2g} is usual. Call `fit_curvature` on the rows that remain, then erase; or pass a number as `epsilon`."
             )
+        warnings.warn(
+            f"The curvature must belong to the present parameters, got, after earlier erasures, a step of {share:.2g} of their norm; it "
+            f"was shortened to {allowed:.2g}. Call `fit_curvature` on the rows that remain before more is erased.",
+            ErasureWarning,
+            stacklevel=5,
+        )
+        return eps * allowed / share
 
     def _wanted(self, step, shift):
         """Share of the erased labels that a net without the rows would predict.
@@ -136,6 +149,8 @@ def calibrate(batch, inverse, state, classes, leave_out):
     -------
     HeldOut
     """
+    if not batch.weight.all():
+        batch = batch.take(np.flatnonzero(batch.weight))
     temperature = _temperature(batch)
     found, steps, rng = HeldOut(temperature), [], np.random.default_rng(0)
     for _ in range(N_RANDOM):

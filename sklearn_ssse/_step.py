@@ -13,6 +13,8 @@ TRUSTED_MARGIN = 0.3
 # The same where the rows of S need not be those that the curvature holds, and how often they are scaled at most.
 SHRUNKEN_MARGIN = 0.1
 N_TRIALS = 20
+# An eigenvalue of M that is only rounding.
+NOTHING = 1e-9
 
 
 class Step(NamedTuple):
@@ -96,8 +98,7 @@ def _factors(inverse, piece):
         scale = np.repeat(factors, piece.rows_per_sample)
         m, V = np.linalg.eigh(scale[:, np.newaxis] * M * scale)
         ridge = np.einsum("ij,ij->j", V, (scale[:, np.newaxis] * Q * scale) @ V)
-        m = m.clip(min=np.finfo(np.float64).tiny)
-        much = (m - ridge) / m**2
+        much = np.divide(m - ridge, m**2, out=np.full(m.shape, np.inf), where=m > NOTHING)
         worst = int(np.argmin(much))
         if much[worst] >= 0.99:
             break
