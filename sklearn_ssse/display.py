@@ -4,8 +4,10 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._checks import check_rows
+from sklearn_ssse._checks import check_fresh, check_rows
+from sklearn_ssse._erasure import NO_CURVATURE, ErasableMixin
 from sklearn_ssse._step import TRUSTED_MARGIN
+from sklearn_ssse.exceptions import ErasureError
 
 # Line style of the level of "auto" beside a curve.
 AUTO = {"-": (0, (1, 3)), "--": (0, (6, 3, 1, 3))}
@@ -79,8 +81,12 @@ class _EpsilonCurve:
 
     @staticmethod
     def _splits(cv_results, name):
-        found = [cv_results[key] for key in sorted(cv_results) if key.startswith("split") and key.endswith(f"_{name}")]
-        return np.array(found, dtype=float) if found else None
+        found = {
+            int(key[5 : -len(name) - 1]): key
+            for key in cv_results
+            if key.startswith("split") and key.endswith(f"_{name}")
+        }
+        return np.array([cv_results[found[i]] for i in sorted(found)], dtype=float) if found else None
 
     def _ordered(self):
         """Positions of the numbers among eps, in their order, and of "auto" or None."""
@@ -269,8 +275,13 @@ class LeverageDisplay:
         display : LeverageDisplay
         """
         check_is_fitted(estimator)
-        if isinstance(estimator, Pipeline):
+        estimator = getattr(estimator, "estimator_", estimator)
+        while isinstance(estimator, Pipeline):
             X, estimator = estimator[:-1].transform(X) if len(estimator.steps) > 1 else X, estimator.steps[-1][1]
+        if not isinstance(estimator, ErasableMixin):
+            raise TypeError(
+                f"Leverage is that of an erasable classifier or a Pipeline that ends in one, got {type(estimator).__name__}. Pass that."
+            )
         return cls(row_leverage(estimator, X, y, sample_weight)).plot(ax=ax)
 
     def plot(self, ax=None):
@@ -304,8 +315,18 @@ class LeverageDisplay:
 
 def row_leverage(estimator, X, y, sample_weight=None):
     """Leverage of rows in the curvature of a fitted erasable classifier, (n_samples,)."""
+    check_is_fitted(estimator, "curvature_", msg=NO_CURVATURE)
     X, codes, weight = check_rows(estimator, X, y, sample_weight)
     state = estimator._erasure_state
+    check_fresh(state)
+    if state.mixed:
+        raise ErasureError("Leverage needs single rows, got a curvature of mini-batches. Use fisher_batch_size=1.")
     weight = np.ones(len(codes)) if weight is None else weight
     weight = weight if state.class_weight is None else weight * state.class_weight[codes]
-    return estimator.curvature_.leverage(estimator._family().batch(X, codes, weight).scores(state.curvature))
+    leverage = estimator.curvature_.leverage(estimator._family().batch(X, codes, weight).scores(state.curvature))
+    if leverage.size and estimator.structure_ != "block" and leverage.max() >= 1:
+        raise ErasureError(
+            f"Leverage must be below 1, got {leverage.max():.2g}: the curvature holds other rows. Pass training rows with their weights, "
+            "or call `fit_curvature` after erasures."
+        )
+    return leverage

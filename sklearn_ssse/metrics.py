@@ -347,4 +347,7 @@ def fit_with_weights(template, X, y, sample_weight):
         return template.fit(X, y)
     if routing_enabled() or not isinstance(template, Pipeline):
         return template.fit(X, y, sample_weight=sample_weight)
-    return template.fit(X, y, **{f"{template.steps[-1][0]}__sample_weight": sample_weight})
+    path, step = "", template
+    while isinstance(step, Pipeline):
+        path, step = f"{path}{step.steps[-1][0]}__", step.steps[-1][1]
+    return template.fit(X, y, **{f"{path}sample_weight": sample_weight})

@@ -1,17 +1,20 @@
 """Choosing eps: a whole grid for one fit on all rows and one for each forget set."""
 
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
+from scipy import sparse
 from scipy.stats import rankdata
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.model_selection import ShuffleSplit, check_cv
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import check_is_fitted, indexable
+from sklearn.utils.validation import check_is_fitted, column_or_1d, indexable
 
 from sklearn_ssse._attributes import attribute_scores, attribute_targets, outputs
 from sklearn_ssse._checks import check_epsilon
@@ -25,6 +28,7 @@ from sklearn_ssse._compat import (
     with_callbacks,
 )
 from sklearn_ssse._dispatch import bare_copies, erasable_models, unlearn
+from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._families import pack_parameters
 from sklearn_ssse.metrics import METRICS, distances, fit_with_weights, gamma
 
@@ -68,7 +72,8 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
     ----------
     best_epsilon_ : float or 'auto'
     best_score_ : float
-        Its mean gamma_S over the forget sets.
+        Its mean gamma_S over the forget sets; those on which the retrained model does not differ from the original one say nothing of eps
+        and are left out, with an `UndefinedMetricWarning`.
     best_index_ : int
         Its position in `epsilons`.
     cv_results_ : dict of ndarray
@@ -152,29 +157,30 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
             If `estimator` holds no erasable model.
         """
         self._validate_params()
+        for name in ("estimator_", "classes_", "n_features_in_", "feature_names_in_"):  # of an earlier fit
+            vars(self).pop(name, None)
         epsilons = [check_epsilon(eps, calibrated=True) for eps in self._values()]
+        template = with_epsilon(self.estimator, "auto" if "auto" in epsilons else 1.0)
+        plain = clone(plain_template(template))
         X, y, groups = indexable(X, y, groups)
+        y = y.toarray() if sparse.issparse(y) else y
+        if np.ndim(y) == 2 and np.shape(y)[1] == 1 and not isinstance(_final(template), MultiOutputClassifier):
+            y = column_or_1d(y, warn=True)
         sample_weight = None if sample_weight is None else check_sample_weight(sample_weight, X, dtype=np.float64)
         cv = ShuffleSplit(**DEFAULT_SETS) if self.cv is None else check_cv(self.cv, y, classifier=True)
-        folds = list(cv.split(X, y, groups))
-        for train, test in folds:
-            if len(train) + len(test) != num_samples(X) or np.intersect1d(train, test).size:
-                raise ValueError(
-                    f"Training and test fold must make up the {num_samples(X)} rows, got {len(train)} and {len(test)} rows. Use a splitter "
-                    "whose training fold is everything but the test fold."
-                )
-        template = with_epsilon(self.estimator, "auto" if "auto" in epsilons else 1.0)
-        plain = plain_template(template)
+        folds = _positions(cv.split(X, y, groups), num_samples(X))
         progress = self._init_callback_context(max_subtasks=1 + len(folds)).call_on_fit_task_begin(estimator=self)
         task = progress.subcontext(task_name="all rows").call_on_fit_task_begin(estimator=self)
         original = fit_with_weights(template, X, y, sample_weight)
         task.call_on_fit_task_end(estimator=self)
-        results, measured = self._evaluate(original, plain, X, y, sample_weight, folds, epsilons), []
+        results, measured, informative = self._evaluate(original, plain, X, y, sample_weight, folds, epsilons), [], []
         for i in range(len(folds)):
             task = progress.subcontext(task_name=f"forget set {i}").call_on_fit_task_begin(estimator=self)
-            measured.append(next(results))
+            values, tells = next(results)
+            measured.append(values)
+            informative.append(tells)
             task.call_on_fit_task_end(estimator=self)
-        self._keep_results(epsilons, np.array(measured))
+        self._keep_results(epsilons, np.array(measured), np.array(informative))
         if self.refit:
             self.estimator_ = _set_epsilon(original, self.best_epsilon_)
             self.classes_ = self.estimator_.classes_
@@ -243,8 +249,26 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
             raise ValueError("epsilons must hold at least one value, got none. Pass numbers above 0, or 'auto'.")
         return [float(value) if isinstance(value, Real) and not isinstance(value, bool) else value for value in values]
 
-    def _keep_results(self, epsilons, measured):
-        """``cv_results_`` and the best eps, from (n_sets, n_epsilons, 1 + n_measures)."""
+    def _keep_results(self, epsilons, measured, informative):
+        """``cv_results_`` and the best eps, from (n_sets, n_epsilons, 1 + n_measures) and which sets tell anything, (n_sets,)."""
+        if not informative.any():
+            warnings.warn(
+                "gamma_S must be defined on a forget set at least, got none on which the areas of the retrained model differ; "
+                "eps was chosen by metric='probability' instead. Use larger forget sets that hold several classes.",
+                UndefinedMetricWarning,
+                stacklevel=4,
+            )
+            measured[:, :, 0] = measured[:, :, -1]
+            informative = ~np.isnan(measured[:, :, 0]).any(axis=1)
+            if not informative.any():
+                raise ValueError("Forget sets must change the model, got none that does. Use larger ones.")
+        if not informative.all():
+            warnings.warn(
+                f"On {(~informative).sum()} of {len(informative)} forget sets the retrained model has the areas of the original: they are "
+                "left out of the choice. Use metric='probability', or larger forget sets.",
+                UndefinedMetricWarning,
+                stacklevel=4,
+            )
         results = {
             "param_unlearn_epsilon": np.ma.MaskedArray(np.array(epsilons, dtype=object), mask=False),
             "params": [{"unlearn_epsilon": eps} for eps in epsilons],
@@ -252,15 +276,10 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         for i, name in enumerate(("test_score", *MEASURES)):
             values = measured[:, :, i]
             results.update({f"split{j}_{name}": row for j, row in enumerate(values)})
-            results[f"mean_{name}"] = values.mean(axis=0)
-        results["std_test_score"] = measured[:, :, 0].std(axis=0)
+            results[f"mean_{name}"] = (values[informative] if name == "test_score" else values).mean(axis=0)
+        results["std_test_score"] = measured[informative, :, 0].std(axis=0)
         mean = results["mean_test_score"]
-        if np.isnan(mean).all():
-            raise ValueError(
-                "gamma_S must be defined on every forget set for at least one eps, got nan for all. Use metric='probability', or forget "
-                "sets that hold several classes."
-            )
-        ranks = rankdata(-np.nan_to_num(mean, nan=np.nanmin(mean) - 1), method="min").astype(np.int32)
+        ranks = rankdata(-mean, method="min").astype(np.int32)
         results["rank_test_score"] = ranks
         self.cv_results_ = results
         self.n_splits_ = len(measured)
@@ -286,13 +305,17 @@ def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
 def with_epsilon(estimator, epsilon):
     """A clone with ``unlearn_epsilon`` set wherever it is."""
     template = clone(estimator)
-    names = [name for name in template.get_params() if name == "unlearn_epsilon" or name.endswith("__unlearn_epsilon")]
+    names = _names_of_epsilon(template)
     if not names:
         raise TypeError(
             f"TunedEpsilonCV takes an erasable classifier, alone or in a pipeline, got {type(estimator).__name__} without one. Use "
             "ErasableLogisticRegression or ErasableMLPClassifier."
         )
     return template.set_params(**dict.fromkeys(names, epsilon))
+
+
+def _names_of_epsilon(estimator):
+    return [name for name in estimator.get_params() if name == "unlearn_epsilon" or name.endswith("__unlearn_epsilon")]
 
 
 def plain_template(estimator):
@@ -302,21 +325,39 @@ def plain_template(estimator):
         return clone(estimator).set_params(**{name: plain_template(final)})
     if isinstance(estimator, MultiOutputClassifier):
         return clone(estimator).set_params(estimator=plain_template(estimator.estimator))
-    return estimator._plain()
+    if isinstance(estimator, ErasableMixin):
+        return estimator._plain()
+    raise TypeError(
+        "TunedEpsilonCV takes an erasable classifier, a Pipeline that ends in one, or a MultiOutputClassifier of one, got "
+        f"{type(estimator).__name__} inside. Put TunedEpsilonCV inside of it."
+    )
 
 
 def _set_epsilon(fitted, epsilon):
+    fitted.set_params(**dict.fromkeys(_names_of_epsilon(fitted), epsilon))
     for model in erasable_models(fitted):
         model.unlearn_epsilon = epsilon
         if epsilon != "auto":
             model.unlearn_epsilon_ = epsilon
-    if isinstance(fitted, MultiOutputClassifier):
-        fitted.set_params(estimator__unlearn_epsilon=epsilon)
     return fitted
 
 
+def _positions(folds, n):
+    """Training and test folds as positions; they may be given as masks or lists."""
+    folds = [[np.arange(n)[fold] for fold in pair] for pair in folds]
+    if not folds:
+        raise ValueError("cv must yield at least one forget set, got none.")
+    for train, test in folds:
+        if not len(test) or not np.array_equal(np.sort(np.concatenate([train, test])), np.arange(n)):
+            raise ValueError(
+                f"Training and test fold must make up the {n} rows, each once, got {len(train)} and {len(test)} rows. Use a splitter "
+                "whose training fold is everything but the test fold."
+            )
+    return folds
+
+
 def _measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
-    """gamma_S and the `MEASURES` of one forget set, (n_epsilons, 4)."""
+    """gamma_S, the `MEASURES` and gamma_S by probabilities of one forget set, (n_epsilons, 5), and whether gamma_S tells anything there."""
     (X_retain, X_forget), (y_retain, y_forget) = ([safe_indexing(a, rows) for rows in fold] for a in (X, y))
     weights = [None if sample_weight is None else safe_indexing(sample_weight, rows) for rows in fold]
     retrained = fit_with_weights(plain, X_retain, y_retain, weights[0])
@@ -345,7 +386,7 @@ def _measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
             parameters = model._family().attributes(start + (own if eps == "auto" else eps) * step)
             for name, value in parameters.items():
                 setattr(model, name, value)
-        away, missed = distances(targets, (first, attribute_scores(final, rows[0], classes), last), metric)
+        scores = first, attribute_scores(final, rows[0], classes), last
         gaps = [
             np.mean(final.predict(part) == labels) - accuracy
             for part, labels, accuracy in zip(rows, true, accuracies, strict=True)
@@ -353,8 +394,16 @@ def _measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
         ratio = np.nan
         if theta[0].size == theta[1].size and (whole := np.linalg.norm(theta[0] - theta[1])) > 0:
             ratio = np.linalg.norm(pack_parameters(erased) - theta[1]) / whole
-        out.append([gamma(away, missed), ratio, *gaps])
-    return np.array(out)
+        out.append(
+            [
+                gamma(*distances(targets, scores, metric)),
+                ratio,
+                *gaps,
+                gamma(*distances(targets, scores, "probability")),
+            ]
+        )
+    informative = distances(targets, (first, first, last), metric)[1] > 0
+    return np.array(out), bool(informative)
 
 
 def _transformed(estimator, X):

@@ -4,9 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, make_classification
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import DataConversionWarning, NotFittedError, UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, PredefinedSplit, ShuffleSplit, StratifiedKFold
@@ -120,7 +121,10 @@ def test_weights_and_groups():
 def test_defaults(n_jobs):
     X, y = load_breast_cancer(return_X_y=True)
     X = scale(X)
-    tuned = TunedEpsilonCV(ErasableLogisticRegression(), n_jobs=n_jobs).fit(X, y)
+    with pytest.warns(UndefinedMetricWarning, match="probability"):  # no rank moves on these sets
+        tuned = TunedEpsilonCV(ErasableLogisticRegression(), n_jobs=n_jobs).fit(X, y)
+    by_probability = TunedEpsilonCV(ErasableLogisticRegression(), metric="probability").fit(X, y)
+    assert tuned.best_score_ == by_probability.best_score_
     assert tuned.n_splits_ == 5
     assert len(tuned.cv_results_["params"]) == 15
     assert tuned.best_epsilon_ in [p["unlearn_epsilon"] for p in tuned.cv_results_["params"]]
@@ -165,6 +169,59 @@ def test_progress():
     assert recorder.ended == [*tasks, "fit"]
 
 
+def test_sets_that_say_nothing_are_left_out():
+    """Where no rank differs after retraining, eps that do not move any score nan and all others 0.5."""
+    X, y = data()
+    X, one_class = scale(X), np.flatnonzero(y == 0)[:5]
+    mixed = np.arange(0, len(y), 2)
+    folds = [(np.setdiff1d(np.arange(len(y)), S), S) for S in (one_class, mixed)]
+    base = TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[0.5, 1.0])
+    with pytest.warns(UndefinedMetricWarning, match="1 of 2"):
+        both = clone(base).set_params(cv=folds).fit(X, y)
+    alone = clone(base).set_params(cv=folds[1:]).fit(X, y)
+    assert np.array_equal(both.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
+
+
+def test_a_random_state_that_moves_on():
+    """The retrained nets start where the original starts, whatever is drawn in between."""
+    X, y = data()
+    options = {"epsilons": [0.5, 1.0], "cv": SETS, "metric": "probability"}
+    seed, state = (
+        TunedEpsilonCV(clone(NET).set_params(random_state=start, solver="adam"), **options).fit(X, y)
+        for start in (0, np.random.RandomState(0))
+    )
+    assert np.array_equal(seed.cv_results_["mean_test_score"], state.cv_results_["mean_test_score"])
+
+
+def test_composites_and_forms_of_input():
+    X, y = data()
+    options = {"epsilons": [0.5, 1.0], "metric": "probability"}
+    inner = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), ErasableLogisticRegression()))
+    weighted = TunedEpsilonCV(inner, cv=SETS, **options).fit(X, y, sample_weight=np.ones(len(y)))
+    plain = TunedEpsilonCV(inner, cv=SETS, **options).fit(X, y)
+    assert weighted.best_score_ == pytest.approx(plain.best_score_)
+    with pytest.warns(DataConversionWarning):
+        column = TunedEpsilonCV(inner, cv=SETS, **options).fit(X, y[:, None])
+    assert column.best_score_ == plain.best_score_
+    mask = np.arange(len(y)) % 9 == 0
+    masks = TunedEpsilonCV(inner, cv=[(~mask, mask)], **options).fit(X, y)
+    lists = TunedEpsilonCV(inner, cv=[(np.flatnonzero(~mask).tolist(), np.flatnonzero(mask).tolist())], **options).fit(
+        X, y
+    )
+    assert masks.best_score_ == lists.best_score_
+    outputs = MultiOutputClassifier(make_pipeline(StandardScaler(), ErasableLogisticRegression()))
+    many = TunedEpsilonCV(outputs, cv=SETS, **options).fit(X, data(many=True)[1])
+    assert many.estimator_.get_params()["estimator__erasablelogisticregression__unlearn_epsilon"] == many.best_epsilon_
+    net = clone(NET).set_params(random_state=0)
+    Y = data(many=True)[1]
+    dense, csr = (TunedEpsilonCV(net, cv=SETS, **options).fit(X, labels) for labels in (Y, sparse.csr_array(Y)))
+    assert dense.best_score_ == csr.best_score_
+    again = plain.set_params(refit=False).fit(X[:, :3], y)
+    assert not hasattr(again, "n_features_in_")
+    with pytest.raises(NotFittedError):
+        again.predict(X)
+
+
 def test_splitters():
     X, y = data()
     X = scale(X)
@@ -186,9 +243,11 @@ def test_bad_input():
         TunedEpsilonCV(LogisticRegression()).fit(X, y)
     with pytest.raises(ValueError, match="make up the 180 rows"):
         TunedEpsilonCV(model, cv=ShuffleSplit(2, train_size=0.5, test_size=0.1)).fit(X, y)
-    one_class = PredefinedSplit(np.where((y == 0) & (np.arange(len(y)) < 30), 0, -1))
-    with pytest.raises(ValueError, match="metric='probability'"):
-        TunedEpsilonCV(model, cv=one_class, epsilons=[1.0]).fit(X, y)
+    for cv in ([], [(np.arange(180), [])], [(np.r_[0, np.arange(6, 179)], np.arange(6))]):
+        with pytest.raises(ValueError, match=r"forget set|make up"):
+            TunedEpsilonCV(model, cv=cv, epsilons=[1.0]).fit(X, y)
+    with pytest.raises(TypeError, match="GridSearchCV inside"):
+        TunedEpsilonCV(GridSearchCV(model, {"C": [1, 2]}), epsilons=[1.0]).fit(X, y)
     kept = TunedEpsilonCV(model, cv=SETS, epsilons=[1.0], refit=False).fit(X, y)
     assert kept.best_epsilon_ == 1.0
     with pytest.raises(NotFittedError):

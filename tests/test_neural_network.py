@@ -11,6 +11,7 @@ from scipy.special import expit
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_classification, make_multilabel_classification
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import GridSearchCV, LeaveOneOut, ShuffleSplit, cross_val_predict, train_test_split
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
@@ -332,7 +333,12 @@ def test_leave_one_out_accuracy(neighbors, monkeypatch):
     X, y = problem("binary", 90)
     monkeypatch.setattr(_neighbors, "NEIGHBORS", (neighbors,))
     model = KNeighborsClassifier(neighbors)
+    monkeypatch.setattr(_neighbors, "PENALTIES", (1.0,))
     twin = (cross_val_predict(model, X, y, cv=LeaveOneOut()) == y).mean()
+    penalty = np.square(X).sum() / len(X)
+    linear = (cross_val_predict(RidgeClassifier(penalty), X, y, cv=LeaveOneOut()) == y).mean()
+    assert _neighbors._by_regression(X, y) == pytest.approx(linear)
+    twin = max(twin, linear)
     assert leave_one_out_accuracy(X, y) == pytest.approx(twin)
     assert leave_one_out_accuracy(sparse.csr_array(X), y) == pytest.approx(twin)
     labels = np.column_stack([y, 1 - y])
