@@ -3,7 +3,6 @@
 import numpy as np
 from scipy import sparse
 from sklearn.linear_model import RidgeCV
-from sklearn.neighbors import NearestNeighbors
 
 # Rows that are predicted, rows among which neighbours are looked for, and the numbers of neighbours that are tried.
 N_QUERIES = 2000
@@ -39,6 +38,8 @@ def leave_one_out_accuracy(X, y):
 
 def _by_neighbors(X, y, queries):
     """Of the majority of the neighbours, for the best number of them."""
+    from sklearn.neighbors import NearestNeighbors  # takes a while to import
+
     most = min(NEIGHBORS[-1], X.shape[0] - 1)
     found = NearestNeighbors(n_neighbors=most + 1).fit(X).kneighbors(X[queries], return_distance=False)
     # The row itself is among its nearest unless more copies of it are.
