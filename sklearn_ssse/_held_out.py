@@ -37,8 +37,8 @@ RANDOM_WEIGHT = 20
 STILL_PREDICTED = 0.02
 FAR, FARTHEST = 12.0, 200.0
 LARGEST_CHANGE = 0.5
-# A step after others is shortened to so many times the length of a random set's at fit, by the number of rows, and refused where it is so
-# many times longer still.
+# A step after others is shortened to so many times the length of a random set's at fit, by the number of rows, and to less where it is so
+# many times longer still: such a direction leads nowhere.
 OUT_OF_PROPORTION, USELESS = 1.5, 4.0
 N_POINTS, N_BISECTIONS = 16, 4
 
@@ -108,18 +108,14 @@ class HeldOut:
         allowed = OUT_OF_PROPORTION * self.length * max(size, size**0.5)
         if step.before.mass >= step.before.fit_mass or share <= allowed:
             return eps
-        if share > USELESS * allowed:
-            raise ErasureError(
-                f"The curvature must belong to the present parameters, got, after earlier erasures, a step of {share:.2g} of their norm "
-                f"where {allowed:.2g} is usual. Call `fit_curvature` on the rows that remain, then erase; or pass a number as `epsilon`."
-            )
+        part = allowed / share * min(1.0, USELESS * allowed / share) ** 2
         warnings.warn(
-            f"The curvature must belong to the present parameters, got, after earlier erasures, a step of {share:.2g} of their norm; it "
-            f"was shortened to {allowed:.2g}. Call `fit_curvature` on the rows that remain before more is erased.",
+            f"The curvature must belong to the present parameters, got, after earlier erasures, a step of {share:.2g} of their norm where "
+            f"{allowed:.2g} is usual; {part:.0%} of it was made. Call `fit_curvature` on the rows that remain before more is erased.",
             ErasureWarning,
             stacklevel=5,
         )
-        return eps * allowed / share
+        return eps * part
 
     def _wanted(self, step, shift):
         """Share of the erased labels that a net without the rows would predict.

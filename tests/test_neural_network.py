@@ -419,17 +419,17 @@ def test_many_small_erasures_one_after_the_other(structure, curvature):
     assert clf.preview_unlearn(X[100:110], y[100:110]).shrunken is False
 
 
-def test_a_step_out_of_proportion_is_shortened_or_refused():
+def test_a_step_out_of_proportion_is_shortened():
     X, y = make_classification(400, 10, n_informative=6, n_classes=3, flip_y=0.3, random_state=0)
     clf = small(hidden_layer_sizes=(6,), structure="full", curvature="fisher", max_iter=300).fit(X, y)
-    usual, done = clf._erasure_state.calibration.length * (10 / 32) ** 0.5, 0
-    with pytest.raises(ErasureError, match="Call `fit_curvature`"):  # noqa: PT012
-        while done < 100:
+    usual = clf._erasure_state.calibration.length * (10 / 32) ** 0.5
+    clf.unlearn(X[:10], y[:10])
+    with pytest.warns(ErasureWarning, match="Call `fit_curvature`"):  # noqa: PT031
+        for done in range(10, 100, 10):
             clf.unlearn(X[done : done + 10], y[done : done + 10])
-            done += 10
     assert max(record.relative_shift for record in clf.erasures_[1:]) <= 1.5 * usual * 1.001
-    before = clf.score(X[100:], y[100:])
-    assert before > 0.65
+    before, done = clf.score(X[100:], y[100:]), 100
+    assert before > 0.6
     clf.fit_curvature(X[done:], y[done:]).unlearn(X[done : done + 10], y[done : done + 10])
     assert clf.score(X[100:], y[100:]) > before - 0.1
 
