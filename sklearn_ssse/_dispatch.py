@@ -99,6 +99,21 @@ def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
     return estimator
 
 
+def final_step(estimator):
+    """The model at the end of a pipeline, nested ones too; another estimator itself."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    return estimator
+
+
+def transformed(estimator, X):
+    """Rows as the `final_step` is given them."""
+    while isinstance(estimator, Pipeline):
+        X = estimator[:-1].transform(X) if len(estimator.steps) > 1 else X
+        estimator = estimator.steps[-1][1]
+    return X
+
+
 def erasable_models(estimator):
     """The erasable models inside a composite."""
     if isinstance(estimator, Pipeline):

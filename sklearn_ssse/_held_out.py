@@ -176,8 +176,10 @@ def _temperature(batch):
     def surplus(temperature):
         return expit(certain / temperature).mean() - accuracy
 
-    if surplus(COLDEST) <= 0 or surplus(HOTTEST) >= 0:
-        return COLDEST if surplus(COLDEST) <= 0 else HOTTEST
+    if surplus(COLDEST) <= 0:
+        return COLDEST
+    if surplus(HOTTEST) >= 0:
+        return HOTTEST
     return float(brentq(surplus, COLDEST, HOTTEST, xtol=1e-3))
 
 

@@ -1,10 +1,10 @@
 """Pictures, in scikit-learn's pattern: arrays at first, ``plot`` draws them and returns the display with ``ax_`` and ``figure_``."""
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._checks import check_fresh, check_rows
+from sklearn_ssse._dispatch import final_step, transformed
 from sklearn_ssse._erasure import NO_CURVATURE, ErasableMixin
 from sklearn_ssse._step import TRUSTED_MARGIN
 from sklearn_ssse.exceptions import ErasureError
@@ -110,6 +110,12 @@ class _EpsilonCurve:
         ax.set_xlabel("eps (step size)")
         return lines
 
+    def _finish(self, ax, lines, *, ncols):
+        """The legend above the axes, and what a display keeps."""
+        self.ax_, self.figure_ = ax, ax.figure
+        self.figure_.legend(handles=lines, loc="outside upper center", ncols=ncols, fontsize="small", frameon=False)
+        return self
+
 
 class GammaCurveDisplay(_EpsilonCurve):
     """gamma_S over eps, with the distance ratio on a second axis.
@@ -172,9 +178,7 @@ class GammaCurveDisplay(_EpsilonCurve):
                 second, self.distance_ratio, label="distance ratio", color="C1", linestyle="--", marker="s"
             )
             second.set(ylim=(0, 2), ylabel="distance ratio (0: as retrained, 1: as before)")
-        self.ax_, self.figure_ = ax, ax.figure
-        self.figure_.legend(handles=lines, loc="outside upper center", ncols=2, fontsize="small", frameon=False)
-        return self
+        return self._finish(ax, lines, ncols=2)
 
 
 class AccuracyGapDisplay(_EpsilonCurve):
@@ -220,9 +224,7 @@ class AccuracyGapDisplay(_EpsilonCurve):
         lines += self._draw(ax, self.retain, label="retain rows", color="C0", linestyle="--", marker="^")
         lines.append(ax.axhline(0.0, color="0.4", linewidth=0.8, label="as retrained"))
         ax.set_ylabel("accuracy, erased less retrained")
-        self.ax_, self.figure_ = ax, ax.figure
-        self.figure_.legend(handles=lines, loc="outside upper center", ncols=3, fontsize="small", frameon=False)
-        return self
+        return self._finish(ax, lines, ncols=3)
 
 
 class LeverageDisplay:
@@ -276,13 +278,12 @@ class LeverageDisplay:
         """
         check_is_fitted(estimator)
         estimator = getattr(estimator, "estimator_", estimator)
-        while isinstance(estimator, Pipeline):
-            X, estimator = estimator[:-1].transform(X) if len(estimator.steps) > 1 else X, estimator.steps[-1][1]
-        if not isinstance(estimator, ErasableMixin):
+        model = final_step(estimator)
+        if not isinstance(model, ErasableMixin):
             raise TypeError(
-                f"Leverage is that of an erasable classifier or a Pipeline that ends in one, got {type(estimator).__name__}. Pass that."
+                f"Leverage is that of an erasable classifier or a Pipeline that ends in one, got {type(model).__name__}. Pass that."
             )
-        return cls(row_leverage(estimator, X, y, sample_weight)).plot(ax=ax)
+        return cls(row_leverage(model, transformed(estimator, X), y, sample_weight)).plot(ax=ax)
 
     def plot(self, ax=None):
         """Draw the leverage of the rows, largest first.

@@ -301,13 +301,13 @@ _WORKER_MEMOS = OrderedDict()
 MAX_WORKER_MEMOS = 2
 
 
-def _is_epsilon(name):
-    return name == "unlearn_epsilon" or name.endswith("__unlearn_epsilon")
+def epsilon_names(estimator):
+    """Names of the parameters ``unlearn_epsilon`` of an estimator and of those inside it."""
+    return [name for name in estimator.get_params() if name == "unlearn_epsilon" or name.endswith("__unlearn_epsilon")]
 
 
 def _without_epsilon(estimator):
-    template = clone(estimator)
-    return template.set_params(**{name: "auto" for name in template.get_params() if _is_epsilon(name)})
+    return clone(estimator).set_params(**dict.fromkeys(epsilon_names(estimator), "auto"))
 
 
 def _key(template):
@@ -325,7 +325,8 @@ def _key(template):
 
 def _epsilon(estimator):
     """The candidate's eps, a number or "auto"."""
-    values = {value for name, value in estimator.get_params().items() if _is_epsilon(name)}
+    params = estimator.get_params()
+    values = {params[name] for name in epsilon_names(estimator)}
     if len(values) != 1:
         raise ValueError(
             f"The candidate must hold one value of unlearn_epsilon, got {len(values)}. Search over an estimator or a pipeline with "

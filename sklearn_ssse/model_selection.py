@@ -27,10 +27,10 @@ from sklearn_ssse._compat import (
     safe_indexing,
     with_callbacks,
 )
-from sklearn_ssse._dispatch import bare_copies, erasable_models, unlearn
+from sklearn_ssse._dispatch import bare_copies, erasable_models, final_step, transformed, unlearn
 from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._families import pack_parameters
-from sklearn_ssse.metrics import METRICS, distances, fit_with_weights, gamma
+from sklearn_ssse.metrics import METRICS, distances, epsilon_names, fit_with_weights, gamma, parameter_distance
 
 DEFAULT_EPSILONS = ("auto", *np.geomspace(0.05, 20, 14).round(4).tolist())
 DEFAULT_SETS = {"n_splits": 5, "test_size": 0.05, "random_state": 0}
@@ -150,7 +150,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         Raises
         ------
         ValueError
-            If a training and a test fold do not make up all rows, or gamma_S is defined for no eps.
+            If a training and a test fold do not make up all rows, or no forget set changes the model.
         ErasureError
             If a forget set cannot be erased.
         TypeError
@@ -164,7 +164,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         plain = clone(plain_template(template))
         X, y, groups = indexable(X, y, groups)
         y = y.toarray() if sparse.issparse(y) else y
-        if np.ndim(y) == 2 and np.shape(y)[1] == 1 and not isinstance(_final(template), MultiOutputClassifier):
+        if np.ndim(y) == 2 and np.shape(y)[1] == 1 and not isinstance(final_step(template), MultiOutputClassifier):
             y = column_or_1d(y, warn=True)
         sample_weight = None if sample_weight is None else check_sample_weight(sample_weight, X, dtype=np.float64)
         cv = ShuffleSplit(**DEFAULT_SETS) if self.cv is None else check_cv(self.cv, y, classifier=True)
@@ -305,17 +305,13 @@ def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
 def with_epsilon(estimator, epsilon):
     """A clone with ``unlearn_epsilon`` set wherever it is."""
     template = clone(estimator)
-    names = _names_of_epsilon(template)
+    names = epsilon_names(template)
     if not names:
         raise TypeError(
             f"TunedEpsilonCV takes an erasable classifier, alone or in a pipeline, got {type(estimator).__name__} without one. Use "
             "ErasableLogisticRegression or ErasableMLPClassifier."
         )
     return template.set_params(**dict.fromkeys(names, epsilon))
-
-
-def _names_of_epsilon(estimator):
-    return [name for name in estimator.get_params() if name == "unlearn_epsilon" or name.endswith("__unlearn_epsilon")]
 
 
 def plain_template(estimator):
@@ -334,7 +330,7 @@ def plain_template(estimator):
 
 
 def _set_epsilon(fitted, epsilon):
-    fitted.set_params(**dict.fromkeys(_names_of_epsilon(fitted), epsilon))
+    fitted.set_params(**dict.fromkeys(epsilon_names(fitted), epsilon))
     for model in erasable_models(fitted):
         model.unlearn_epsilon = epsilon
         if epsilon != "auto":
@@ -372,14 +368,14 @@ def _measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
     classes = outputs(original, y_forget)
     targets = attribute_targets(y_forget, classes)
     true = [np.asarray(y_forget), np.asarray(y_retain)]
-    rows = [_transformed(original, part) for part in (X_forget, X_retain)]
-    final = _final(erased)
-    first = attribute_scores(_final(original), rows[0], classes)
+    rows = [transformed(original, part) for part in (X_forget, X_retain)]
+    final = final_step(erased)
+    first = attribute_scores(final_step(original), rows[0], classes)
     last = attribute_scores(retrained, X_forget, classes)
     accuracies = [
         np.mean(retrained.predict(part) == labels) for part, labels in zip((X_forget, X_retain), true, strict=True)
     ]
-    theta = pack_parameters(original), pack_parameters(retrained)
+    comparable = pack_parameters(original).size == pack_parameters(retrained).size  # not where a class is missing
     out = []
     for eps in epsilons:
         for (_, model), start, step, own in zip(models, starts, steps, used, strict=True):
@@ -391,9 +387,7 @@ def _measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
             np.mean(final.predict(part) == labels) - accuracy
             for part, labels, accuracy in zip(rows, true, accuracies, strict=True)
         ]
-        ratio = np.nan
-        if theta[0].size == theta[1].size and (whole := np.linalg.norm(theta[0] - theta[1])) > 0:
-            ratio = np.linalg.norm(pack_parameters(erased) - theta[1]) / whole
+        ratio = parameter_distance(original, erased, retrained) if comparable else np.nan
         out.append(
             [
                 gamma(*distances(targets, scores, metric)),
@@ -404,11 +398,3 @@ def _measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
         )
     informative = distances(targets, (first, first, last), metric)[1] > 0
     return np.array(out), bool(informative)
-
-
-def _transformed(estimator, X):
-    return estimator[:-1].transform(X) if isinstance(estimator, Pipeline) and len(estimator.steps) > 1 else X
-
-
-def _final(estimator):
-    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
