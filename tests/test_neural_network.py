@@ -28,9 +28,12 @@ from sklearn_ssse import (
     parameter_distance,
     unlearn,
 )
+from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._kernels._numba import ACTIVATIONS
 from sklearn_ssse._neighbors import leave_one_out_accuracy
 from sklearn_ssse._network import NetworkFamily, pack_network
+from sklearn_ssse._scores import Layer, Scores
+from sklearn_ssse._step import shrunken
 from tests.check_erasable import arrays, check_erasable
 from tests.reference import relative, without
 
@@ -432,6 +435,18 @@ def test_a_step_out_of_proportion_is_shortened():
     assert before > 0.6
     clf.fit_curvature(X[done:], y[done:]).unlearn(X[done : done + 10], y[done : done + 10])
     assert clf.score(X[100:], y[100:]) > before - 0.1
+
+
+@pytest.mark.parametrize("structure", ["full", "block", "diagonal", "low_rank"])
+def test_no_more_leaves_than_the_curvature_holds(structure):
+    """A row that is larger than all that is held along it leaves the ridge there; another row leaves whole."""
+    X = np.repeat(np.eye(3), 5, axis=0)
+    inverse = INVERSES[structure].build(Scores([Layer(X, np.ones((15, 1, 1)), False)]), np.ones(3))
+    S = np.array([[4.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    _, removal = shrunken(inverse, Scores([Layer(S, np.ones((2, 1, 1)), False)]))
+    assert np.allclose(np.linalg.inv(removal.inverse().to_dense()), np.diag([1.0, 5.0, 6.0]), atol=0.1)
+    held, _ = shrunken(inverse, whole := Scores([Layer(S[1:], np.ones((1, 1, 1)), False)]))
+    assert held is whole
 
 
 def test_rows_without_curvature_leave_after_others():
