@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bench_quality import GRID, PARAMS, data_sets, forget_sets, theta
+from bench_quality import GRID, PARAMS, compared, data_sets, forget_sets, theta
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -63,10 +63,7 @@ def measure(name, curvature, X, y, seeds):
     original = model.fit(X, y)
     for seed in range(seeds):
         for kind, S in forget_sets(y, seed):
-            keep = np.setdiff1d(np.arange(len(y)), S)
-            retrained = ErasableLogisticRegression(**PARAMS, unlearn_epsilon=1.0).fit(X[keep], y[keep])
-            one = deepcopy(original).unlearn(X[S], y[S], 1.0)
-            step, away = theta(one) - theta(original), theta(retrained) - theta(original)
+            retrained, _, step, away = compared(original, X, y, S)
             ratios = [np.linalg.norm(eps * step - away) for eps in GRID]
             epsilons = [1.0, "auto", tuned.best_epsilon_, GRID[int(np.argmin(ratios))]]
             for choice, eps in zip(CHOICES, epsilons, strict=True):

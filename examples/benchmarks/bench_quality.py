@@ -53,6 +53,14 @@ def theta(model):
     return np.hstack([model.coef_, model.intercept_[:, None]])
 
 
+def compared(original, X, y, S):
+    """Retrained without S, erased at eps = 1, and the two changes of the parameters: of that step, and of retraining."""
+    keep = np.setdiff1d(np.arange(len(y)), S)
+    retrained = ErasableLogisticRegression(**PARAMS, unlearn_epsilon=1.0).fit(X[keep], y[keep])
+    one = deepcopy(original).unlearn(X[S], y[S], 1.0)
+    return retrained, one, theta(one) - theta(original), theta(retrained) - theta(original)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
@@ -64,10 +72,7 @@ def main():
         fisher = ErasableLogisticRegression(**PARAMS, curvature="fisher").fit(X, y)
         for seed in range(seeds):
             for kind, S in forget_sets(y, seed):
-                keep = np.setdiff1d(np.arange(len(y)), S)
-                retrained = ErasableLogisticRegression(**PARAMS, unlearn_epsilon=1.0).fit(X[keep], y[keep])
-                one = deepcopy(empirical).unlearn(X[S], y[S], 1.0)
-                step, away = theta(one) - theta(empirical), theta(retrained) - theta(empirical)
+                retrained, one, step, away = compared(empirical, X, y, S)
                 rows.append(
                     {
                         "data": name,
