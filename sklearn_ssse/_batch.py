@@ -2,12 +2,18 @@
 
 import numpy as np
 
+from sklearn_ssse._progress import SILENT
 from sklearn_ssse._residuals import CURVATURES, gradient
 from sklearn_ssse._scores import ScoreStream, SignedStream
 
 
 class Batch:
-    """Rows X, labels y and weights under a ``family``; subclasses run its forward and backward pass in ``layers(rows, curvature)``."""
+    """Rows X, labels y and weights under a ``family``; subclasses run its forward and backward pass in ``layers(rows, curvature)``.
+
+    Attribute ``progress`` is told of every pass over the rows.
+    """
+
+    progress = SILENT
 
     def on(self, kernels):
         """The batch with its passes made by the kernels; itself where a pass is one product."""

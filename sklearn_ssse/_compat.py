@@ -1,6 +1,7 @@
 """Every import of scikit-learn that is not public, in one place."""
 
 import inspect
+from contextlib import contextmanager
 
 from scipy import sparse
 from sklearn.externals import array_api_compat
@@ -27,6 +28,10 @@ except ImportError:
 
         call_on_fit_task_end = call_on_fit_task_begin
 
+        @contextmanager
+        def propagate_callback_context(self, estimator):
+            yield
+
     class CallbackSupportMixin:
         """Stands for scikit-learn's, without callbacks."""
 
@@ -44,6 +49,7 @@ __all__ = [
     "StrOptions",
     "check_sample_weight",
     "device",
+    "has_callbacks",
     "namespace",
     "num_samples",
     "routing_enabled",
@@ -65,3 +71,8 @@ def check_sample_weight(sample_weight, X, *, dtype):
 def namespace(array):
     """The array API of an array or a sparse matrix: NumPy's or torch's."""
     return array_api_compat.numpy if sparse.issparse(array) else array_api_compat.array_namespace(array)
+
+
+def has_callbacks(context):
+    """Whether anybody listens to a callback context."""
+    return bool(getattr(context, "_callbacks", None))

@@ -17,9 +17,10 @@ from sklearn_ssse._checks import (
     check_rows,
     members,
 )
-from sklearn_ssse._compat import Interval, StrOptions
+from sklearn_ssse._compat import CallbackSupportMixin, Interval, StrOptions, with_callbacks
 from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
 from sklearn_ssse._kernels import BACKENDS, choose_backend, load
+from sklearn_ssse._progress import SILENT, begun
 from sklearn_ssse._records import ErasureRecord, ErasureState
 from sklearn_ssse._residuals import CURVATURES
 from sklearn_ssse._step import TRUSTED_MARGIN, make_step, shrunken
@@ -27,6 +28,8 @@ from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 
 # Estimated condition number beyond which some direction counts as flat and wants a larger ridge.
 FLAT_CONDITION = 1e9
+# Multiplications from which on building the curvature is long work, told to callbacks.
+LONG_WORK = 1e7
 
 NO_CURVATURE = (
     "This %(name)s instance is not fitted yet, or has no curvature. Call `fit`, or `fit_curvature` on a fitted model."
@@ -67,7 +70,7 @@ class _Erasure(NamedTuple):
     state: ErasureState
 
 
-class ErasableMixin:
+class ErasableMixin(CallbackSupportMixin):
     """Erasure for a classifier whose model family answers the questions of `_families`.
 
     Attribute ``_traces`` names what training left in the object and an erasure drops. Estimators provide four
@@ -225,6 +228,7 @@ class ErasableMixin:
         check_dense(self.curvature_.n_parameters)
         return self._erasure_state.mass * self.curvature_.to_dense()
 
+    @with_callbacks
     def _set_curvature(self, X, codes, weight, class_weight=None):
         """Build everything that erasure needs, then store it."""
         weighted = weight is not None
@@ -249,7 +253,6 @@ class ErasableMixin:
             )
         options["kernels"] = load(backend, self.device)
         batch = family.batch(X, codes, weight).on(options["kernels"])
-        inverse = self._invert(batch, INVERSES[structure], options, mass)
         state = ErasureState(
             curvature=self.curvature,
             n_rows=int((weight > 0).sum()),
@@ -262,7 +265,13 @@ class ErasableMixin:
             mixed=mixed,
             calibration=None,
         )
-        state = replace(state, calibration=self._calibrate(batch, inverse, state))
+        long = operations >= LONG_WORK
+        with begun(self, self._init_callback_context("curvature", max_subtasks=2) if long else None) as progress:
+            with progress.task("inverse", None) as batch.progress:
+                inverse = self._invert(batch, INVERSES[structure], options, mass)
+            batch.progress = SILENT
+            with progress.task("calibration"):
+                state = replace(state, calibration=self._calibrate(batch, inverse, state))
         self.curvature_ = inverse
         self.structure_ = structure
         self.inversion_ = inverse.inversion

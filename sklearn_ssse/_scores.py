@@ -198,7 +198,7 @@ class ScoreStream:
         self.n_rows = self.n_samples * self.rows_per_sample
 
     def chunks(self):
-        for rows in slices(self.n_samples, self.batch.chunk_size):
+        for rows in self.batch.progress.each(slices(self.n_samples, self.batch.chunk_size), "rows"):
             yield Scores(self.batch.layers(rows, self.curvature))
 
     def collect(self):
@@ -250,7 +250,8 @@ class SignedStream(ScoreStream):
         order = rng.permutation(n)
         whole = n - n % b
         step = max(1, self.batch.chunk_size // b) * b
-        for rows in [*slices(whole, step), *([slice(whole, n)] if n > whole else [])]:
+        parts = [*slices(whole, step), *([slice(whole, n)] if n > whole else [])]
+        for rows in self.batch.progress.each(parts, "rows"):
             index = order[rows]
             size = min(b, index.size)
             layers = self.batch.take(index).layers(slice(None), self.curvature)

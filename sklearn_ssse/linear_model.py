@@ -101,6 +101,8 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     n and k are sums of sample weights, class weights included. What `fit` calibrated over all rows stays after an erasure: the
     damping and the calibration of eps (a few numbers) and frozen class weights. `fit_curvature` makes the first two anew.
 
+    From scikit-learn 1.9 on ``set_callbacks(ProgressBar())`` shows the passes over the rows where building the curvature takes long.
+
     References
     ----------
     .. [1] A. Peste, D. Alistarh, C. H. Lampert, "SSSE: Efficiently Erasing Samples from Trained Machine Learning Models", 2021.

@@ -171,7 +171,8 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         folds = _positions(cv.split(X, y, groups), num_samples(X))
         progress = self._init_callback_context(max_subtasks=1 + len(folds)).call_on_fit_task_begin(estimator=self)
         task = progress.subcontext(task_name="all rows").call_on_fit_task_begin(estimator=self)
-        original = fit_with_weights(template, X, y, sample_weight)
+        with task.propagate_callback_context(template):
+            original = fit_with_weights(template, X, y, sample_weight)
         task.call_on_fit_task_end(estimator=self)
         results, measured, informative = self._evaluate(original, plain, X, y, sample_weight, folds, epsilons), [], []
         for i in range(len(folds)):

@@ -138,37 +138,6 @@ def test_defaults(n_jobs):
     assert not any(len(X) in a.shape for a in arrays)
 
 
-class Recorder:
-    """A callback that keeps the names of the tasks."""
-
-    def __init__(self):
-        self.begun, self.ended = [], []
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context, **kwargs):
-        self.begun.append(context.task_name)
-
-    def on_fit_task_end(self, estimator, context, **kwargs):
-        self.ended.append(context.task_name)
-
-
-def test_progress():
-    X, y = data()
-    tuned = TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[1.0], cv=SETS, metric="probability")
-    if not hasattr(tuned, "set_callbacks"):
-        pytest.skip("callbacks come with scikit-learn 1.9")
-    recorder = Recorder()
-    tuned.set_callbacks(recorder).fit(X, y)
-    tasks = ["all rows", "forget set 0", "forget set 1", "forget set 2"]
-    assert recorder.begun == ["fit", *tasks]
-    assert recorder.ended == [*tasks, "fit"]
-
-
 def test_sets_that_say_nothing_are_left_out():
     """Where no rank differs after retraining, eps that do not move any score nan and all others 0.5."""
     X, y = data()
