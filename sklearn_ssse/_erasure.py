@@ -1,9 +1,7 @@
 """Erasure itself: curvature after fit, the step, and the record of what was done."""
 
-import warnings
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -20,11 +18,12 @@ from sklearn_ssse._checks import (
 from sklearn_ssse._compat import CallbackSupportMixin, Interval, StrOptions, with_callbacks
 from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
 from sklearn_ssse._kernels import BACKENDS, choose_backend, load
+from sklearn_ssse._plan import Erasure, carry_out
 from sklearn_ssse._progress import SILENT, begun
 from sklearn_ssse._records import ErasureRecord, ErasureState
 from sklearn_ssse._residuals import CURVATURES
-from sklearn_ssse._step import TRUSTED_MARGIN, make_step, shrunken
-from sklearn_ssse.exceptions import ErasureError, ErasureWarning
+from sklearn_ssse._step import make_step, shrunken
+from sklearn_ssse.exceptions import ErasureError
 
 # Estimated condition number beyond which some direction counts as flat and wants a larger ridge.
 FLAT_CONDITION = 1e9
@@ -59,15 +58,6 @@ PARAMETER_CONSTRAINTS = {
     "device": [str, None],
     "unlearn_epsilon": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
 }
-
-
-class _Erasure(NamedTuple):
-    """An erasure worked out in full, before anything has changed."""
-
-    record: ErasureRecord
-    attributes: dict
-    removal: object
-    state: ErasureState
 
 
 class ErasableMixin(CallbackSupportMixin):
@@ -153,49 +143,7 @@ class ErasableMixin(CallbackSupportMixin):
         -----
         Erasing no rows changes nothing and leaves no record.
         """
-        erasure = self._work_out(X, y, epsilon, sample_weight)
-        record = erasure.record
-        if record.n_erased == 0:
-            return self
-        curvature = erasure.removal.inverse() if erasure.removal else self.curvature_
-        if erasure.state.weighted and sample_weight is None:
-            warnings.warn(
-                "The model was fitted with sample_weight, got rows without; each was erased with weight 1. Pass the weights "
-                "that the rows had at fit.",
-                ErasureWarning,
-                stacklevel=2,
-            )
-        if record.damped:
-            warnings.warn(
-                f"The {record.n_erased} rows carry most of the curvature in some direction (smallest eigenvalue of "
-                f"I - R P R^T is {record.margin:.2g}, reliable from {TRUSTED_MARGIN}); the step was damped. Compare with "
-                "retraining, or erase fewer rows at once.",
-                ErasureWarning,
-                stacklevel=2,
-            )
-        if record.shrunken:
-            warnings.warn(
-                f"The curvature must hold the {record.n_erased} rows as they are at the present parameters, got one that holds less; as "
-                "much was taken out as leaves it positive definite. Call `fit_curvature` on the rows that remain when they are at hand.",
-                ErasureWarning,
-                stacklevel=2,
-            )
-        if erasure.state.mixed:
-            warnings.warn(
-                "The curvature is made of mini-batches (fisher_batch_size > 1) and still holds the erased rows. Call "
-                "`fit_curvature` on the rows that remain before the model is kept or erases again.",
-                ErasureWarning,
-                stacklevel=2,
-            )
-        for name, value in erasure.attributes.items():
-            setattr(self, name, value)
-        for name in self._traces:
-            vars(self).pop(name, None)
-        self.curvature_ = curvature
-        self.damping_ = self.damping_ * float(self._erasure_state.mass / erasure.state.mass)
-        self._erasure_state = erasure.state
-        self.n_samples_remaining_ = record.n_remaining
-        self.erasures_ = [*self.erasures_, record]
+        carry_out([self._work_out(X, y, epsilon, sample_weight)])
         return self
 
     def preview_unlearn(self, X, y, epsilon=None, *, sample_weight=None):
@@ -352,11 +300,13 @@ class ErasableMixin(CallbackSupportMixin):
             relative_shift=float(np.linalg.norm(step) / (np.linalg.norm(family.theta) or 1.0)),
             erased_fraction=float(1.0 - new.mass / new.fit_mass),
         )
-        return _Erasure(
-            record,
-            attributes,
-            removal,
-            replace(new, stale="of mini-batches that still hold erased rows" if new.mixed else ""),
+        return Erasure(
+            model=self,
+            record=record,
+            attributes=attributes,
+            curvature=removal.inverse if removal else lambda: inverse,
+            state=replace(new, stale="of mini-batches that still hold erased rows" if new.mixed else ""),
+            unweighted=old.weighted and sample_weight is None,
         )
 
     def _leave_out(self, state):
