@@ -1,6 +1,6 @@
 """Scikit-learn estimators that training rows can be erased from after training, in one closed-form step."""
 
-from sklearn_ssse._dispatch import unlearn
+from sklearn_ssse._dispatch import preview_unlearn, unlearn
 from sklearn_ssse._records import ErasureRecord
 from sklearn_ssse._version import __version__
 from sklearn_ssse.display import GammaCurveDisplay
@@ -22,5 +22,6 @@ __all__ = [
     "__version__",
     "gamma_score",
     "parameter_distance",
+    "preview_unlearn",
     "unlearn",
 ]

@@ -101,6 +101,26 @@ def encode(classes, y):
     return codes
 
 
+def check_positions(positions, n_rows, n_samples):
+    """Positions of rows in the data of a fit, each once."""
+    if positions is None:
+        raise TypeError(
+            "Rows leave a BaggingClassifier by their positions in the data of fit, which decide the members that drew them, got none. "
+            "Pass positions=."
+        )
+    positions = column_or_1d(positions)
+    if len(positions) != n_rows or not np.issubdtype(positions.dtype, np.integer):
+        raise ValueError(
+            f"positions must hold one integer for each of the {n_rows} rows, got {len(positions)} of type {positions.dtype}."
+        )
+    if len(np.unique(positions)) < n_rows or not ((positions >= 0) & (positions < n_samples)).all():
+        raise ValueError(
+            f"positions must be different and from 0 to {n_samples - 1}, got {n_rows - len(np.unique(positions))} twice and "
+            f"{int(((positions < 0) | (positions >= n_samples)).sum())} outside. Pass those in the data of fit."
+        )
+    return positions
+
+
 def check_epsilon(epsilon, *, calibrated):
     """A positive float, or "auto" where it can be resolved."""
     if isinstance(epsilon, str) and epsilon == "auto":

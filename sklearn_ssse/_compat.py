@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from scipy import sparse
 from sklearn.externals import array_api_compat
 from sklearn.externals.array_api_compat import device
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.multiclass import _ConstantPredictor as ConstantPredictor
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
@@ -43,7 +45,9 @@ except ImportError:
 
 
 __all__ = [
+    "BaseSearchCV",
     "CallbackSupportMixin",
+    "ConstantPredictor",
     "HasMethods",
     "Interval",
     "StrOptions",

@@ -1,49 +1,66 @@
-"""``unlearn`` for whatever estimator holds an erasable model."""
+"""``unlearn`` for whatever estimator holds erasable models."""
 
+from copy import deepcopy
 from dataclasses import replace
 from functools import singledispatch
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._compat import num_samples
+from sklearn_ssse._compat import num_samples, safe_indexing
 from sklearn_ssse._erasure import ErasableMixin
+from sklearn_ssse._people import chosen
+from sklearn_ssse._plan import Change, carry_out
+
+PREPROCESSING = ("keep", "downdate")
 
 
 @singledispatch
-def unlearn(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
-    """Erase training rows from a fitted estimator or pipeline, in place.
+def unlearn(
+    estimator, X, y, epsilon=None, *, sample_weight=None, preprocessing="keep", groups=None, forget=None, **params
+):
+    """Erase training rows from a fitted estimator and every model inside it, in place.
 
-    Third parties register their own composites with ``unlearn.register``.
+    Third parties register their own types with ``unlearn.register``.
 
     Parameters
     ----------
     estimator : estimator object
-        An erasable estimator, a `Pipeline` that ends in one, or a `MultiOutputClassifier` of erasable estimators.
-        The transformers of a pipeline are applied, not changed; the record names those that were fitted on the rows
-        (``kept_by``).
+        An erasable estimator, or one that holds such: `Pipeline`, `GridSearchCV` and its kin, `TunedEpsilonCV`, `MultiOutputClassifier`,
+        `OneVsRestClassifier`, `OneVsOneClassifier`, `ClassifierChain`, `VotingClassifier`, `BaggingClassifier`, `FrozenEstimator`,
+        `CalibratedClassifierCV` around a frozen estimator, `TunedThresholdClassifierCV`, `FixedThresholdClassifier`.
     X : {array-like, sparse matrix} of shape (n_erased, n_features)
-        The rows to erase, as they were given to ``estimator.fit``.
+        The rows to erase, as they were given to ``estimator.fit``. With `forget`, any rows, those to erase among them.
     y : array-like of shape (n_erased,) or (n_erased, n_outputs)
         The labels that the rows had at fit.
     epsilon : float, default=None
-        Step size; None takes the estimator's parameter `unlearn_epsilon`.
+        Step size; None takes the parameter `unlearn_epsilon` of each model.
     sample_weight : array-like of shape (n_erased,), default=None
         The weights that the rows had at fit.
+    preprocessing : {'keep', 'downdate'}, default='keep'
+        'keep': the transformers of a pipeline are applied, not changed. 'downdate': the rows leave the sums and counts of `StandardScaler`
+        and `SimpleImputer` exactly, and the model is re-parametrised so that its predictions do not change by it; what holds other
+        statistics is named in an `ErasureWarning`. In either case the record names the steps that still hold the rows (``kept_by``).
+    groups : array-like of shape (n_rows,) or str, default=None
+        Who each row of X belongs to; or the name of the column of X that says so, which is dropped where the estimator does not know it.
+    forget : array-like, default=None
+        Erase only the rows of these groups, or, without `groups`, those with these labels in the index of a pandas object.
     **params : dict
-        For estimators that third parties registered.
+        ``positions``, array-like of shape (n_erased,), for a `BaggingClassifier`: where the rows were in the data of `fit`, which
+        decides the members that drew them. Others for estimators that third parties registered.
 
     Returns
     -------
     estimator
-        The same object. The call is atomic: after any error it is as it was.
+        The same object. The call is atomic: after any error it is as it was, with every model inside.
 
     Raises
     ------
     TypeError
-        If rows cannot be erased from an estimator of this type.
+        If rows cannot be erased from an estimator of this type: it says why, and what to do.
     ErasureError, ValueError
         See `ErasableLogisticRegression.unlearn`.
 
@@ -58,45 +75,195 @@ def unlearn(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
     >>> pipe = unlearn(pipe, X[:20], y[:20])
     >>> pipe[-1].n_samples_remaining_
     549
+
+    A person, not rows:
+
+    >>> patient = [i // 3 for i in range(569)]
+    >>> pipe = unlearn(pipe, X, y, groups=patient, forget=[50, 51])
+    >>> pipe[-1].n_samples_remaining_
+    543
     """
-    raise TypeError(
-        "Rows can be erased from ErasableLogisticRegression, ErasableMLPClassifier, and pipelines and MultiOutputClassifier around them, "
-        f"got {type(estimator).__name__}. Make the model erasable with from_estimator, or register the type with unlearn.register."
-    )
+    plan = _planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, params)
+    carry_out(plan.erasures, plan.changes)
+    return estimator
 
 
-def _no_params(estimator, params):
-    if params:
-        raise TypeError(f"unlearn for {type(estimator).__name__} takes no {', '.join(sorted(params))}. Leave it out.")
+def preview_unlearn(
+    estimator, X, y, epsilon=None, *, sample_weight=None, preprocessing="keep", groups=None, forget=None, **params
+):
+    """What `unlearn` would do with the same arguments; changes nothing.
+
+    Parameters
+    ----------
+    estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, **params
+        See `unlearn`.
+
+    Returns
+    -------
+    ErasureRecord or list of ErasureRecord
+        The record of the model inside, or, where there are several, of each that would change.
+
+    Raises
+    ------
+    TypeError, ErasureError, ValueError
+        As `unlearn` would.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ssse import ErasableLogisticRegression, preview_unlearn
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> pipe = make_pipeline(StandardScaler(), ErasableLogisticRegression()).fit(X, y)
+    >>> preview_unlearn(pipe, X[:20], y[:20]).kept_by
+    ('standardscaler',)
+    """
+    plan = _planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, params)
+    records = [erasure.record for erasure in plan.erasures]
+    return records[0] if len(records) == 1 else records
 
 
-@unlearn.register(ErasableMixin)
-def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
-    _no_params(estimator, params)
-    return estimator.unlearn(X, y, epsilon, sample_weight=sample_weight)
+def _planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, params):
+    if preprocessing not in PREPROCESSING:
+        raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {preprocessing!r}.")
+    rows = Rows(X, y, sample_weight, params.pop("positions", None), epsilon, preprocessing, params)
+    return work_out(estimator, chosen(rows, groups, forget, estimator))
 
 
-@unlearn.register(Pipeline)
-def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
+class Rows(NamedTuple):
+    """Rows on their way to the models inside an estimator.
+
+    ``positions`` are those in the data of `fit`; ``kept`` names what still holds the rows, from the outside in.
+    """
+
+    X: object
+    y: object
+    sample_weight: object = None
+    positions: object = None
+    epsilon: object = None
+    preprocessing: str = "keep"
+    params: dict = {}
+    kept: tuple = ()
+
+    def __bool__(self):
+        return num_samples(self.X) > 0
+
+    def take(self, index):
+        """Some of the rows."""
+        parts = (None if part is None else safe_indexing(part, index) for part in self[:4])
+        return self._replace(**dict(zip(self._fields, parts, strict=False)))
+
+    def keep(self, *names):
+        return self._replace(kept=(*self.kept, *names))
+
+
+class Plan(NamedTuple):
+    """Erasures from models and changes of other objects, worked out in full."""
+
+    erasures: list = []
+    changes: list = []
+
+
+def work_out(estimator, rows):
+    """The `Plan` of an erasure from an estimator; nothing changes.
+
+    Parameters
+    ----------
+    estimator : estimator object
+    rows : Rows
+
+    Returns
+    -------
+    Plan
+    """
+    third_party = unlearn.dispatch(type(estimator))
+    if third_party is not unlearn.dispatch(object):
+        return _by_copy(third_party, estimator, rows)
     check_is_fitted(estimator)
-    if num_samples(X) == 0:  # most transformers refuse it
-        return estimator
+    return route(estimator, rows) if rows or isinstance(estimator, ErasableMixin) else Plan()
+
+
+def _by_copy(third_party, estimator, rows):
+    twin = deepcopy(estimator)
+    params = rows.params if rows.preprocessing == "keep" else {**rows.params, "preprocessing": rows.preprocessing}
+    params = params if rows.positions is None else {**params, "positions": rows.positions}
+    third_party(twin, rows.X, rows.y, rows.epsilon, sample_weight=rows.sample_weight, **params)
+    return Plan([], [Change(estimator, vars(twin), tuple(vars(estimator).keys() - vars(twin).keys()))])
+
+
+def work_out_all(pairs):
+    """The `Plan` of pairs of an estimator and its rows."""
+    plans = [work_out(estimator, rows) for estimator, rows in pairs]
+    return Plan([e for plan in plans for e in plan.erasures], [c for plan in plans for c in plan.changes])
+
+
+@singledispatch
+def route(estimator, rows):
+    """`work_out` for a type: sends the rows on to what is inside."""
+    from sklearn_ssse import _composites
+
+    if not _composites.knows(estimator):
+        raise TypeError(_composites.refusal(estimator))
+    return route(estimator, rows)
+
+
+@singledispatch
+def inside(estimator):
+    """The estimators that `route` sends rows to."""
+    from sklearn_ssse import _composites
+
+    return inside(estimator) if _composites.knows(estimator) else []
+
+
+@route.register(ErasableMixin)
+def _(estimator, rows):
+    given = [*rows.params, *(["positions"] if rows.positions is not None else [])]
+    if given:
+        raise TypeError(f"unlearn for {type(estimator).__name__} takes no {', '.join(sorted(given))}. Leave it out.")
+    erasure = estimator._work_out(rows.X, rows.y, rows.epsilon, rows.sample_weight)
+    return Plan([erasure._replace(record=replace(erasure.record, kept_by=rows.kept))])
+
+
+@route.register(Pipeline)
+def _(estimator, rows):
     *steps, (_, final) = estimator.steps
-    kept = []
     for name, transformer in steps:
         if transformer is None or transformer == "passthrough":
             continue
-        X = transformer.transform(X)
-        if not getattr(transformer.__sklearn_tags__(), "requires_fit", True):
-            continue
-        kept.append(name)
-    models = list(erasable_models(final))
-    before = [len(model.erasures_) for model in models]
-    unlearn(final, X, y, epsilon, sample_weight=sample_weight, **params)
-    for model, count in zip(models, before, strict=True):
-        done, new = model.erasures_[:count], model.erasures_[count:]
-        model.erasures_ = done + [replace(record, kept_by=(*kept, *record.kept_by)) for record in new]
-    return estimator
+        rows = rows._replace(X=transformer.transform(rows.X))
+        if getattr(transformer.__sklearn_tags__(), "requires_fit", True):
+            rows = rows.keep(name)
+    return work_out(final, rows)
+
+
+@inside.register(Pipeline)
+def _(estimator):
+    return [estimator.steps[-1][1]]
+
+
+@route.register(MultiOutputClassifier)
+def _(estimator, rows):
+    Y = np.asarray(rows.y)
+    if Y.ndim != 2 or Y.shape[1] != len(estimator.estimators_):
+        raise ValueError(
+            f"y must have one column for each of the {len(estimator.estimators_)} outputs, got shape {Y.shape}. Pass the labels "
+            "as they were given to fit."
+        )
+    return work_out_all((output, rows._replace(y=y)) for output, y in zip(estimator.estimators_, Y.T, strict=True))
+
+
+@inside.register(MultiOutputClassifier)
+def _(estimator):
+    return estimator.estimators_
+
+
+def erasable_models(estimator):
+    """The erasable models inside an estimator, each once."""
+    if isinstance(estimator, ErasableMixin):
+        return [estimator]
+    models = {id(model): model for part in inside(estimator) for model in erasable_models(part)}
+    return list(models.values())
 
 
 def final_step(estimator):
@@ -114,52 +281,13 @@ def transformed(estimator, X):
     return X
 
 
-def erasable_models(estimator):
-    """The erasable models inside a composite."""
-    if isinstance(estimator, Pipeline):
-        yield from erasable_models(estimator.steps[-1][1])
-    elif isinstance(estimator, MultiOutputClassifier):
-        for output in estimator.estimators_:
-            yield from erasable_models(output)
-    elif isinstance(estimator, ErasableMixin):
-        yield estimator
-
-
-@unlearn.register(MultiOutputClassifier)
-def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
-    check_is_fitted(estimator)
-    Y = np.asarray(y)
-    if Y.ndim != 2 or Y.shape[1] != len(estimator.estimators_):
-        raise ValueError(
-            f"y must have one column for each of the {len(estimator.estimators_)} outputs, got shape {Y.shape}. Pass the labels "
-            "as they were given to fit."
-        )
-    # All outputs or none: every output is erased on a copy; the copies take over only when the last one succeeded.
-    copies = [bare_copies(output) for output in estimator.estimators_]
-    for copy, column in zip(copies, Y.T, strict=True):
-        unlearn(copy, X, column, epsilon, sample_weight=sample_weight, **params)
-    for output, copy in zip(estimator.estimators_, copies, strict=True):
-        for dropped in vars(output).keys() - vars(copy).keys():
-            delattr(output, dropped)
-        vars(output).update(vars(copy))
-    return estimator
-
-
 def bare_copies(estimator):
     """A copy that an erasure leaves independent: ``unlearn`` assigns new arrays and never writes into old ones."""
-    if isinstance(estimator, Pipeline):
-        twin = _bare_copy(estimator)
-        *steps, (name, final) = estimator.steps
-        twin.steps = [*steps, (name, bare_copies(final))]
-        return twin
-    if isinstance(estimator, MultiOutputClassifier):
-        twin = _bare_copy(estimator)
-        twin.estimators_ = [bare_copies(output) for output in estimator.estimators_]
-        return twin
-    return _bare_copy(estimator)
-
-
-def _bare_copy(estimator):
     twin = object.__new__(type(estimator))
     vars(twin).update(vars(estimator))
+    if isinstance(estimator, Pipeline):
+        *steps, (name, final) = estimator.steps
+        twin.steps = [*steps, (name, bare_copies(final))]
+    elif isinstance(estimator, MultiOutputClassifier):
+        twin.estimators_ = [bare_copies(output) for output in estimator.estimators_]
     return twin

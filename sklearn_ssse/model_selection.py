@@ -27,7 +27,17 @@ from sklearn_ssse._compat import (
     safe_indexing,
     with_callbacks,
 )
-from sklearn_ssse._dispatch import bare_copies, erasable_models, final_step, transformed, unlearn
+from sklearn_ssse._dispatch import (
+    bare_copies,
+    erasable_models,
+    final_step,
+    inside,
+    preview_unlearn,
+    route,
+    transformed,
+    unlearn,
+    work_out,
+)
 from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._families import pack_parameters
 from sklearn_ssse.metrics import METRICS, distances, epsilon_names, fit_with_weights, gamma, parameter_distance
@@ -210,9 +220,22 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         -------
         self : object
         """
-        check_is_fitted(self, "estimator_")
-        unlearn(self.estimator_, X, y, epsilon, sample_weight=sample_weight, **params)
-        return self
+        return unlearn(self, X, y, epsilon, sample_weight=sample_weight, **params)
+
+    def preview_unlearn(self, X, y, epsilon=None, *, sample_weight=None, **params):
+        """What `unlearn` would do with the same arguments; changes nothing.
+
+        Parameters
+        ----------
+        X, y, epsilon, sample_weight, **params
+            See :func:`sklearn_ssse.unlearn`.
+
+        Returns
+        -------
+        ErasureRecord or list of ErasureRecord
+            See :func:`sklearn_ssse.preview_unlearn`.
+        """
+        return preview_unlearn(self, X, y, epsilon, sample_weight=sample_weight, **params)
 
     @available_if(_estimator_has("predict"))
     def predict(self, X):
@@ -298,9 +321,16 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         return tags
 
 
-@unlearn.register(TunedEpsilonCV)
-def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
-    return estimator.unlearn(X, y, epsilon, sample_weight=sample_weight, **params)
+@route.register(TunedEpsilonCV)
+def _(estimator, rows):
+    (model,) = inside(estimator)
+    return work_out(model, rows.keep("cv_results_"))
+
+
+@inside.register(TunedEpsilonCV)
+def _(estimator):
+    check_is_fitted(estimator, "estimator_")
+    return [estimator.estimator_]
 
 
 def with_epsilon(estimator, epsilon):

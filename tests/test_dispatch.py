@@ -20,8 +20,10 @@ def test_bare_estimator(binary):
     expected = clone(clf).fit(X, y).unlearn(X[:4], y[:4], 0.3)
     assert unlearn(clf, X[:4], y[:4], 0.3) is clf
     assert np.array_equal(theta(clf), theta(expected))
-    with pytest.raises(TypeError, match="takes no preprocessing"):
-        unlearn(clf, X[4:6], y[4:6], preprocessing="downdate")
+    with pytest.raises(TypeError, match="takes no depth, positions"):
+        unlearn(clf, X[4:6], y[4:6], positions=[4, 5], depth=1)
+    with pytest.raises(ValueError, match="preprocessing must be one of"):
+        unlearn(clf, X[4:6], y[4:6], preprocessing="drop")
 
 
 def test_pipeline_applies_its_steps(binary):

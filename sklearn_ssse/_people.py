@@ -1,0 +1,82 @@
+"""People, not rows: which rows of a frame belong to those who asked to be forgotten."""
+
+import numpy as np
+from sklearn.utils import check_consistent_length, column_or_1d
+
+from sklearn_ssse._compat import num_samples
+from sklearn_ssse.exceptions import ErasureError
+
+
+def chosen(rows, groups, forget, estimator):
+    """The rows to erase, of `Rows` among which they are.
+
+    Parameters
+    ----------
+    rows : Rows
+    groups : array-like of shape (n_rows,), str or None
+        The group of each row, or the column of X that holds it; None takes the index of X.
+    forget : array-like or None
+        Groups to erase; None erases all rows.
+    estimator : estimator object
+        A column that it does not know by name is dropped.
+
+    Returns
+    -------
+    Rows
+    """
+    if forget is None:
+        if groups is not None:
+            raise ValueError("groups must come with forget, the groups to erase, got none. Pass forget=[...].")
+        return rows
+    wanted = _wanted(forget)
+    if groups is None:
+        groups = _index(rows.X)
+    elif isinstance(groups, str):
+        rows, groups = _column(rows, groups, estimator)
+    groups = column_or_1d(groups)
+    check_consistent_length(rows.X, groups)
+    if not len(wanted):
+        return rows.take(np.arange(0))
+    known = set(groups.tolist())
+    missing = [str(group) for group in wanted.tolist() if group not in known]
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise ErasureError(
+            f"Every group in forget must be among those of the rows, got {', '.join(missing[:5])}{more} of which there is none. Check "
+            f"the ids and their type (groups are {groups.dtype}, forget is {wanted.dtype}); nothing was erased."
+        )
+    return rows.take(np.flatnonzero(np.isin(groups, wanted)))
+
+
+def _wanted(forget):
+    if isinstance(forget, (str, bytes)) or np.ndim(forget) != 1:
+        raise ValueError(f"forget must be a list of groups, got {type(forget).__name__}. Write forget=[group].")
+    wanted = np.asarray(forget)
+    if len(set(wanted.tolist())) < len(wanted):
+        raise ValueError(
+            f"forget must name each group once, got {len(wanted) - len(set(wanted.tolist()))} of them again. Check the list of requests."
+        )
+    return wanted
+
+
+def _index(X):
+    index = getattr(X, "index", None)
+    if index is None or callable(index):  # a list has a method of that name
+        raise ValueError(
+            f"forget without groups needs a frame with an index, got {type(X).__name__}. Pass groups, the group of each row."
+        )
+    return np.asarray(index)
+
+
+def _column(rows, name, estimator):
+    X, columns = rows.X, list(getattr(rows.X, "columns", []))
+    if name not in columns:
+        raise ValueError(
+            f"groups must be a column of X or hold the group of each row, got {name!r}, which is no column of this "
+            f"{type(X).__name__} of {num_samples(X)} rows."
+        )
+    groups = np.asarray(X[name])
+    known = getattr(estimator, "feature_names_in_", None)
+    if known is not None and name not in known:
+        X = X.drop(columns=name) if hasattr(X, "iloc") else X.drop(name)
+    return rows._replace(X=X), groups

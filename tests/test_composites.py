@@ -1,0 +1,311 @@
+"""``unlearn`` and ``preview_unlearn`` for composites: against retraining, all parts or none, and what is refused."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    HistGradientBoostingClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
+from sklearn.feature_selection import SelectKBest
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    RandomizedSearchCV,
+    TunedThresholdClassifierCV,
+)
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from sklearn_ssse import (
+    ErasableLogisticRegression,
+    ErasableMLPClassifier,
+    ErasureError,
+    GammaScorer,
+    TunedEpsilonCV,
+    preview_unlearn,
+    unlearn,
+)
+from sklearn_ssse._dispatch import erasable_models
+from tests.check_erasable import snapshot
+from tests.reference import theta
+
+LR = ErasableLogisticRegression(curvature="fisher", tol=1e-8, max_iter=1000)
+PIPE = make_pipeline(FunctionTransformer(np.tanh), LR)
+KEPT = ("cv_results_",)
+
+# Composites that are trained the same way without S: (estimator, labels, names of what still holds the rows).
+SAME_WITHOUT = {
+    "pipeline": (PIPE, "class", ()),
+    "columns": (
+        make_pipeline(make_column_transformer((FunctionTransformer(np.tanh), [0, 1]), remainder="passthrough"), LR),
+        "class",
+        ("columntransformer",),
+    ),
+    "grid": (GridSearchCV(PIPE, {"erasablelogisticregression__C": [1.0]}, cv=3), "class", KEPT),
+    "random search": (RandomizedSearchCV(LR, {"C": [1.0]}, n_iter=1, cv=3), "class", KEPT),
+    "tuned eps": (TunedEpsilonCV(PIPE, epsilons=[1.0], metric="probability"), "class", KEPT),
+    "outputs": (MultiOutputClassifier(PIPE), "labels", ()),
+    "rest": (OneVsRestClassifier(LR), "class", ()),
+    "rest of pipelines": (OneVsRestClassifier(PIPE), "class", ()),
+    "rest, labels": (OneVsRestClassifier(LR), "labels", ()),
+    "rest, names": (OneVsRestClassifier(LR), "names", ()),
+    "rest, two classes": (OneVsRestClassifier(LR), "binary", ()),
+    "one": (OneVsOneClassifier(LR), "class", ()),
+    "one, names": (OneVsOneClassifier(PIPE), "names", ()),
+    "chain": (ClassifierChain(LR), "labels", ()),
+    "chain in an order": (ClassifierChain(PIPE, order=[2, 0, 1]), "labels", ()),
+    "vote": (VotingClassifier([("a", LR), ("b", PIPE), ("c", "drop")], voting="soft"), "names", ()),
+    "threshold": (FixedThresholdClassifier(LR, threshold=0.3), "binary", ()),
+    "tuned threshold": (TunedThresholdClassifierCV(LR, cv=3), "binary", ("best_threshold_",)),
+    "nested": (
+        make_pipeline(FunctionTransformer(), GridSearchCV(OneVsRestClassifier(PIPE), {"n_jobs": [None]}, cv=3)),
+        "class",
+        KEPT,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((240, 4))
+    scores = X @ rng.standard_normal((4, 3)) + rng.standard_normal((240, 3))
+    classes = scores.argmax(axis=1)
+    labels = (scores > 0).astype(int)
+    return X, {
+        "class": classes,
+        "names": np.array(["red", "green", "blue"])[classes],
+        "binary": labels[:, 0],
+        "labels": labels,
+    }
+
+
+def outputs(model, X):
+    """What a model says of rows, as one array; of a vote over pairs, what the pairs say."""
+    if isinstance(model, OneVsOneClassifier):
+        return np.column_stack([part.predict_proba(X)[:, 1] for part in model.estimators_])
+    proba = model.predict_proba(X)
+    return np.column_stack(proba) if isinstance(proba, list) else proba
+
+
+@pytest.mark.parametrize("name", SAME_WITHOUT)
+def test_close_to_retraining(data, name):
+    estimator, kind, kept = SAME_WITHOUT[name]
+    X, y = data[0], data[1][kind]
+    S = np.arange(12)
+    keep = np.setdiff1d(np.arange(len(X)), S)
+    model, retrained = clone(estimator).fit(X, y), clone(estimator).fit(X[keep], y[keep])
+    original, goal = outputs(model, X), outputs(retrained, X)
+
+    before = snapshot(model)
+    previewed = preview_unlearn(model, X[S], y[S])
+    assert snapshot(model) == before
+    assert unlearn(model, X[S], y[S]) is model
+    erased = outputs(model, X)
+    assert np.linalg.norm(erased - goal) < 0.1 * np.linalg.norm(original - goal)
+    inner = erasable_models(model)
+    records = [m.erasures_[-1] for m in inner if m.erasures_]
+    assert records == (previewed if isinstance(previewed, list) else [previewed])
+    assert {record.kept_by for record in records} == {kept}
+
+
+@pytest.mark.parametrize("name", SAME_WITHOUT)
+def test_all_parts_or_none(data, name):
+    """The last rows of a class, or a label that is unknown, can leave no part."""
+    estimator, kind, _ = SAME_WITHOUT[name]
+    X, y = data[0], data[1][kind]
+    model = clone(estimator).fit(X, y)
+    before = snapshot(model)
+    if y.ndim == 1:
+        S = np.flatnonzero(y == np.unique(y)[-1])
+        with pytest.raises(ErasureError, match="at least one row of every class"):
+            unlearn(model, X[S], y[S])
+        unknown = np.repeat("yellow" if y.dtype.kind == "U" else 7, 3)
+        with pytest.raises((ErasureError, ValueError), match=r"seen at fit|7"):
+            unlearn(model, X[:3], unknown)
+    else:
+        S = np.flatnonzero(y[:, -1] == 1)
+        with pytest.raises(ErasureError, match="at least one row of every class"):
+            unlearn(model, X[S], y[S])
+    with pytest.raises(ErasureError, match="epsilon must be"):
+        preview_unlearn(model, X[:3], y[:3], -1.0)
+    with pytest.raises(ValueError, match=r"features|columns"):
+        unlearn(model, X[:3, :2], y[:3])
+    assert snapshot(model) == before
+    assert unlearn(model, X[:0], y[:0]) is model
+    assert snapshot(model) == before
+
+
+@pytest.mark.parametrize("weighted", [True, False], ids=["by weights", "by rows"])
+@pytest.mark.parametrize("bootstrap", [True, False])
+def test_bagging_is_erased_where_a_row_was_drawn(data, weighted, bootstrap):
+    """Each member as if it had been fitted to what it drew of the rest; a pipeline is given rows, a bare model weights."""
+    X, y = data[0], data[1]["names"]
+    bag = BaggingClassifier(
+        LR if weighted else PIPE,
+        n_estimators=6,
+        max_samples=0.6,
+        max_features=3,
+        bootstrap=bootstrap,
+        oob_score=bootstrap,
+        random_state=0,
+    ).fit(X, y)
+    S = np.arange(30, 42)
+    original = outputs(bag, X)
+    codes = np.searchsorted(bag.classes_, y)
+    expected = 0
+    for member, drawn, features in zip(bag.estimators_, bag.estimators_samples_, bag.estimators_features_, strict=True):
+        drawn = drawn[~np.isin(drawn, S)]
+        retrained = clone(member).fit(X[drawn][:, features], codes[drawn])
+        expected = expected + retrained.predict_proba(X[:, features]) / 6
+    records = preview_unlearn(bag, X[S], y[S], positions=S)
+    unlearn(bag, X[S], y[S], positions=S)
+    assert np.linalg.norm(outputs(bag, X) - expected) < 0.15 * np.linalg.norm(original - expected)
+    for member, drawn in zip(erasable_models(bag), bag.estimators_samples_, strict=True):
+        assert member.erasures_[0].weight_erased == np.isin(drawn, S).sum()
+    assert records == [member.erasures_[0] for member in erasable_models(bag)]
+    if bootstrap:
+        assert np.isnan(bag.oob_decision_function_[S]).all()
+        assert not np.isnan(bag.oob_decision_function_[~np.isin(np.arange(len(X)), S)]).all()
+        assert np.isnan(bag.oob_score_)
+
+
+def test_bagging_needs_positions(data):
+    X, y = data[0], data[1]["class"]
+    bag = BaggingClassifier(LR, n_estimators=3, random_state=0).fit(X, y)
+    before = snapshot(bag)
+    with pytest.raises(TypeError, match="positions"):
+        unlearn(bag, X[:3], y[:3])
+    for positions, what in [([0, 1], "one integer for each"), ([0, 0, 1], "1 twice"), ([0, 1, 240], "1 outside")]:
+        with pytest.raises(ValueError, match=what):
+            unlearn(bag, X[:3], y[:3], positions=positions)
+    with pytest.raises(TypeError, match="takes no sample_weight"):
+        unlearn(bag, X[:3], y[:3], positions=[0, 1, 2], sample_weight=np.ones(3))
+    assert snapshot(bag) == before
+
+
+def test_frozen_and_calibrated(data):
+    X, y = data[0], data[1]["binary"]
+    model = clone(PIPE).fit(X[:150], y[:150])
+    expected = clone(PIPE).fit(X[:150], y[:150])
+    calibrated = CalibratedClassifierCV(FrozenEstimator(model), ensemble=True, cv=3).fit(X[150:], y[150:])
+    unlearn(expected, X[:5], y[:5])
+    unlearn(calibrated, X[:5], y[:5])
+    (inner,) = erasable_models(calibrated)
+    assert np.array_equal(theta(inner), theta(expected[-1]))
+    assert [record.kept_by for record in inner.erasures_] == [("calibrators",)]
+    prefit = TunedThresholdClassifierCV(FrozenEstimator(model), cv="prefit", refit=False).fit(X[150:], y[150:])
+    unlearn(prefit, X[5:8], y[5:8])
+    assert inner.n_samples_remaining_ == 142
+    assert inner.erasures_[-1].kept_by == ("best_threshold_",)
+
+
+def test_sparse_rows_through_composites(data):
+    X, y, Y = sparse.csr_matrix(data[0]), data[1]["class"], data[1]["labels"]
+    for estimator, labels in [
+        (OneVsOneClassifier(LR), y),
+        (OneVsRestClassifier(LR), y),
+        (ClassifierChain(LR), Y),
+        (MultiOutputClassifier(LR), Y),
+    ]:
+        thin, dense = clone(estimator).fit(X, labels), clone(estimator).fit(X.toarray(), labels)
+        unlearn(thin, X[:9], labels[:9])
+        unlearn(dense, X[:9].toarray(), labels[:9])
+        assert np.allclose(thin.predict(X), dense.predict(X.toarray()))
+        for a, b in zip(erasable_models(thin), erasable_models(dense), strict=True):
+            assert np.allclose(theta(a), theta(b), atol=1e-6)
+
+
+def test_frames_through_composites(data):
+    pandas = pytest.importorskip("pandas")
+    X, y = pandas.DataFrame(data[0], columns=list("abcd")), data[1]["class"]
+    for estimator in (
+        OneVsOneClassifier(LR),
+        OneVsRestClassifier(LR),
+        BaggingClassifier(LR, n_estimators=3, random_state=0),
+    ):
+        named, plain = clone(estimator).fit(X, y), clone(estimator).fit(data[0], y)
+        positions = {"positions": np.arange(9)} if isinstance(estimator, BaggingClassifier) else {}
+        unlearn(named, X[:9], y[:9], **positions)
+        unlearn(plain, data[0][:9], y[:9], **positions)
+        assert np.allclose(outputs(named, X), outputs(plain, data[0]))
+
+
+def test_a_search_that_holds_the_rows_says_so(data):
+    X, y = data[0], data[1]["class"]
+    search = GridSearchCV(LR, {"unlearn_epsilon": [1.0]}, scoring=GammaScorer(X, y, metric="probability"), cv=3)
+    search.fit(X, y)
+    assert preview_unlearn(search, X[:3], y[:3]).kept_by == ("cv_results_", "scoring")
+
+
+def test_a_class_that_all_rows_have_needs_no_model(data):
+    X, Y = data[0], data[1]["labels"].copy()
+    Y[:, 1] = 1
+    with pytest.warns(UserWarning, match="present in all"):
+        model = OneVsRestClassifier(LR).fit(X, Y)
+    unlearn(model, X[:5], Y[:5])
+    assert [m.n_samples_remaining_ for m in erasable_models(model)] == [235, 235]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "why", "what"),
+    [
+        (CalibratedClassifierCV(LR, cv=2), "across folds", "FrozenEstimator"),
+        (StackingClassifier([("a", LR)], cv=2), "out of fold", "VotingClassifier"),
+        (AdaBoostClassifier(LR, n_estimators=2), "boosting", "Train it again"),
+        (HistGradientBoostingClassifier(max_iter=2), "boosting", "Train it again"),
+        (ClassifierChain(LR, cv=2), "across folds", "cv=None"),
+        (GridSearchCV(LR, {"C": [1.0]}, refit=False, cv=2), "best_estimator_", "refit=True"),
+        (TunedThresholdClassifierCV(LR, cv=0.5, refit=False), "not known", "refit=True"),
+        (OneVsRestClassifier(AdaBoostClassifier(n_estimators=2)), "boosting", "Train it again"),
+        (SelectKBest(), "got SelectKBest", "from_estimator"),
+    ],
+)
+def test_what_cannot_be_erased_says_why_and_what_to_do(data, estimator, why, what):
+    X, y = data[0], data[1]["labels" if isinstance(estimator, ClassifierChain) else "binary"]
+    model = clone(estimator).fit(X, y)
+    before = snapshot(model)
+    for verb in (unlearn, preview_unlearn):
+        with pytest.raises(TypeError) as error:
+            verb(model, X[:3], y[:3])
+        assert why in str(error.value)
+        assert what in str(error.value)
+    assert snapshot(model) == before
+
+
+def test_nets_live_in_composites(data):
+    X, y = data[0], data[1]["class"]
+    net = ErasableMLPClassifier((4,), solver="lbfgs", max_iter=50, random_state=0)
+    model = OneVsRestClassifier(make_pipeline(StandardScaler(), net)).fit(X, y)
+    unlearn(model, X[:5], y[:5])
+    assert [m.n_samples_remaining_ for m in erasable_models(model)] == [235] * 3
+
+
+def test_a_third_party_inside_is_erased_with_the_rest_or_not_at_all(data):
+    class Box(ErasableLogisticRegression):
+        pass
+
+    @unlearn.register(Box)
+    def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
+        estimator.boxed_ = True
+        return estimator.unlearn(X, y, epsilon, sample_weight=sample_weight)
+
+    X, Y = data[0], data[1]["labels"]
+    model = MultiOutputClassifier(Box(curvature="fisher")).fit(X, Y)
+    before = snapshot(model)
+    unknown = np.column_stack([Y[:4, :-1], np.full(4, 7)])
+    with pytest.raises(ErasureError, match="seen at fit"):
+        unlearn(model, X[:4], unknown)
+    assert snapshot(model) == before
+    unlearn(model, X[:4], Y[:4])
+    assert all(part.boxed_ and part.n_samples_remaining_ == 236 for part in model.estimators_)
