@@ -249,13 +249,16 @@ class ErasableMixin(CallbackSupportMixin):
         """Weight of each class, or None for a model that knows none."""
         return None
 
-    def _work_out(self, X, y, epsilon, sample_weight):
+    def _work_out(self, X, y, epsilon, sample_weight, moved=None):
+        """The `Erasure` of rows; nothing changes. The rows come as at fit; those that remain come as they have `Moved` from now on."""
         check_is_fitted(self, "curvature_", msg=NO_CURVATURE)
         old, inverse, family = self._erasure_state, self.curvature_, self._family()
         check_fresh(old)
         epsilon = self.unlearn_epsilon if epsilon is None else epsilon
         epsilon = check_epsilon(epsilon, calibrated=old.calibration is not None)
         X, codes, weight = check_rows(self, X, y, sample_weight, ensure_min_samples=0)
+        if moved:
+            X, family, inverse = moved.rows(X), family.moved(moved, old.n_rows), inverse.moved(moved, family.shapes)
         weight = np.ones(len(codes)) if weight is None else weight
         if not weight.all():
             X, codes, weight = X[weight > 0], codes[weight > 0], weight[weight > 0]
