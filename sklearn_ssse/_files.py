@@ -8,6 +8,7 @@ KEY = "_sklearn_ssse_format"
 
 TRUSTED_TYPES = [
     "numpy.dtype",
+    "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
     "sklearn_ssse._calibration.Calibration",

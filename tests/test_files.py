@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.compose import make_column_transformer
+from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_iris
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -31,6 +31,7 @@ from sklearn_ssse._dispatch import erasable_models
 from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._residuals import CURVATURES
 from tests.check_erasable import arrays, snapshot
+from tests.conftest import ADULT
 from tests.reference import relative
 
 FIXTURES = sorted(
@@ -74,6 +75,13 @@ MODELS = {
         Y,
     ),
 }
+
+
+@pytest.fixture
+def census_frame():
+    pandas = pytest.importorskip("pandas", reason="pip install 'sklearn-ssse[test]'")
+    frame = pandas.read_csv(ADULT, index_col=0, skipinitialspace=True, nrows=1000, na_values="?")
+    return frame, frame.pop("income")
 
 
 @cache
@@ -135,6 +143,23 @@ def test_skops(name):
     check_loaded(sio.loads(sio.dumps(fresh(name)), trusted=TRUSTED_TYPES), name)
     model = trained(name)
     assert same(sio.loads(sio.dumps(model), trusted=TRUSTED_TYPES), model)
+
+
+def test_skops_of_a_frame(census_frame):
+    """Columns by name, words as categories and labels."""
+    sio, (frame, y) = skops(), census_frame
+    numbers, words = make_column_selector(dtype_include="number"), make_column_selector(dtype_exclude="number")
+    encode = make_column_transformer(
+        (make_pipeline(SimpleImputer(), StandardScaler()), numbers),
+        (make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")), words),
+    )
+    pipe = make_pipeline(encode, ErasableLogisticRegression(max_iter=500)).fit(frame, y)
+    loaded = sio.loads(sio.dumps(pipe), trusted=TRUSTED_TYPES)
+    assert np.array_equal(loaded.predict(frame), pipe.predict(frame))
+    for either in (loaded, pipe):
+        unlearn(either, frame[:5], y[:5])
+    assert same(loaded[-1].curvature_, pipe[-1].curvature_)
+    assert np.array_equal(loaded.predict_proba(frame), pipe.predict_proba(frame))
 
 
 def test_trusted_types_are_types_that_files_hold():
