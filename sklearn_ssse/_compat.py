@@ -40,7 +40,7 @@ except ImportError:
     class CallbackSupportMixin:
         """Stands for scikit-learn's, without callbacks."""
 
-        def _init_callback_context(self, **kwargs):
+        def _init_callback_context(self, *args, **kwargs):
             return _Silent()
 
     def with_callbacks(method):

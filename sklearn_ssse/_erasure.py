@@ -16,6 +16,7 @@ from sklearn_ssse._checks import (
     members,
 )
 from sklearn_ssse._compat import CallbackSupportMixin, Interval, StrOptions, with_callbacks
+from sklearn_ssse._files import checked, stamped
 from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
 from sklearn_ssse._kernels import BACKENDS, choose_backend, load
 from sklearn_ssse._plan import Erasure, carry_out
@@ -175,6 +176,12 @@ class ErasableMixin(CallbackSupportMixin):
         check_is_fitted(self, "curvature_")
         check_dense(self.curvature_.n_parameters)
         return self._erasure_state.mass * self.curvature_.to_dense()
+
+    def __getstate__(self):
+        return stamped(super().__getstate__())
+
+    def __setstate__(self, state):
+        super().__setstate__(checked(state))
 
     @with_callbacks
     def _set_curvature(self, X, codes, weight, class_weight=None):
