@@ -30,6 +30,7 @@ from sklearn_ssse import (
 from sklearn_ssse._dispatch import erasable_models
 from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._residuals import CURVATURES
+from sklearn_ssse.preprocessing import ErasableSimpleImputer
 from tests.check_erasable import arrays, snapshot
 from tests.conftest import ADULT
 from tests.reference import relative
@@ -48,7 +49,7 @@ def skops():
 
 def mixed(model):
     """A pipeline for numbers with gaps and a category."""
-    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    numbers = make_pipeline(ErasableSimpleImputer(), StandardScaler())
     return make_pipeline(
         make_column_transformer((numbers, [0, 1, 2]), (OneHotEncoder(handle_unknown="ignore"), [3])), model
     )
