@@ -124,7 +124,11 @@ def _add_rows(parser):
     )
     add("--weights", metavar="COLUMN", help="column of the weights that the rows had at fit")
     add(
-        "--missing", metavar="TEXT", action="append", help="what stands for a missing value, such as ?; may be repeated"
+        "--missing",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="what stands for a missing value, such as ?; may be repeated",
     )
     add("--group-column", metavar="NAME", help="column that tells whose a row is; with --forget")
     add("--forget", metavar="ID", nargs="+", help="erase only the rows of these groups")

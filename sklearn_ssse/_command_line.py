@@ -4,29 +4,28 @@ import json
 import sys
 import warnings
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 import numpy as np
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration import Exact
-from sklearn_ssse._dispatch import erasable_models, unlearn
+from sklearn_ssse._dispatch import erasable_models, inside, preview_unlearn, unlearn
 from sklearn_ssse._memory import readable
 from sklearn_ssse._model_files import read_model, sha256, write_together
 from sklearn_ssse._row_files import read_rows, redacted
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
-from sklearn_ssse.model_selection import TunedEpsilonCV
 
 
 def run_unlearn(args):
     """Erase, then write the model and the record together. Returns the text to print."""
     file = _read_model(args)
     rows = _read_rows(args, file.model)
-    models = list(_models(file.model))
+    models = erasable_models(file.model)
     before = [len(model.erasures_) for model in models]
     with _quiet(rows) as told:
         unlearn(file.model, rows.X, rows.y, args.epsilon, **_options(args, rows))
@@ -51,7 +50,8 @@ def run_preview(args):
     model = _read_model(args).model
     rows = _read_rows(args, model)
     with _quiet(rows) as told:
-        records = _preview(model, rows, args)
+        records = preview_unlearn(model, rows.X, rows.y, args.epsilon, **_options(args, rows))
+    records = records if isinstance(records, list) else [records]
     report = _report(args, records, told)
     return json.dumps(report, indent=2, allow_nan=False) if args.json else _lines(report)
 
@@ -64,7 +64,7 @@ def run_inspect(args):
         "model": args.model.name,
         "sha256": file.sha256,
         "type": type(file.model).__name__,
-        "erasable": [_inspected(model, kept) for model in _models(file.model)],
+        "erasable": [_inspected(model, kept) for model in erasable_models(file.model)],
     }
     if args.json:
         return json.dumps(found, indent=2, allow_nan=False)
@@ -76,43 +76,24 @@ def run_inspect(args):
     return "\n".join(lines)
 
 
-def _preview(model, rows, args):
-    """The records of an erasure that is not kept."""
-    twin = deepcopy(model)
-    models = list(_models(twin))
-    before = [len(inner.erasures_) for inner in models]
-    unlearn(twin, rows.X, rows.y, args.epsilon, **_options(args, rows))
-    return [record for inner, count in zip(models, before, strict=True) for record in inner.erasures_[count:]]
-
-
 def _read_model(args):
     file = read_model(args.model, trust_pickle=args.trust_pickle, trusted=args.trust)
-    if unlearn.dispatch(type(file.model)) is unlearn.dispatch(object):
-        unlearn(file.model, None, None)  # says what can be erased from
     check_is_fitted(file.model)
     return file
 
 
 def _read_rows(args, model):
-    rows = read_rows(
-        args.rows, model, args.target, weights=args.weights, group=args.group_column, missing=args.missing or ()
-    )
-    if args.forget:
-        unknown = sorted(set(args.forget) - set(rows.groups))
-        if unknown:
-            raise ValueError(
-                f"--forget must name groups of column {args.group_column}, got {', '.join(unknown)}, which no row of {args.rows} has."
-            )
-    return rows
+    return read_rows(args.rows, model, args.target, weights=args.weights, group=args.group_column, missing=args.missing)
 
 
 def _options(args, rows):
-    options = {"sample_weight": rows.sample_weight}
-    if args.preprocessing != "keep":
-        options["preprocessing"] = args.preprocessing
-    if args.forget:
-        options |= {"groups": rows.groups, "forget": list(dict.fromkeys(args.forget))}
-    return options
+    forget = None if args.forget is None else list(dict.fromkeys(args.forget))
+    return {
+        "sample_weight": rows.sample_weight,
+        "preprocessing": args.preprocessing,
+        "groups": rows.groups,
+        "forget": forget,
+    }
 
 
 @contextmanager
@@ -139,15 +120,12 @@ def _quiet(rows):
 
 
 def _is_own(error):
-    """Whether the library raised it: its messages quote labels at most."""
+    """Whether the message is the library's, which quotes labels at most. A ValueError may be NumPy's, about a value."""
     trace = error.__traceback__
     while trace.tb_next is not None:
         trace = trace.tb_next
-    return trace.tb_frame.f_globals.get("__name__", "").startswith("sklearn_ssse.")
-
-
-def _models(estimator):
-    return erasable_models(estimator.estimator_ if isinstance(estimator, TunedEpsilonCV) else estimator)
+    module = trace.tb_frame.f_globals.get("__name__", "")
+    return isinstance(error, ErasureError) or (isinstance(error, TypeError) and module.startswith("sklearn_ssse."))
 
 
 def _report(args, records, told):
@@ -172,15 +150,15 @@ def _plain(value):
 
 
 def _fitted_transformers(estimator):
-    """Steps of a pipeline before its model, those inside another one too, that learned from the rows at fit."""
-    estimator = estimator.estimator_ if isinstance(estimator, TunedEpsilonCV) else estimator
+    """Names of the steps of pipelines, wherever they are, that learned from the rows at fit."""
     kept = []
-    while isinstance(estimator, Pipeline):
+    if isinstance(estimator, Pipeline):
         for name, step in estimator.steps[:-1]:
-            if step is not None and step != "passthrough" and getattr(step.__sklearn_tags__(), "requires_fit", True):
+            if step is not None and step != "passthrough" and get_tags(step).requires_fit:
                 kept.append(name)
-        estimator = estimator.steps[-1][1]
-    return kept
+    for part in inside(estimator):
+        kept += _fitted_transformers(part)
+    return list(dict.fromkeys(kept))
 
 
 def _inspected(model, transformers):

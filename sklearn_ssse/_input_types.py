@@ -6,14 +6,13 @@ A CSV file holds text. Whether "1" was a number or a category called "1" at fit,
 from dataclasses import dataclass
 
 from sklearn.compose import ColumnTransformer
-from sklearn.frozen import FrozenEstimator
+from sklearn.ensemble import BaggingClassifier
 from sklearn.impute import SimpleImputer
-from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 from sklearn.utils import get_tags
 
-from sklearn_ssse.model_selection import TunedEpsilonCV
+from sklearn_ssse._dispatch import inside
 
 ENCODERS = (OneHotEncoder, OrdinalEncoder, TargetEncoder)
 
@@ -55,13 +54,7 @@ def input_types(estimator, n_columns):
 
 def _consumers(step, positions):
     """The fitted steps that see columns of the input as they are, or with missing values filled in, and the columns' positions."""
-    if isinstance(step, TunedEpsilonCV):
-        yield from _consumers(step.estimator_, positions)
-    elif isinstance(step, MultiOutputClassifier):
-        yield from _consumers(step.estimators_[0], positions)
-    elif isinstance(step, FrozenEstimator):
-        yield from _consumers(step.estimator, positions)
-    elif isinstance(step, Pipeline):
+    if isinstance(step, Pipeline):
         for _, inner in step.steps:
             if inner is None or inner == "passthrough":
                 continue
@@ -80,6 +73,12 @@ def _consumers(step, positions):
             own = [positions[i] for i in step._transformer_to_input_indices.get(name, ())]
             if own and not isinstance(inner, str):
                 yield from _consumers(inner, own)
+    elif isinstance(step, BaggingClassifier):  # its members see columns in an order of their own
+        yield step, positions
+    elif parts := inside(step):
+        for part in parts:
+            if getattr(part, "n_features_in_", len(positions)) == len(positions):  # a chain adds columns
+                yield from _consumers(part, positions)
     else:
         yield step, positions
 

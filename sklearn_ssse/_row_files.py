@@ -7,9 +7,11 @@ import re
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.multiclass import OneVsRestClassifier
 
 from sklearn_ssse._checks import is_multilabel
-from sklearn_ssse._dispatch import final_step
+from sklearn_ssse._dispatch import inside
+from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._input_types import input_types
 
 TRUTH = {"true": 1.0, "false": 0.0}
@@ -70,7 +72,10 @@ def _read(path, missing):
         content = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} must be a CSV file in UTF-8, got other bytes. Save it as UTF-8.") from None
-    lines = [line for line in csv.reader(content.splitlines(keepends=True)) if line]
+    try:
+        lines = [line for line in csv.reader(io.StringIO(content)) if line]
+    except csv.Error as error:
+        raise ValueError(f"{path} must be a CSV file, got one that cannot be read: {error}.") from None
     if not lines:
         raise ValueError(f"{path} must be a CSV file whose first line names the columns, got an empty one.")
     for i, line in enumerate(lines):
@@ -79,7 +84,7 @@ def _read(path, missing):
                 f"{path} must have as many values in every row as names in the first line, got {len(line)} in row {i} where "
                 f"{len(lines[0])} are named. Is the file whole?"
             )
-    options = {"index_col": False, "float_precision": "round_trip", "low_memory": False}
+    options = {"index_col": False, "low_memory": False}
     na_values = [start + value for value in missing for start in ("", " ")]  # the blank after a comma
     text = pandas.read_csv(io.StringIO(content), dtype=object, keep_default_na=False, **options)
     inferred = pandas.read_csv(io.StringIO(content), na_values=na_values, **options)
@@ -147,8 +152,6 @@ def _inputs(text, inferred, features, estimator):
 
 
 def _numbers(name, raw, guess):
-    if guess.dtype.kind in "iufb":
-        return guess
     empty = guess.isna().to_numpy()
     values = [np.nan if missing else number(cell) for cell, missing in zip(raw, empty, strict=True)]
     bad = sum(value is None for value in values)
@@ -192,7 +195,7 @@ def _labels(text, estimator, target):
     classes = getattr(estimator, "classes_", None)
     if isinstance(classes, list):
         outputs = classes
-    elif is_multilabel(final_step(estimator)):
+    elif _is_indicator(estimator):
         outputs = [np.array([0, 1])] * len(classes)
     else:
         outputs = [classes]
@@ -205,6 +208,15 @@ def _labels(text, estimator, target):
         return columns[0]
     alike = len({column.dtype for column in columns}) == 1
     return np.column_stack(columns if alike else [column.astype(object) for column in columns])
+
+
+def _is_indicator(estimator):
+    """Whether y has a column of 0 and 1 for each label."""
+    if isinstance(estimator, OneVsRestClassifier):
+        return estimator.multilabel_
+    if isinstance(estimator, ErasableMixin):
+        return is_multilabel(estimator)
+    return any(_is_indicator(part) for part in inside(estimator))
 
 
 def _label_column(name, raw, classes):
