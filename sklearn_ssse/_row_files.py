@@ -147,7 +147,8 @@ def _inputs(text, inferred, features, estimator):
             )
         else:
             columns[name] = guess
-    X = pandas.DataFrame(columns)
+    # Objects stay objects: pandas would make strings of them, and lose None.
+    X = pandas.DataFrame({name: pandas.Series(column, dtype=column.dtype) for name, column in columns.items()})
     return X if getattr(estimator, "feature_names_in_", None) is not None else X.to_numpy()
 
 
