@@ -149,7 +149,7 @@ def _inputs(text, inferred, features, estimator):
             columns[name] = guess
     # Objects stay objects: pandas would make strings of them, and lose None.
     X = pandas.DataFrame({name: pandas.Series(column, dtype=column.dtype) for name, column in columns.items()})
-    return X if getattr(estimator, "feature_names_in_", None) is not None else X.to_numpy()
+    return X if getattr(estimator, "feature_names_in_", None) is not None else np.ascontiguousarray(X)
 
 
 def _numbers(name, raw, guess):

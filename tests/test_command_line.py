@@ -201,12 +201,12 @@ def test_pickle_is_not_loaded_to_be_refused(folder):
 
 
 def test_untrusted_types_are_named(folder, fitted, people, capsys):
-    skops.dump(make_pipeline(FunctionTransformer(np.log1p), *[step for _, step in fitted.steps]), "model.skops")
+    skops.dump(make_pipeline(FunctionTransformer(quotes), *[step for _, step in fitted.steps]), "model.skops")
     assert run("inspect", "model.skops") == 1
     error = capsys.readouterr().err
-    assert "--trust numpy.log1p" in error
+    assert "--trust tests.test_command_line.quotes" in error
     assert "sklearn_ssse." not in error
-    assert run("inspect", "model.skops", "--trust", "numpy.log1p") == 0
+    assert run("inspect", "model.skops", "--trust", "tests.test_command_line.quotes") == 0
 
 
 def test_nothing_is_overwritten_unless_forced(folder, capsys):
@@ -339,7 +339,7 @@ def test_errors_of_transformers_do_not_quote_rows(folder, capsys):
     assert erase("model.joblib", "iris.csv", "--trust-pickle", target="target") == 1
     err = capsys.readouterr().err
     assert "cannot use" in err
-    assert "KeyError" in err
+    assert "RuntimeError" in err
     assert "Hara" not in err
     assert str(X.iloc[0, 0]) not in err
     quotes.now = False
@@ -348,7 +348,7 @@ def test_errors_of_transformers_do_not_quote_rows(folder, capsys):
 
 def quotes(X):
     if quotes.now:
-        raise KeyError(f"cannot use {X.iloc[0, 0]} and {X.iloc[0, -1]} of 5.10")
+        raise RuntimeError(f"cannot use {X.iloc[0, 0]} and {X.iloc[0, -1]} of 5.10")
     return X.drop(columns="name")
 
 
@@ -367,7 +367,7 @@ def test_redacted():
         ([0, 1], ["False", "True"]),
         ([False, True], ["False", "True"]),
         ([False, True], ["0", "1"]),
-        ([0.5, 1.5], ["0.50", "1.5"]),
+        ([1.0, 2.0], ["1", "2.00"]),
         (["0", "1"], ["0", "1"]),
         (["01", "1"], ["01", "1"]),
         (["no", "yes"], [" no", "yes "]),
