@@ -238,6 +238,11 @@ def _(estimator, rows):
     return Plan([erasure._replace(record=replace(erasure.record, kept_by=rows.kept))])
 
 
+@inside.register(ErasableMixin)
+def _(estimator):
+    return []
+
+
 @route.register(Pipeline)
 def _(estimator, rows):
     from sklearn_ssse import _preprocessing
