@@ -10,10 +10,14 @@ import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_iris
+from sklearn.ensemble import VotingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, StratifiedShuffleSplit
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -161,6 +165,33 @@ def test_skops_of_a_frame(census_frame):
         unlearn(either, frame[:5], y[:5])
     assert same(loaded[-1].curvature_, pipe[-1].curvature_)
     assert np.array_equal(loaded.predict_proba(frame), pipe.predict_proba(frame))
+
+
+@pytest.mark.parametrize("cv", [3, GroupShuffleSplit(2), StratifiedShuffleSplit(2)], ids=["3", "groups", "strata"])
+def test_skops_of_a_search(cv):
+    sio = skops()
+    search = GridSearchCV(mixed(ErasableLogisticRegression()), {"erasablelogisticregression__C": [0.1, 1.0]}, cv=cv)
+    search.fit(X, Y, groups=np.arange(len(Y)) // 2)
+    check_composite(sio.loads(sio.dumps(search), trusted=TRUSTED_TYPES), search)
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_skops_of_votes_and_calibrated_models(method):
+    sio = skops()
+    vote = VotingClassifier(
+        [("a", ErasableLogisticRegression()), ("b", mixed(ErasableLogisticRegression()))], voting="soft"
+    )
+    vote.fit(X, Y)
+    frozen = FrozenEstimator(ErasableLogisticRegression().fit(X, Y))
+    for model in (vote, CalibratedClassifierCV(frozen, method=method).fit(X, Y)):
+        check_composite(sio.loads(sio.dumps(model), trusted=TRUSTED_TYPES), model)
+
+
+def check_composite(loaded, model):
+    assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
+    for either in (loaded, model):
+        unlearn(either, X[S], Y[S])
+    assert np.array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
 def test_trusted_types_are_types_that_files_hold():
