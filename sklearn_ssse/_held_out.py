@@ -32,6 +32,9 @@ LEAST_LOSS = 0.01
 # rows of S: the accuracy on a few says little. Less where the prior moves.
 N_RANDOM, RANDOM_ROWS, RANDOM_SHARE = 8, 32, 0.05
 RANDOM_WEIGHT = 20
+# What steps cost the rows that stay: their lengths, by the norm of the parameters, the random sets to learn from, and the rows.
+LENGTHS = np.geomspace(0.003, 1.0, 12)
+N_COST, COST_SHARE, COST_ROWS = 3, 0.05, 1500
 # A class that vanishes: until so few of its rows are still predicted as it; beyond FAR only while the parameters change by no more than
 # this share of their norm.
 STILL_PREDICTED = 0.02
@@ -55,14 +58,17 @@ class HeldOut:
         1 / eps of random rows.
     length : float
         Norm of the step of a random set at that eps, by the norm of the parameters.
+    costs : tuple of float
+        Share of the training rows that are not predicted as labelled any more after steps of so many `LENGTHS` for random sets.
     """
 
     temperature: float
     random: float = 1.0
     length: float = np.inf
+    costs: tuple = (0.0,) * len(LENGTHS)
 
     def epsilon(self, step):
-        """eps at which the rows of S are predicted as if the net had not seen them.
+        """eps at which the rows of S are predicted as if the net had not seen them, or what is missing is what the step costs others.
 
         If a class vanishes: on to 12, or as far as the parameters change by less than half, until at most 2 % of its erased rows are
         still predicted as it.
@@ -77,7 +83,8 @@ class HeldOut:
         """
         batch, theta = step.batch, step.batch.family.theta
         shift, vanishing = _prior_shift(step)
-        own = _smallest_eps([step], self._wanted(step, shift))
+        length = np.linalg.norm(step.direction) / np.linalg.norm(theta)
+        own = _smallest_eps([step], self._wanted(step, shift), lambda eps: np.interp(eps * length, LENGTHS, self.costs))
         weight = RANDOM_WEIGHT * np.exp(step.mean(shift))
         eps = float(np.exp((batch.n_samples * np.log(own) - weight * np.log(self.random)) / (batch.n_samples + weight)))
         if not vanishing.any():
@@ -164,7 +171,24 @@ def calibrate(batch, inverse, state, classes, leave_out):
     wanted = np.mean([found._wanted(step, 0.0) for step in steps])
     eps = _smallest_eps(steps, wanted)
     length = np.mean([np.linalg.norm(step.direction) for step in steps]) / np.linalg.norm(batch.family.theta)
-    return HeldOut(temperature, 1.0 / eps, float(eps * length))
+    return HeldOut(temperature, 1.0 / eps, float(eps * length), _costs(batch, inverse, state, classes))
+
+
+def _costs(batch, inverse, state, classes):
+    """`HeldOut.costs`, without leave-out, which takes long for so many rows."""
+    rng, theta, directions = np.random.default_rng(1), batch.family.theta, []
+    for _ in range(N_COST):
+        size = max(1, int(COST_SHARE * batch.n_samples))
+        rows = batch.take(np.sort(rng.choice(batch.n_samples, size, replace=False)))
+        after = check_remaining(state, classes, rows.y, rows.weight, may_vanish=True)
+        direction = make_step(rows, None, inverse, None, state, after).direction
+        directions.append(direction * np.linalg.norm(theta) / max(np.linalg.norm(direction), np.finfo(np.float64).tiny))
+    sample = batch.take(np.sort(rng.choice(batch.n_samples, min(COST_ROWS, batch.n_samples), replace=False)))
+    right = [
+        np.mean([sample.log_odds(theta + length * direction)[1].mean() for direction in directions])
+        for length in (0.0, *LENGTHS)
+    ]
+    return tuple(float(max(right[0] - share, 0.0)) for share in right[1:])
 
 
 def _temperature(batch):
@@ -183,13 +207,15 @@ def _temperature(batch):
     return float(brentq(surplus, COLDEST, HOTTEST, xtol=1e-3))
 
 
-def _smallest_eps(steps, wanted):
-    """The smallest eps at which the mean share of labels that are still predicted is what is wanted."""
+def _smallest_eps(steps, wanted, cost=None):
+    """The smallest eps at which the mean share of labels that are still predicted is what is wanted, and what the step costs."""
 
     def share(eps):
         return np.mean([s.mean(s.batch.log_odds(s.batch.family.theta + eps * s.direction)[1]) for s in steps])
 
     now = share(0.0)
+    if cost is not None and now > wanted:
+        return _first_below(lambda eps: share(eps) - cost(eps), wanted, SHORTEST, LONGEST)
     wanted, longest = (wanted, LONGEST) if now > wanted else (now - LEAST_LOSS, 1.0)
     return _first_below(share, wanted, SHORTEST, longest)
 

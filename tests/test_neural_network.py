@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from sklearn_ssse import (
     parameter_distance,
     unlearn,
 )
+from sklearn_ssse._held_out import LENGTHS
 from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._kernels._numba import ACTIVATIONS
 from sklearn_ssse._neighbors import leave_one_out_accuracy
@@ -504,3 +506,30 @@ def test_search_with_early_stopping():
         error_score="raise",
     ).fit(X, y)
     assert 0 <= search.best_score_ <= 1
+
+
+def test_eps_stops_where_a_step_costs_others_as_much():
+    """A net that knows its rows by heart: the dearer a step is to rows that stay, the shorter."""
+    X, y = make_classification(900, 12, n_informative=6, flip_y=0.2, random_state=0)
+    clf = ErasableMLPClassifier((40,), solver="lbfgs", random_state=0, max_iter=300).fit(X, y)
+    assert clf.score(X, y) > 0.95
+    calibration = clf._erasure_state.calibration
+    costs = np.array(calibration.costs)
+    assert costs.shape == LENGTHS.shape
+    assert (costs >= 0).all()
+    assert costs[0] < 0.05
+    assert costs[-1] > 0.1
+    S = np.random.default_rng(3).choice(len(y), 45, replace=False)
+    used = []
+    for factor in (0, 1, 10):
+        other = copy.deepcopy(clf)
+        dearer = replace(calibration, costs=tuple(factor * costs))
+        other._erasure_state = replace(other._erasure_state, calibration=dearer)
+        used.append(other.preview_unlearn(X[S], y[S]).epsilon)
+    assert used[0] >= used[1] == clf.preview_unlearn(X[S], y[S]).epsilon >= used[2]
+    assert used[0] > used[2]
+    # What it costs is what it does cost, roughly: rows that were not asked for are lost.
+    record = clf.preview_unlearn(X[S], y[S])
+    rest = np.setdiff1d(np.arange(len(y)), S)
+    lost = clf.score(X[rest], y[rest]) - copy.deepcopy(clf).unlearn(X[S], y[S]).score(X[rest], y[rest])
+    assert 0.3 < np.interp(record.relative_shift, LENGTHS, costs) / lost < 3
