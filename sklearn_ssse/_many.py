@@ -9,19 +9,18 @@ For an output P, rows x (k, d), with a last column of ones for an intercept, hav
 of the downdate is ``Z^T B``; a step is ``Z^T c``.
 """
 
-from dataclasses import replace
-from functools import cache
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
 
 from sklearn_ssse._calibration import common_epsilons
-from sklearn_ssse._checks import check_epsilon, check_margin, check_rows
+from sklearn_ssse._checks import check_epsilon, check_rows, least_margin
 from sklearn_ssse._families import pack_outputs, unpack_outputs
 from sklearn_ssse._inverse._base import gain
 from sklearn_ssse._plan import Erasure
-from sklearn_ssse._records import ErasureRecord
+from sklearn_ssse._records import ErasureRecord, changed
 from sklearn_ssse._residuals import CURVATURES, gradient
 from sklearn_ssse._step import TRUSTED_MARGIN
 from sklearn_ssse.exceptions import ErasureError
@@ -54,120 +53,151 @@ def work_out_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()
     if not _alike(models):
         return None
     before = [model._erasure_state for model in models]
-    try:
-        epsilons = [
-            check_epsilon(model.unlearn_epsilon if epsilon is None else epsilon, calibrated=bool(state.calibration))
-            for model, state in zip(models, before, strict=True)
-        ]
-    except ErasureError:
-        return None
-    automatic = "auto" in epsilons
-    if automatic and epsilons.count("auto") < len(epsilons):
+    epsilons = _asked(models, before, epsilon)
+    if epsilons is None:
         return None
     X, _, weight = check_rows(models[0], X, Y[:, 0], sample_weight, ensure_min_samples=0)
     if weight is not None and not weight.all():
         X, Y, weight = X[weight > 0], Y[weight > 0], weight[weight > 0]
-    theta = pack_outputs(models)
-    if not 0 < X.shape[0] <= theta.shape[1]:
-        return None
-    targets = _targets(models, Y)
-    if targets is None:
+    theta, targets = pack_outputs(models), _targets(models, Y)
+    if targets is None or not 0 < X.shape[0] <= theta.shape[1]:
         return None
     by_class = np.array([state.class_weight for state in before])
     weight = np.where(targets, by_class[:, 1:], by_class[:, :1]) * (1.0 if weight is None else weight)
-    after = _remaining(before, targets, weight)
+    erased = weight.sum(axis=1)
+    after = _remaining(before, targets, weight, erased)
     if after is None:
         return None
 
     x = (X.toarray() if sparse.issparse(X) else X).astype(np.float64, copy=False)
     x = np.hstack([x, np.ones((len(x), 1))]) if models[0].fit_intercept else x
-    m, k, d = *targets.shape, x.shape[1]
     proba, y = expit(theta @ x.T).reshape(-1, 1), targets.reshape(-1, 1).astype(np.float64)
-    a = weight * gradient(proba, y, "logistic").reshape(m, k)
-    r = np.sqrt(weight) * CURVATURES[before[0].curvature](proba, y, "logistic").reshape(m, k)
-    inverses = [model.curvature_ for model in models]
-    Z = np.empty((m, k, d))
-    for inverse, out in zip(inverses, Z, strict=True):
-        np.matmul(x, inverse.matrix, out=out)
-    G = (Z.reshape(m * k, d) @ x.T).reshape(m, k, k)
-    M = r[:, :, np.newaxis] * G * r[:, np.newaxis]
-    spectrum, V = np.linalg.eigh(M)
-    B = r[:, :, np.newaxis] * V
-    margin = 1.0 - np.maximum(spectrum[:, -1], 0.0)
-    leverage = np.einsum("jii->ji", M).max(axis=1)
-    try:
-        for model, inverse, value in zip(models, inverses, margin.tolist(), strict=True):
-            check_margin(value, inverse.condition, k, model.damping_)
-    except ErasureError:
+    a = weight * gradient(proba, y, "logistic").reshape(targets.shape)
+    r = np.sqrt(weight) * CURVATURES[before[0].curvature](proba, y, "logistic").reshape(targets.shape)
+    removals = _Removals([model.curvature_ for model in models], x, r)
+    if not (removals.margin >= removals.least_margin).all():
         return None
-
     leave_out = models[0]._leave_out(before[0])
-    damped = (margin < TRUSTED_MARGIN) & leave_out
-    growth = np.array([old.mass / new.mass for old, new in zip(before, after, strict=True)])
-    c = a
-    if leave_out:
-        growth = np.ones(m)
-        factor = np.where(damped[:, np.newaxis], gain(spectrum, damped=True), gain(spectrum))
-        c = a + _times(_times(_times(a, G), B) * factor, B.transpose(0, 2, 1))
-    if automatic:
-        q = _times(c, G)  # x times the step
-        parts = np.stack([np.where(targets, 0.0, a * q).sum(axis=1), np.where(targets, a * q, 0.0).sum(axis=1)], axis=1)
-        used = None if leave_out else np.square(r * q).sum(axis=1)
-        epsilons = common_epsilons([state.calibration for state in before], parts, used, growth)
+    damped = leave_out & (removals.margin < TRUSTED_MARGIN)
+    c = removals.solve(a, damped) if leave_out else a
+    mass, fit_mass = np.array([(state.mass, state.fit_mass) for state in after]).T
+    growth = 1.0 if leave_out else (mass + erased) / mass
+    if "auto" in epsilons:
+        epsilons = _automatic([state.calibration for state in before], removals, a, c, targets, growth, leave_out)
         if epsilons is None:
             return None
-    step = _times(c, Z) * (growth * epsilons)[:, np.newaxis]
+    step = _times(c, removals.Z) * (growth * np.asarray(epsilons))[:, np.newaxis]
+    length, norm = np.linalg.norm(step, axis=1), np.linalg.norm(theta, axis=1)
     attributes = unpack_outputs(models, theta + step)
-    length = np.linalg.norm(step, axis=1)
     if attributes is None or not np.isfinite(np.square(length)).all():
         return None
-    shift = length / np.where(norm := np.linalg.norm(theta, axis=1), norm, 1.0)
 
-    U, leaving = B * np.sqrt(gain(spectrum))[:, np.newaxis], np.square(r) @ np.square(x)
-
-    @cache
-    def downdated():
-        return [old.without(z.T @ u, own) for old, z, u, own in zip(inverses, Z, U, leaving, strict=True)]
-
+    common = ErasureRecord(
+        n_erased=len(x),
+        n_remaining=0,
+        weight_erased=0.0,
+        epsilon=1.0,
+        curvature=before[0].curvature,
+        structure=models[0].structure_,
+        leave_out=leave_out,
+        damped=False,
+        shrunken=False,
+        margin=1.0,
+        max_leverage=0.0,
+        relative_shift=0.0,
+        erased_fraction=0.0,
+        kept_by=kept_by,
+    )
+    numbers = {
+        "weight_erased": erased,
+        "epsilon": np.asarray(epsilons, dtype=np.float64),
+        "damped": damped,
+        "margin": removals.margin,
+        "max_leverage": removals.leverage,
+        "relative_shift": length / np.where(norm, norm, 1.0),
+        "erased_fraction": 1.0 - mass / fit_mass,
+    }
+    columns = zip(*(values.tolist() for values in numbers.values()), strict=True)
     return [
         Erasure(
             model=model,
-            record=ErasureRecord(
-                n_erased=k,
-                n_remaining=state.n_rows,
-                weight_erased=numbers[0],
-                epsilon=numbers[1],
-                curvature=state.curvature,
-                structure=model.structure_,
-                leave_out=leave_out,
-                damped=numbers[2],
-                shrunken=False,
-                margin=numbers[3],
-                max_leverage=numbers[4],
-                relative_shift=numbers[5],
-                erased_fraction=1.0 - state.mass / state.fit_mass,
-                kept_by=kept_by,
-            ),
+            record=changed(common, n_remaining=state.n_rows, **dict(zip(numbers, column, strict=True))),
             attributes=own,
-            curvature=lambda j=j: downdated()[j],
+            curvature=lambda j=j: removals.inverses[j],
             state=state,
             unweighted=state.weighted and sample_weight is None,
         )
-        for j, (model, own, state, *numbers) in enumerate(
-            zip(
-                models,
-                attributes,
-                after,
-                weight.sum(axis=1).tolist(),
-                np.asarray(epsilons, dtype=np.float64).tolist(),
-                damped.tolist(),
-                margin.tolist(),
-                leverage.tolist(),
-                shift.tolist(),
-                strict=True,
-            )
-        )
+        for j, (model, own, state, column) in enumerate(zip(models, attributes, after, columns, strict=True))
     ]
+
+
+class _Removals:
+    """Rows about to leave the inverses of all outputs: as many `FullRemoval` of the same rows.
+
+    Parameters
+    ----------
+    inverses : list of FullInverse
+    x : ndarray of shape (k, d)
+    r : ndarray of shape (n_outputs, k)
+    """
+
+    def __init__(self, inverses, x, r):
+        self._inverses, self._x, self.r = inverses, x, r
+        m, k, d = len(inverses), *x.shape
+        self.Z = np.empty((m, k, d))
+        for inverse, out in zip(inverses, self.Z, strict=True):
+            np.matmul(x, inverse.matrix, out=out)
+        self.G = (self.Z.reshape(m * k, d) @ x.T).reshape(m, k, k)
+        M = r[:, :, np.newaxis] * self.G * r[:, np.newaxis]
+        self.spectrum, V = np.linalg.eigh(M)
+        self._B = r[:, :, np.newaxis] * V
+        self.margin = 1.0 - np.maximum(self.spectrum[:, -1], 0.0)
+        self.leverage = np.einsum("jii->ji", M).max(axis=1)
+
+    @property
+    def least_margin(self):
+        """What `check_margin` asks for."""
+        variance = np.array([inverse.matrix.diagonal() for inverse in self._inverses])
+        information = np.array([inverse.diagonal for inverse in self._inverses])
+        return least_margin(np.einsum("ij,ij->i", variance, information))
+
+    def solve(self, a, damped):
+        """The c with which ``Z^T c`` is the inverse without the rows times ``x^T a``, (n_outputs, k)."""
+        factor = gain(self.spectrum)
+        if damped.any():
+            factor = np.where(damped[:, np.newaxis], gain(self.spectrum, damped=True), factor)
+        return a + _times(_times(_times(a, self.G), self._B) * factor, self._B.transpose(0, 2, 1))
+
+    @cached_property
+    def inverses(self):
+        """The inverses without the rows, made when the first is asked for."""
+        basis = self.Z.transpose(0, 2, 1) @ (self._B * np.sqrt(gain(self.spectrum))[:, np.newaxis])
+        leaving = np.square(self.r) @ np.square(self._x)
+        return [old.without(U, own) for old, U, own in zip(self._inverses, basis, leaving, strict=True)]
+
+
+def _asked(models, states, epsilon):
+    """The eps of each model, or "auto" of all; None if some cannot be had."""
+    try:
+        epsilons = [
+            check_epsilon(
+                model.unlearn_epsilon if epsilon is None else epsilon, calibrated=state.calibration is not None
+            )
+            for model, state in zip(models, states, strict=True)
+        ]
+    except ErasureError:
+        return None
+    return epsilons if epsilons.count("auto") in (0, len(epsilons)) else None
+
+
+def _automatic(calibrations, removals, a, c, targets, growth, leave_out):
+    """The calibrated eps of every model for a step ``Z^T c``."""
+    along = _times(c, removals.G)  # the rows times the step
+    products = a * along
+    positive = np.where(targets, products, 0.0).sum(axis=1)
+    parts = np.stack([np.where(targets, 0.0, products).sum(axis=1), positive], axis=1)
+    used = None if leave_out else np.square(removals.r * along).sum(axis=1)
+    return common_epsilons(calibrations, parts, used, growth)
 
 
 def _alike(models):
@@ -202,27 +232,25 @@ def _traits(model):
 def _targets(models, Y):
     """Which rows have the second class of each model, (n_models, k); None if a label is of neither."""
     classes = np.array([model.classes_ for model in models])
-    targets = Y == classes[:, 1]
-    known = targets | (Y == classes[:, 0])
+    targets = classes[:, 1] == Y
+    known = targets | (classes[:, 0] == Y)
     return np.ascontiguousarray(targets.T) if known.all() else None
 
 
-def _remaining(before, targets, weight):
+def _remaining(before, targets, weight, erased):
     """The states without the rows, or None if of some class so little remains that the twin must look."""
-    k = targets.shape[1]
-    n_rows = np.array([state.n_rows for state in before]) - k
-    fit_mass = np.array([state.fit_mass for state in before])
-    counts, mass = np.array([state.class_counts for state in before]), np.array([state.class_mass for state in before])
-    positive, heavy = targets.sum(axis=1), np.where(targets, weight, 0.0).sum(axis=1)
-    counts = counts - np.stack([k - positive, positive], axis=1)
-    mass = mass - np.stack([np.where(targets, 0.0, weight).sum(axis=1), heavy], axis=1)
-    if not ((counts > 0).all() and (mass > ENOUGH * fit_mass[:, np.newaxis]).all() and (n_rows > 0).all()):
+    positive = np.stack([~targets, targets], axis=2)
+    total, fit_mass = np.array([(state.mass, state.fit_mass) for state in before]).T
+    counts = np.array([state.class_counts for state in before]) - positive.sum(axis=1)
+    mass = np.array([state.class_mass for state in before]) - (weight[:, np.newaxis] @ positive)[:, 0]
+    if not ((counts > 0).all() and (mass > ENOUGH * fit_mass[:, np.newaxis]).all()):
         return None
-    total = [state.mass for state in before] - weight.sum(axis=1)
-    # Copies: of one array they would keep each other alive.
+    # Copies: as parts of one array they would keep each other alive.
     return [
-        replace(state, n_rows=n, mass=t, class_counts=count.copy(), class_mass=own.copy())
-        for state, n, t, count, own in zip(before, n_rows.tolist(), total.tolist(), counts, mass, strict=True)
+        changed(
+            state, n_rows=state.n_rows - targets.shape[1], mass=rest, class_counts=count.copy(), class_mass=own.copy()
+        )
+        for state, rest, count, own in zip(before, (total - erased).tolist(), counts, mass, strict=True)
     ]
 
 
