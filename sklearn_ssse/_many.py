@@ -19,6 +19,7 @@ from sklearn_ssse._calibration import common_epsilons
 from sklearn_ssse._checks import check_epsilon, check_rows, least_margin
 from sklearn_ssse._families import pack_outputs, unpack_outputs
 from sklearn_ssse._inverse._base import gain
+from sklearn_ssse._kernels._threads import each
 from sklearn_ssse._plan import Erasure
 from sklearn_ssse._records import ErasureRecord, changed
 from sklearn_ssse._residuals import CURVATURES, gradient
@@ -28,6 +29,8 @@ from sklearn_ssse.linear_model import ErasableLogisticRegression
 
 # Share of all rows that must remain of every class: closer to its last row the twin decides.
 ENOUGH = 1e-9
+# A number of an inverse that is read and written takes as long as so many multiplications.
+MOVED = 40
 
 
 def work_out_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()):
@@ -145,8 +148,11 @@ class _Removals:
         self._inverses, self._x, self.r = inverses, x, r
         m, k, d = len(inverses), *x.shape
         self.Z = np.empty((m, k, d))
-        for inverse, out in zip(inverses, self.Z, strict=True):
-            np.matmul(x, inverse.matrix, out=out)
+
+        def product(j):
+            np.matmul(x, inverses[j].matrix, out=self.Z[j])
+
+        self._each(product)
         self.G = (self.Z.reshape(m * k, d) @ x.T).reshape(m, k, k)
         M = r[:, :, np.newaxis] * self.G * r[:, np.newaxis]
         self.spectrum, V = np.linalg.eigh(M)
@@ -171,9 +177,20 @@ class _Removals:
     @cached_property
     def inverses(self):
         """The inverses without the rows, made when the first is asked for."""
-        basis = self.Z.transpose(0, 2, 1) @ (self._B * np.sqrt(gain(self.spectrum))[:, np.newaxis])
+        B = self._B * np.sqrt(gain(self.spectrum))[:, np.newaxis]
         leaving = np.square(self.r) @ np.square(self._x)
-        return [old.without(U, own) for old, U, own in zip(self._inverses, basis, leaving, strict=True)]
+        out = list(self._inverses)
+
+        def downdate(j):
+            out[j] = out[j].without(self.Z[j].T @ B[j], leaving[j])
+
+        self._each(downdate)
+        return out
+
+    def _each(self, function):
+        """Call ``function(j)`` for every output j, over threads where the inverses are large."""
+        m, k, d = self.Z.shape
+        each(function, range(m), (2 * k + MOVED) * d**2)
 
 
 def _asked(models, states, epsilon):
@@ -243,7 +260,7 @@ def _remaining(before, targets, weight, erased):
     total, fit_mass = np.array([(state.mass, state.fit_mass) for state in before]).T
     counts = np.array([state.class_counts for state in before]) - positive.sum(axis=1)
     mass = np.array([state.class_mass for state in before]) - (weight[:, np.newaxis] @ positive)[:, 0]
-    if not ((counts > 0).all() and (mass > ENOUGH * fit_mass[:, np.newaxis]).all()):
+    if counts.min() <= 0 or (mass <= ENOUGH * fit_mass[:, np.newaxis]).any():
         return None
     # Copies: as parts of one array they would keep each other alive.
     return [
