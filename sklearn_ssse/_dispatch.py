@@ -252,7 +252,11 @@ def _(estimator, rows):
             "as they were given to fit."
         )
     together = None
-    if unlearn.dispatch(type(estimator.estimators_[0])) is unlearn.dispatch(object) and not rows.params:
+    if (
+        unlearn.dispatch(type(estimator.estimators_[0])) is unlearn.dispatch(object)
+        and not rows.params
+        and rows.positions is None
+    ):
         together = work_out_together(estimator.estimators_, rows.X, Y, rows.epsilon, rows.sample_weight, rows.kept)
     if together is not None:
         return Plan(together)
