@@ -65,7 +65,7 @@ def work_out_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()
     theta, targets = pack_outputs(models), _targets(models, Y)
     if targets is None or not 0 < X.shape[0] <= theta.shape[1]:
         return None
-    by_class = np.array([state.class_weight for state in before])
+    by_class = _stacked(state.class_weight for state in before)
     weight = np.where(targets, by_class[:, 1:], by_class[:, :1]) * (1.0 if weight is None else weight)
     erased = weight.sum(axis=1)
     after = _remaining(before, targets, weight, erased)
@@ -111,26 +111,43 @@ def work_out_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()
         erased_fraction=0.0,
         kept_by=kept_by,
     )
-    numbers = {
-        "weight_erased": erased,
-        "epsilon": np.asarray(epsilons, dtype=np.float64),
-        "damped": damped,
-        "margin": removals.margin,
-        "max_leverage": removals.leverage,
-        "relative_shift": length / np.where(norm, norm, 1.0),
-        "erased_fraction": 1.0 - mass / fit_mass,
-    }
-    columns = zip(*(values.tolist() for values in numbers.values()), strict=True)
+    numbers = zip(
+        erased.tolist(),
+        np.broadcast_to(np.asarray(epsilons, dtype=np.float64), damped.shape).tolist(),
+        damped.tolist(),
+        removals.margin.tolist(),
+        removals.leverage.tolist(),
+        (length / np.where(norm, norm, 1.0)).tolist(),
+        (1.0 - mass / fit_mass).tolist(),
+        strict=True,
+    )
     return [
         Erasure(
             model=model,
-            record=changed(common, n_remaining=state.n_rows, **dict(zip(numbers, column, strict=True))),
+            record=changed(
+                common,
+                {
+                    "n_remaining": state.n_rows,
+                    "weight_erased": weight_erased,
+                    "epsilon": epsilon,
+                    "damped": damped,
+                    "margin": margin,
+                    "max_leverage": max_leverage,
+                    "relative_shift": relative_shift,
+                    "erased_fraction": erased_fraction,
+                },
+            ),
             attributes=own,
             curvature=lambda j=j: removals.inverses[j],
             state=state,
             unweighted=state.weighted and sample_weight is None,
         )
-        for j, (model, own, state, column) in enumerate(zip(models, attributes, after, columns, strict=True))
+        for j, (
+            model,
+            own,
+            state,
+            (weight_erased, epsilon, damped, margin, max_leverage, relative_shift, erased_fraction),
+        ) in (enumerate(zip(models, attributes, after, numbers, strict=True)))
     ]
 
 
@@ -163,8 +180,8 @@ class _Removals:
     @property
     def least_margin(self):
         """What `check_margin` asks for."""
-        variance = np.array([inverse.matrix.diagonal() for inverse in self._inverses])
-        information = np.array([inverse.diagonal for inverse in self._inverses])
+        variance = _stacked(inverse.matrix.diagonal() for inverse in self._inverses)
+        information = _stacked(inverse.diagonal for inverse in self._inverses)
         return least_margin(np.einsum("ij,ij->i", variance, information))
 
     def solve(self, a, damped):
@@ -177,12 +194,12 @@ class _Removals:
     @cached_property
     def inverses(self):
         """The inverses without the rows, made when the first is asked for."""
-        B = self._B * np.sqrt(gain(self.spectrum))[:, np.newaxis]
+        basis = self.Z.transpose(0, 2, 1) @ (self._B * np.sqrt(gain(self.spectrum))[:, np.newaxis])
         leaving = np.square(self.r) @ np.square(self._x)
         out = list(self._inverses)
 
         def downdate(j):
-            out[j] = out[j].without(self.Z[j].T @ B[j], leaving[j])
+            out[j] = out[j].without(basis[j], leaving[j])
 
         self._each(downdate)
         return out
@@ -258,17 +275,24 @@ def _remaining(before, targets, weight, erased):
     """The states without the rows, or None if of some class so little remains that the twin must look."""
     positive = np.stack([~targets, targets], axis=2)
     total, fit_mass = np.array([(state.mass, state.fit_mass) for state in before]).T
-    counts = np.array([state.class_counts for state in before]) - positive.sum(axis=1)
-    mass = np.array([state.class_mass for state in before]) - (weight[:, np.newaxis] @ positive)[:, 0]
+    counts = _stacked(state.class_counts for state in before) - positive.sum(axis=1)
+    mass = _stacked(state.class_mass for state in before) - (weight[:, np.newaxis] @ positive)[:, 0]
     if counts.min() <= 0 or (mass <= ENOUGH * fit_mass[:, np.newaxis]).any():
         return None
     # Copies: as parts of one array they would keep each other alive.
+    k = targets.shape[1]
     return [
         changed(
-            state, n_rows=state.n_rows - targets.shape[1], mass=rest, class_counts=count.copy(), class_mass=own.copy()
+            state, {"n_rows": state.n_rows - k, "mass": rest, "class_counts": count.copy(), "class_mass": own.copy()}
         )
         for state, rest, count, own in zip(before, (total - erased).tolist(), counts, mass, strict=True)
     ]
+
+
+def _stacked(vectors):
+    """Vectors of one length as the rows of a matrix; `np.stack` takes longer for many short ones."""
+    vectors = list(vectors)
+    return np.concatenate(vectors).reshape(len(vectors), -1)
 
 
 def _times(c, A):

@@ -93,8 +93,8 @@ class ErasureState:
     stale: str = ""
 
 
-def changed(record, **values):
-    """A frozen record with other values: `dataclasses.replace` at a quarter of its time."""
+def changed(record, values):
+    """A frozen record with some values changed: `dataclasses.replace` at a fraction of its time, for many records."""
     twin = object.__new__(type(record))
-    vars(twin).update(vars(record), **values)
+    object.__setattr__(twin, "__dict__", vars(record) | values)
     return twin
