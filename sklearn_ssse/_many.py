@@ -72,8 +72,7 @@ def work_out_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()
     if after is None:
         return None
 
-    x = (X.toarray() if sparse.issparse(X) else X).astype(np.float64, copy=False)
-    x = np.hstack([x, np.ones((len(x), 1))]) if models[0].fit_intercept else x
+    x = _design(X, models[0].fit_intercept)
     proba, y = expit(theta @ x.T).reshape(-1, 1), targets.reshape(-1, 1).astype(np.float64)
     a = weight * gradient(proba, y, "logistic").reshape(targets.shape)
     r = np.sqrt(weight) * CURVATURES[before[0].curvature](proba, y, "logistic").reshape(targets.shape)
@@ -95,59 +94,38 @@ def work_out_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()
     if attributes is None or not np.isfinite(np.square(length)).all():
         return None
 
+    numbers = {
+        "n_remaining": np.array([state.n_rows for state in after]),
+        "weight_erased": erased,
+        "epsilon": np.broadcast_to(np.asarray(epsilons, dtype=np.float64), damped.shape),
+        "damped": damped,
+        "margin": removals.margin,
+        "max_leverage": removals.leverage,
+        "relative_shift": length / np.where(norm, norm, 1.0),
+        "erased_fraction": 1.0 - mass / fit_mass,
+    }
+    numbers = [
+        dict(zip(numbers, row, strict=True)) for row in zip(*map(np.ndarray.tolist, numbers.values()), strict=True)
+    ]
     common = ErasureRecord(
         n_erased=len(x),
-        n_remaining=0,
-        weight_erased=0.0,
-        epsilon=1.0,
         curvature=before[0].curvature,
         structure=models[0].structure_,
         leave_out=leave_out,
-        damped=False,
         shrunken=False,
-        margin=1.0,
-        max_leverage=0.0,
-        relative_shift=0.0,
-        erased_fraction=0.0,
         kept_by=kept_by,
-    )
-    numbers = zip(
-        erased.tolist(),
-        np.broadcast_to(np.asarray(epsilons, dtype=np.float64), damped.shape).tolist(),
-        damped.tolist(),
-        removals.margin.tolist(),
-        removals.leverage.tolist(),
-        (length / np.where(norm, norm, 1.0)).tolist(),
-        (1.0 - mass / fit_mass).tolist(),
-        strict=True,
+        **numbers[0],
     )
     return [
         Erasure(
             model=model,
-            record=changed(
-                common,
-                {
-                    "n_remaining": state.n_rows,
-                    "weight_erased": weight_erased,
-                    "epsilon": epsilon,
-                    "damped": damped,
-                    "margin": margin,
-                    "max_leverage": max_leverage,
-                    "relative_shift": relative_shift,
-                    "erased_fraction": erased_fraction,
-                },
-            ),
-            attributes=own,
+            record=changed(common, numbers[j]),
+            attributes=attributes[j],
             curvature=lambda j=j: removals.inverses[j],
-            state=state,
-            unweighted=state.weighted and sample_weight is None,
+            state=after[j],
+            unweighted=after[j].weighted and sample_weight is None,
         )
-        for j, (
-            model,
-            own,
-            state,
-            (weight_erased, epsilon, damped, margin, max_leverage, relative_shift, erased_fraction),
-        ) in (enumerate(zip(models, attributes, after, numbers, strict=True)))
+        for j, model in enumerate(models)
     ]
 
 
@@ -287,6 +265,12 @@ def _remaining(before, targets, weight, erased):
         )
         for state, rest, count, own in zip(before, (total - erased).tolist(), counts, mass, strict=True)
     ]
+
+
+def _design(X, bias):
+    """Rows as the curvature knows them, dense and in float64."""
+    x = (X.toarray() if sparse.issparse(X) else X).astype(np.float64, copy=False)
+    return np.hstack([x, np.ones((len(x), 1))]) if bias else x
 
 
 def _stacked(vectors):
