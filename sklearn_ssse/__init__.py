@@ -1,6 +1,7 @@
 """Scikit-learn estimators that training rows can be erased from after training, in one closed-form step."""
 
 from sklearn_ssse._dispatch import preview_unlearn, unlearn
+from sklearn_ssse._files import TRUSTED_TYPES
 from sklearn_ssse._records import ErasureRecord
 from sklearn_ssse._version import __version__
 from sklearn_ssse.display import GammaCurveDisplay
@@ -11,6 +12,7 @@ from sklearn_ssse.model_selection import TunedEpsilonCV
 from sklearn_ssse.neural_network import ErasableMLPClassifier
 
 __all__ = [
+    "TRUSTED_TYPES",
     "ErasableLogisticRegression",
     "ErasableMLPClassifier",
     "ErasureError",

@@ -1,10 +1,38 @@
-"""Rows of data under a model: what does not depend on the family of the model."""
+"""Models, and rows of data under a model: what does not depend on the family."""
+
+from copy import copy
 
 import numpy as np
 
+from sklearn_ssse._moved import moved_layer
 from sklearn_ssse._progress import SILENT
 from sklearn_ssse._residuals import CURVATURES, gradient
 from sklearn_ssse._scores import ScoreStream, SignedStream
+
+
+class Family:
+    """A model's parameters ``theta`` in layers of ``shapes``; subclasses know its fitted attributes and its penalty.
+
+    Attribute ``carried`` is what a change of the columns adds to the erased gradient: theta does not minimise the penalised objective any
+    more. 0 for a model as it was fitted.
+    """
+
+    carried = 0.0
+
+    def moved(self, moved, n_rows):
+        """The same model for columns that have `Moved`: every row is predicted as before.
+
+        Parameters
+        ----------
+        moved : Moved
+        n_rows : int
+            The rows that the model rests on.
+        """
+        out = copy(self)
+        penalty = self.penalty(n_rows)
+        out.theta = moved_layer(self.theta, self.shapes, moved.parameters)
+        out.carried = moved_layer(penalty * self.theta, self.shapes, moved.gradients) - penalty * out.theta
+        return out
 
 
 class Batch:

@@ -3,12 +3,15 @@
 import inspect
 from contextlib import contextmanager
 
+import numpy as np
 from scipy import sparse
 from sklearn.externals import array_api_compat
 from sklearn.externals.array_api_compat import device
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.multiclass import _ConstantPredictor as ConstantPredictor
+from sklearn.preprocessing._data import _handle_zeros_in_scale, _is_constant_feature
 from sklearn.utils import _safe_indexing as safe_indexing
+from sklearn.utils._missing import is_scalar_nan
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
 from sklearn.utils.parallel import _get_threadpool_controller as threadpool_controller
@@ -37,7 +40,7 @@ except ImportError:
     class CallbackSupportMixin:
         """Stands for scikit-learn's, without callbacks."""
 
-        def _init_callback_context(self, **kwargs):
+        def _init_callback_context(self, *args, **kwargs):
             return _Silent()
 
     def with_callbacks(method):
@@ -54,10 +57,12 @@ __all__ = [
     "check_sample_weight",
     "device",
     "has_callbacks",
+    "is_scalar_nan",
     "namespace",
     "num_samples",
     "routing_enabled",
     "safe_indexing",
+    "scale_of",
     "threadpool_controller",
     "with_callbacks",
 ]
@@ -80,3 +85,9 @@ def namespace(array):
 def has_callbacks(context):
     """Whether anybody listens to a callback context."""
     return bool(getattr(context, "_callbacks", None))
+
+
+def scale_of(var, mean, n_samples):
+    """The scale that `StandardScaler` takes for a variance: 1 where a column is constant."""
+    constant = _is_constant_feature(var, mean, n_samples)
+    return _handle_zeros_in_scale(np.sqrt(var), copy=False, constant_mask=constant)

@@ -164,7 +164,8 @@ def _(estimator, rows):
     pairs = []
     for i, model in enumerate(estimator.estimators_):
         earlier = sparse.csr_matrix(Y[:, :i]) if sparse.issparse(X) else Y[:, :i]
-        pairs.append((model, rows._replace(X=stack([X, earlier]), y=Y[:, i])))
+        moved = rows.moved and rows.moved.append(i)
+        pairs.append((model, rows._replace(X=stack([X, earlier]), y=Y[:, i], moved=moved)))
     return work_out_all(pairs)
 
 
@@ -188,7 +189,8 @@ def _(estimator, rows):
     members = zip(estimator.estimators_, estimator.estimators_samples_, estimator.estimators_features_, strict=True)
     for model, drawn, features in members:
         times = np.bincount(drawn, minlength=n_samples)[positions]
-        own = rows._replace(X=X[:, features], y=y, positions=None)
+        moved = rows.moved and rows.moved.take(features)
+        own = rows._replace(X=X[:, features], y=y, positions=None, moved=moved)
         if all(inner._erasure_state.weighted for inner in erasable_models(model)):
             pairs.append((model, own._replace(sample_weight=times.astype(float)).take(np.flatnonzero(times))))
         else:

@@ -1,8 +1,10 @@
 """``unlearn`` for whatever estimator holds erasable models."""
 
+import warnings
 from copy import deepcopy
 from dataclasses import replace
 from functools import singledispatch
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._many import work_out_together
 from sklearn_ssse._people import chosen
 from sklearn_ssse._plan import Change, carry_out
+from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 
 PREPROCESSING = ("keep", "downdate")
 
@@ -85,6 +88,8 @@ def unlearn(
     543
     """
     plan = _planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, params)
+    for message in plan.warnings:
+        warnings.warn(message, ErasureWarning, stacklevel=2)
     carry_out(plan.erasures, plan.changes)
     return estimator
 
@@ -135,7 +140,8 @@ def _planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups, for
 class Rows(NamedTuple):
     """Rows on their way to the models inside an estimator.
 
-    ``positions`` are those in the data of `fit`; ``kept`` names what still holds the rows, from the outside in.
+    ``positions`` are those in the data of `fit`; ``kept`` names what still holds the rows, from the outside in. ``moved`` and ``filled``
+    say how the columns of the rows that remain move when preprocessing is downdated; X itself comes as at fit.
     """
 
     X: object
@@ -146,6 +152,8 @@ class Rows(NamedTuple):
     preprocessing: str = "keep"
     params: dict = {}
     kept: tuple = ()
+    moved: object = None
+    filled: object = None
 
     def __bool__(self):
         return num_samples(self.X) > 0
@@ -164,6 +172,7 @@ class Plan(NamedTuple):
 
     erasures: list = []
     changes: list = []
+    warnings: list = []
 
 
 def work_out(estimator, rows):
@@ -186,6 +195,10 @@ def work_out(estimator, rows):
 
 
 def _by_copy(third_party, estimator, rows):
+    if rows.moved:
+        raise ErasureError(
+            f"preprocessing='downdate' needs a model that follows the columns, got {type(estimator).__name__}. Use preprocessing='keep'."
+        )
     twin = deepcopy(estimator)
     params = rows.params if rows.preprocessing == "keep" else {**rows.params, "preprocessing": rows.preprocessing}
     params = params if rows.positions is None else {**params, "positions": rows.positions}
@@ -196,7 +209,7 @@ def _by_copy(third_party, estimator, rows):
 def work_out_all(pairs):
     """The `Plan` of pairs of an estimator and its rows."""
     plans = [work_out(estimator, rows) for estimator, rows in pairs]
-    return Plan([e for plan in plans for e in plan.erasures], [c for plan in plans for c in plan.changes])
+    return Plan(*(list(chain.from_iterable(parts)) for parts in zip(*plans, strict=True))) if plans else Plan()
 
 
 @singledispatch
@@ -222,20 +235,28 @@ def _(estimator, rows):
     given = [*rows.params, *(["positions"] if rows.positions is not None else [])]
     if given:
         raise TypeError(f"unlearn for {type(estimator).__name__} takes no {', '.join(sorted(given))}. Leave it out.")
-    erasure = estimator._work_out(rows.X, rows.y, rows.epsilon, rows.sample_weight)
+    erasure = estimator._work_out(rows.X, rows.y, rows.epsilon, rows.sample_weight, rows.moved)
     return Plan([erasure._replace(record=replace(erasure.record, kept_by=rows.kept))])
+
+
+@inside.register(ErasableMixin)
+def _(estimator):
+    return []
 
 
 @route.register(Pipeline)
 def _(estimator, rows):
+    from sklearn_ssse import _preprocessing
+
     *steps, (_, final) = estimator.steps
-    for name, transformer in steps:
-        if transformer is None or transformer == "passthrough":
-            continue
-        rows = rows._replace(X=transformer.transform(rows.X))
-        if getattr(transformer.__sklearn_tags__(), "requires_fit", True):
-            rows = rows.keep(name)
-    return work_out(final, rows)
+    while isinstance(final, Pipeline):
+        *inner, (_, final) = final.steps
+        steps = [*steps, *inner]
+    flow = _preprocessing.Flow(rows.X, rows.sample_weight, rows.moved, rows.filled)
+    flow = (_preprocessing.through if rows.preprocessing == "downdate" else _preprocessing.kept)(steps, flow)
+    plan = work_out(final, rows._replace(X=flow.X, moved=flow.moved, filled=flow.filled).keep(*flow.kept))
+    messages = [_preprocessing.warning(flow.kept)] if flow.kept and rows.preprocessing == "downdate" else []
+    return Plan(plan.erasures, [*flow.changes, *plan.changes], [*messages, *plan.warnings])
 
 
 @inside.register(Pipeline)
@@ -251,15 +272,11 @@ def _(estimator, rows):
             f"y must have one column for each of the {len(estimator.estimators_)} outputs, got shape {Y.shape}. Pass the labels "
             "as they were given to fit."
         )
-    together = None
-    if (
-        unlearn.dispatch(type(estimator.estimators_[0])) is unlearn.dispatch(object)
-        and not rows.params
-        and rows.positions is None
-    ):
-        together = work_out_together(estimator.estimators_, rows.X, Y, rows.epsilon, rows.sample_weight, rows.kept)
-    if together is not None:
-        return Plan(together)
+    of_its_own = unlearn.dispatch(type(estimator.estimators_[0])) is not unlearn.dispatch(object)
+    if not (of_its_own or rows.params or rows.moved or rows.positions is not None):
+        erasures = work_out_together(estimator.estimators_, rows.X, Y, rows.epsilon, rows.sample_weight, rows.kept)
+        if erasures is not None:
+            return Plan(erasures)
     return work_out_all((output, rows._replace(y=y)) for output, y in zip(estimator.estimators_, Y.T, strict=True))
 
 

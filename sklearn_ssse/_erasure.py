@@ -16,6 +16,7 @@ from sklearn_ssse._checks import (
     members,
 )
 from sklearn_ssse._compat import CallbackSupportMixin, Interval, StrOptions, with_callbacks
+from sklearn_ssse._files import checked, stamped
 from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
 from sklearn_ssse._kernels import BACKENDS, choose_backend, load
 from sklearn_ssse._plan import Erasure, carry_out
@@ -176,6 +177,12 @@ class ErasableMixin(CallbackSupportMixin):
         check_dense(self.curvature_.n_parameters)
         return self._erasure_state.mass * self.curvature_.to_dense()
 
+    def __getstate__(self):
+        return stamped(super().__getstate__())
+
+    def __setstate__(self, state):
+        super().__setstate__(checked(state))
+
     @with_callbacks
     def _set_curvature(self, X, codes, weight, class_weight=None):
         """Build everything that erasure needs, then store it."""
@@ -249,13 +256,16 @@ class ErasableMixin(CallbackSupportMixin):
         """Weight of each class, or None for a model that knows none."""
         return None
 
-    def _work_out(self, X, y, epsilon, sample_weight):
+    def _work_out(self, X, y, epsilon, sample_weight, moved=None):
+        """The `Erasure` of rows; nothing changes. The rows come as at fit; those that remain come as they have `Moved` from now on."""
         check_is_fitted(self, "curvature_", msg=NO_CURVATURE)
         old, inverse, family = self._erasure_state, self.curvature_, self._family()
         check_fresh(old)
         epsilon = self.unlearn_epsilon if epsilon is None else epsilon
         epsilon = check_epsilon(epsilon, calibrated=old.calibration is not None)
         X, codes, weight = check_rows(self, X, y, sample_weight, ensure_min_samples=0)
+        if moved:
+            X, family, inverse = moved.rows(X), family.moved(moved, old.n_rows), inverse.moved(moved, family.shapes)
         weight = np.ones(len(codes)) if weight is None else weight
         if not weight.all():
             X, codes, weight = X[weight > 0], codes[weight > 0], weight[weight > 0]

@@ -12,7 +12,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
-from sklearn_ssse._batch import Batch
+from sklearn_ssse._batch import Batch, Family
 from sklearn_ssse._chunks import add_up, slices
 from sklearn_ssse._network import pack_network
 from sklearn_ssse._residuals import CURVATURES, gradient
@@ -62,7 +62,7 @@ def pack_parameters(model):
     return pack_network(model) if isinstance(model, MLPClassifier) else pack_linear(model)
 
 
-class LinearFamily:
+class LinearFamily(Family):
     """Logistic regression, binary or multinomial.
 
     Parameters
@@ -93,7 +93,7 @@ class LinearFamily:
         """True if adding a constant to every output changes no prediction."""
         return self.link == "softmax"
 
-    def penalty(self):
+    def penalty(self, n_rows=None):
         """L2 penalty of each parameter in ``sum_i w_i l_i + 1/2 sum_j penalty_j theta_j^2``, (d,)."""
         est = self._estimator
         strength = 1.0 / est.C  # 0 for C=inf

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import expit, softmax
 
-from sklearn_ssse._batch import Batch
+from sklearn_ssse._batch import Batch, Family
 from sklearn_ssse._chunks import add_up, slices
 from sklearn_ssse._kernels import _numba
 from sklearn_ssse._residuals import CURVATURES
@@ -24,7 +24,7 @@ def pack_network(estimator):
     return np.concatenate([np.hstack([W.T, b[:, np.newaxis]]).ravel() for W, b in layers]).astype(np.float64)
 
 
-class NetworkFamily:
+class NetworkFamily(Family):
     """A multi-layer perceptron: binary, multi-class or multi-label.
 
     Parameters
@@ -67,19 +67,23 @@ class NetworkFamily:
                 inputs.append(kernels.activate(self.activation, z))
         return inputs, z
 
-    def penalty_change(self, n_rows, k_rows):
-        """What the penalty adds to the gradient when k of n rows leave, (d,).
+    def penalty(self, n_rows):
+        """L2 penalty of each parameter in the sum of the losses of so many rows, (d,).
 
         lbfgs divides the penalty by the number of all rows, which on the scale of a sum does not depend on it. sgd and adam divide by
         the rows of each batch: the sum then grows with the number of batches, the short last one included.
         """
         est, out = self._estimator, np.zeros(self.n_parameters)
-        if est.solver == "lbfgs" or k_rows == 0:
-            return out
-        strength = est.alpha * (_n_batches_share(est, n_rows) - _n_batches_share(est, n_rows - k_rows))
-        for W, part in zip(self.weights(self.theta), self.weights(out), strict=True):
-            part[:, :-1] = strength * W[:, :-1]
+        strength = est.alpha if est.solver == "lbfgs" else est.alpha * _n_batches_share(est, n_rows)
+        for part in self.weights(out):
+            part[:, :-1] = strength
         return out
+
+    def penalty_change(self, n_rows, k_rows):
+        """What the penalty adds to the gradient when k of n rows leave, (d,)."""
+        if self._estimator.solver == "lbfgs" or k_rows == 0:
+            return np.zeros(self.n_parameters)
+        return (self.penalty(n_rows) - self.penalty(n_rows - k_rows)) * self.theta
 
     def batch(self, X, y, weight):
         """Rows of data: y holds positions in ``classes_``, (n_samples,), or the labels of a multi-label problem, (n_samples, n_labels)."""

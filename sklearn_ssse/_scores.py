@@ -182,7 +182,7 @@ class ScoreStream:
 
     Parameters
     ----------
-    batch : object with ``layers(rows, curvature)``, ``n_samples``, ``shapes``, ``chunk_size``, ``rows_per_sample(curvature)``
+    batch : Batch
         The data set and the model's forward pass on it.
     curvature : str
         Key of ``CURVATURES``.

@@ -111,7 +111,7 @@ def make_step(batch, scores, inverse, removal, before, after):
     """The step that erases a batch, with leave-out if its ``removal`` is given."""
     y, n_classes = batch.y, len(before.class_mass)
     gradients = batch.gradients(members(y, n_classes) if y.ndim == 1 else np.ones((len(y), 1)))
-    gradient = gradients.sum(axis=1) + batch.family.penalty_change(before.n_rows, len(y))
+    gradient = gradients.sum(axis=1) + batch.family.penalty_change(before.n_rows, len(y)) + batch.family.carried
     if removal is None:
         return Step(
             inverse.solve(gradient), before.mass / after.mass, gradients, batch, scores, before, after, False, False

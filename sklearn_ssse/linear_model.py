@@ -1,7 +1,5 @@
 """Logistic regression that rows can be erased from."""
 
-from numbers import Real
-
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import compute_class_weight
@@ -9,9 +7,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse import _calibration
 from sklearn_ssse._checks import check_rows
+from sklearn_ssse._convergence import warn_if_far
 from sklearn_ssse._erasure import PARAMETER_CONSTRAINTS, ErasableMixin
+from sklearn_ssse._existing import logistic_parameters, refuse_l1
 from sklearn_ssse._families import LinearFamily
-from sklearn_ssse.exceptions import ErasureError
 
 _FITTED = ("classes_", "coef_", "intercept_", "n_iter_", "n_features_in_", "feature_names_in_")
 
@@ -208,7 +207,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         ErasureError
             If the penalty has an l1 part, or the curvature is singular in spite of its damping.
         """
-        _refuse_l1(self.l1_ratio)
+        refuse_l1(self.l1_ratio)
         for name in ("curvature_", "_erasure_state"):  # of an earlier fit: after an error below there must be none
             vars(self).pop(name, None)
         super().fit(X, y, sample_weight)
@@ -222,12 +221,14 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
 
         Parameters
         ----------
-        fitted : LogisticRegression
-            A fitted model; it is not changed.
+        fitted : LogisticRegression, LogisticRegressionCV or SGDClassifier
+            A fitted model; it is not changed. Of `LogisticRegressionCV` the final model, with the C that it chose. `SGDClassifier` with
+            ``loss="log_loss"`` and two classes; its ``alpha`` becomes ``C = 1 / (alpha n)`` for n rows, fixed from then on.
         X, y, sample_weight
-            The data that it was trained on.
+            The data that it was trained on; without rows that were held out to stop early.
         **params : dict
-            Parameters of this class, such as `curvature`. The parent's own are taken from `fitted`.
+            Parameters of this class, such as `curvature`. The parent's own are taken from `fitted`; of `SGDClassifier` only those of
+            its objective.
 
         Returns
         -------
@@ -237,11 +238,17 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         Raises
         ------
         TypeError
-            If `fitted` is no `LogisticRegression`.
+            If `fitted` is none of these.
         sklearn.exceptions.NotFittedError
             If it is not fitted.
         ErasureError
-            If it has an l1 penalty.
+            If it has an l1 penalty, or another loss, or is no single softmax model.
+
+        Warns
+        -----
+        ErasureWarning
+            If it is far from the minimum of its objective on these rows: they are others than it was trained on, or training stopped
+            long before.
 
         Examples
         --------
@@ -254,21 +261,17 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         >>> model.unlearn(X[:3], y[:3]).n_samples_remaining_
         147
         """
-        if not isinstance(fitted, LogisticRegression) or not hasattr(fitted, "C"):
-            raise TypeError(f"from_estimator takes a fitted LogisticRegression, got {type(fitted).__name__}.")
-        check_is_fitted(fitted)
-        given = fitted.get_params(deep=False)
-        penalty = given.pop("penalty", "deprecated")
+        given = logistic_parameters(fitted, y)
         own = set(cls._get_param_names())
         model = cls(**{**{name: value for name, value in given.items() if name in own}, **params})
-        if penalty is None:
-            model.C = np.inf
-        _refuse_l1({"l1": 1.0, "l2": 0.0}.get(penalty, model.l1_ratio))
-        model.l1_ratio = 0.0
         for name in _FITTED:
             if name in vars(fitted):
                 setattr(model, name, vars(fitted)[name])
-        return model.fit_curvature(X, y, sample_weight)
+        n_iter = np.atleast_1d(fitted.n_iter_)  # of a search, the most of its fits
+        model.n_iter_ = n_iter if n_iter.ndim == 1 else n_iter.max(keepdims=True).ravel()
+        model.fit_curvature(X, y, sample_weight)
+        warn_if_far(model, X, y, sample_weight)
+        return model
 
     def to_plain(self):
         """The model as scikit-learn's own `LogisticRegression`: same predictions, no curvature inside.
@@ -321,10 +324,3 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         tags = super().__sklearn_tags__()
         tags.array_api_support = False
         return tags
-
-
-def _refuse_l1(l1_ratio):
-    if isinstance(l1_ratio, Real) and l1_ratio != 0:
-        raise ErasureError(
-            f"Erasure needs a penalty with a Hessian, got l1_ratio={l1_ratio}: an l1 penalty has none at zero. Use l1_ratio=0."
-        )

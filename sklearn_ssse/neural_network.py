@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse import _held_out
 from sklearn_ssse._checks import check_rows
+from sklearn_ssse._convergence import warn_if_wrong
 from sklearn_ssse._erasure import FITTED, PARAMETER_CONSTRAINTS, ErasableMixin
 from sklearn_ssse._network import NetworkFamily
 
@@ -252,6 +253,12 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         sklearn.exceptions.NotFittedError
             If it is not fitted.
 
+        Warns
+        -----
+        ErasureWarning
+            If it predicts these labels no better than the shares of the classes do: the rows are others than it was trained on, or it
+            is hardly trained.
+
         Examples
         --------
         >>> from sklearn.datasets import load_iris
@@ -267,7 +274,9 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         check_is_fitted(fitted)
         model = cls(**{**fitted.get_params(deep=False), **params})
         _copy_fitted(fitted, model)
-        return model.fit_curvature(X, y, sample_weight)
+        model.fit_curvature(X, y, sample_weight)
+        warn_if_wrong(model, X, y, sample_weight)
+        return model
 
     def to_plain(self):
         """The model as scikit-learn's own `MLPClassifier`: same predictions, no curvature inside.

@@ -7,6 +7,7 @@ import pytest
 from scipy import sparse
 from scipy.special import expit
 
+from sklearn_ssse._batch import Batch
 from sklearn_ssse._inverse import _low_rank, _sketch
 from sklearn_ssse._inverse._low_rank import LowRankInverse, Omega, RowBlocks
 from sklearn_ssse._residuals import CURVATURES
@@ -263,7 +264,7 @@ def test_two_thousand_single_rows():
     assert relative(inverse.to_dense(), rest.to_dense()) < 1e-6
 
 
-class Batch:
+class Chunked(Batch):
     """Rows in chunks."""
 
     def __init__(self, scores, chunk_size):
@@ -292,7 +293,7 @@ def test_streams_and_several_layers(csr, monkeypatch):
     monkeypatch.setattr(_sketch, "GROUP", 7)
     monkeypatch.setattr(_low_rank, "GROUP", 7)
     for chunk_size in (4, 1000):  # chunks are put together, and cut
-        stream = ScoreStream(Batch(scores, chunk_size), None)
+        stream = ScoreStream(Chunked(scores, chunk_size), None)
         streamed = LowRankInverse.build(stream, ridge, rank=15)
         assert relative(streamed.to_dense(), whole.to_dense()) < 1e-10
         assert relative(streamed.leverage(stream), whole.leverage(scores)) < 1e-10

@@ -90,6 +90,19 @@ class AbstractInverse(ABC):
         """The inverse without the rows ``scores``. No guard: the caller looks at `removal` first."""
         return self.removal(scores).inverse()
 
+    def moved(self, moved, shapes):
+        """The inverse for a model whose columns have `Moved`, for layers of these shapes: ``(T R^T R T^T + diag(ridge))^-1``.
+
+        Raises
+        ------
+        ErasureError
+            If the structure is not closed under T.
+        """
+        raise ErasureError(
+            "preprocessing='downdate' mixes the weights and the intercept of a unit, got a curvature that does not keep them together. Use "
+            "structure='full', or 'block' without block_size; or preprocessing='keep', or fit again."
+        )
+
     @property
     def n_parameters(self):
         return self.ridge.size

@@ -5,7 +5,7 @@ import numpy as np
 from sklearn_ssse import _kernels
 from sklearn_ssse._inverse._base import AbstractInverse, Removal, gain, not_positive_definite, resolve
 from sklearn_ssse._inverse._full import remove_diagonal, starting_ridge
-from sklearn_ssse._kernels._blas import symmetric
+from sklearn_ssse._kernels._blas import invert_blocks, symmetric
 
 
 class BlockInverse(AbstractInverse):
@@ -63,6 +63,17 @@ class BlockInverse(AbstractInverse):
     def removal(self, scores):
         return BlockRemoval(self, scores)
 
+    def moved(self, moved, shapes):
+        if self.layout != list(shapes):
+            return super().moved(moved, shapes)
+        first = self.stacks[0]
+        n_outputs, width = first.shape[:2]
+        Z = moved.parameters(moved.parameters(first, axis=1), axis=2)
+        E = moved.ridge_change(self.ridge[: n_outputs * width].reshape(n_outputs, width))
+        first = symmetric(np.linalg.solve(np.eye(width) + Z @ E, Z))
+        diagonal = np.concatenate([np.einsum("bii->bi", _inverted(first)).ravel(), self.diagonal[n_outputs * width :]])
+        return BlockInverse([first, *self.stacks[1:]], self.ridge, diagonal, self.inversion)
+
     def to_dense(self):
         out, start = np.zeros((self.n_parameters,) * 2), 0
         for stack in self.stacks:
@@ -119,6 +130,15 @@ class BlockRemoval(Removal):
             scaled = U * np.sqrt(gain(m))[:, np.newaxis, :]
             stacks.append(symmetric(P + scaled @ scaled.transpose(0, 2, 1)))
         return BlockInverse(stacks, old.ridge, old.diagonal - self._leaving, old.inversion)
+
+
+def _inverted(stack):
+    """Inverses of positive definite blocks."""
+    scale = np.einsum("bii->bi", stack) ** -0.5
+    out = invert_blocks(stack * scale[:, np.newaxis, :] * scale[:, :, np.newaxis], scale)
+    if out is None:
+        raise not_positive_definite(np.einsum("bii->bi", stack))
+    return out
 
 
 def block_layout(shapes, block_size):

@@ -5,7 +5,7 @@ from numpy.linalg import LinAlgError
 
 from sklearn_ssse import _kernels
 from sklearn_ssse._inverse._base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
-from sklearn_ssse._kernels._blas import mirror_lower
+from sklearn_ssse._kernels._blas import invert, mirror_lower
 
 # The recurrence starts at no less than this share of the final diagonal; the surplus is taken out at its end.
 START = 1e-6
@@ -55,6 +55,23 @@ class FullInverse(AbstractInverse):
         matrix += self.matrix
         return FullInverse(matrix, self.ridge, self.diagonal - leaving, self.inversion)
 
+    def moved(self, moved, shapes):
+        n_outputs, width = shapes[0]
+        start = n_outputs * width
+        # (T A T^T)^{-1}, then what T makes of the ridge out and the ridge in. A itself would lose the directions that only the ridge holds.
+        Z = self.matrix
+        for _ in range(2):
+            first = moved.parameters(Z[:start].reshape(n_outputs, width, -1), axis=1)
+            Z = np.concatenate([first.reshape(start, -1), Z[start:]]).T
+        ridges = self.ridge[:start].reshape(n_outputs, width)
+        E = np.zeros_like(Z)
+        for i, block in enumerate(moved.ridge_change(ridges)):
+            own = slice(i * width, (i + 1) * width)
+            E[own, own] = block
+        matrix = np.linalg.solve(np.eye(len(Z)) + Z @ E, Z)
+        matrix = (matrix + matrix.T) / 2
+        return FullInverse(matrix, self.ridge, _inverted(matrix).diagonal().copy(), self.inversion)
+
     def to_dense(self):
         return np.array(self.matrix)
 
@@ -65,6 +82,15 @@ class FullInverse(AbstractInverse):
     @property
     def nbytes(self):
         return self.matrix.nbytes + self.ridge.nbytes + self.diagonal.nbytes
+
+
+def _inverted(matrix):
+    """Inverse of a positive definite matrix."""
+    scale = matrix.diagonal() ** -0.5
+    out = invert(matrix * scale * scale[:, np.newaxis], scale)
+    if out is None:
+        raise not_positive_definite(matrix.diagonal())
+    return out
 
 
 class FullRemoval(Removal):

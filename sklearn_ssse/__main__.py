@@ -1,0 +1,165 @@
+"""``python -m sklearn_ssse``: erase rows from a model file, for whoever has the rows and not the code."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from sklearn_ssse._command_line import run_inspect, run_preview, run_unlearn
+from sklearn_ssse._version import __version__
+
+PROGRAM = "python -m sklearn_ssse"
+EXIT_CODES = """\
+exit codes:
+  0  done
+  1  refused: the files that were given, or the erasure, and why on standard error; nothing was written
+  2  the command itself is wrong
+"""
+ROWS = """\
+The rows: a CSV file in UTF-8, separated by commas, whose first line names the columns. It holds the rows as they were in the
+training data, every column that the model was given (by name, in any order; in their order for a model that knows no names),
+the target, and nothing else but columns that the command names. Whether rows were in the training data cannot be known.
+No message quotes what stands in a row, except labels that the model does not know.
+"""
+MAIN = f"""\
+examples:
+  {PROGRAM} inspect model.skops
+  {PROGRAM} preview model.skops --rows withdrawn.csv --target income
+  {PROGRAM} unlearn model.skops --rows withdrawn.csv --target income --out erased.skops --record record.json
+
+{EXIT_CODES}"""
+UNLEARN = f"""\
+{ROWS}
+The record: what was done, without any row, and the SHA-256 of both model files. Both files are written, or neither.
+
+example:
+  {PROGRAM} unlearn model.skops --rows withdrawn.csv --target income --out erased.skops --record record.json
+
+{EXIT_CODES}"""
+PREVIEW = f"""\
+{ROWS}
+example:
+  {PROGRAM} preview model.skops --rows withdrawn.csv --target income
+
+{EXIT_CODES}"""
+INSPECT = f"""\
+example:
+  {PROGRAM} inspect model.skops
+
+{EXIT_CODES}"""
+
+
+def main(argv=None):
+    """Run a command; returns the exit code."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.run is not run_inspect:
+        _check(args.parser, args)
+    try:
+        print(args.run(args))
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        print(f"{PROGRAM} {args.command}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        PROGRAM,
+        description="Erase rows from a model file of sklearn-ssse, without the training data.",
+        epilog=MAIN,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"sklearn-ssse {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{unlearn,preview,inspect}")
+
+    def command(name, run, summary, epilog):
+        new = commands.add_parser(
+            name,
+            help=summary,
+            description=f"{summary[0].upper()}{summary[1:]}.",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        new.set_defaults(run=run, parser=new)
+        new.add_argument("model", metavar="MODEL", type=Path, help="file written by skops.io.dump, or joblib or pickle")
+        new.add_argument(
+            "--trust-pickle",
+            action="store_true",
+            help="load a pickle, which can run any code: only if you know where it is from",
+        )
+        new.add_argument(
+            "--trust", metavar="TYPE", action="append", default=[], help="a further type that a skops file may hold"
+        )
+        return new
+
+    erase = command("unlearn", run_unlearn, "erase rows from a model, and write the model and a record", UNLEARN)
+    _add_rows(erase)
+    erase.add_argument("--out", metavar="MODEL2", type=Path, required=True, help="where the erased model goes")
+    erase.add_argument("--record", metavar="JSON", type=Path, required=True, help="where the record goes")
+    erase.add_argument("--force", action="store_true", help="overwrite files; needed if MODEL2 is MODEL")
+    preview = command("preview", run_preview, "show what unlearn would do, and change nothing", PREVIEW)
+    _add_rows(preview)
+    inspect = command("inspect", run_inspect, "show what a model file holds, also of rows that were erased", INSPECT)
+    for new in (preview, inspect):
+        new.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _add_rows(parser):
+    add = parser.add_argument
+    add("--rows", metavar="CSV", type=Path, required=True, help="the rows to erase")
+    add(
+        "--target",
+        metavar="COLUMN",
+        action="append",
+        required=True,
+        help="column of the labels; for several outputs repeat it, or separate by commas",
+    )
+    add("--epsilon", metavar="E", type=_epsilon, help="step size, a number or 'auto' (default: as the model says)")
+    add(
+        "--preprocessing",
+        choices=["keep", "downdate"],
+        default="keep",
+        help="whether the steps before the model keep the rows in their statistics (default: keep)",
+    )
+    add("--weights", metavar="COLUMN", help="column of the weights that the rows had at fit")
+    add(
+        "--missing",
+        metavar="TEXT",
+        action="append",
+        default=[],
+        help="what stands for a missing value, such as ?; may be repeated",
+    )
+    add("--group-column", metavar="NAME", help="column that tells whose a row is; with --forget")
+    add("--forget", metavar="ID", nargs="+", help="erase only the rows of these groups")
+
+
+def _epsilon(text):
+    return text if text == "auto" else float(text)
+
+
+def _check(parser, args):
+    """End with a usage error before any work is done."""
+    if (args.group_column is None) != (args.forget is None):
+        parser.error("--group-column and --forget must be given together")
+    if args.run is not run_unlearn:
+        return
+    for option, path in {"--out": args.out, "--record": args.record}.items():
+        if path.is_dir() or not path.resolve().parent.is_dir():
+            parser.error(f"{option} must be a file in a folder that is there, got {path}")
+        if path.exists() and not args.force:
+            parser.error(f"{option} {path} is there already; add --force to overwrite it")
+        if _same(path, args.rows):
+            parser.error(f"{option} must not be the file of the rows, got {path}")
+    if _same(args.record, args.model) or _same(args.record, args.out):
+        parser.error(f"--record must not be a model file, got {args.record}")
+
+
+def _same(one, other):
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

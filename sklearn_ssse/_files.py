@@ -1,0 +1,55 @@
+"""What a saved model says of itself, and what may be trusted in one."""
+
+from sklearn_ssse._version import __version__
+
+# Raise it when `_erasure_state`, a curvature or a calibration can no longer be read as before, and read the older formats below.
+FORMAT = 1
+KEY = "_sklearn_ssse_format"
+
+TRUSTED_TYPES = [
+    "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.compose._column_transformer.make_column_selector",
+    "sklearn.metrics._scorer._PassthroughScorer",
+    "sklearn.model_selection._split.GroupKFold",
+    "sklearn.model_selection._split.GroupShuffleSplit",
+    "sklearn.model_selection._split.KFold",
+    "sklearn.model_selection._split.ShuffleSplit",
+    "sklearn.model_selection._split.StratifiedKFold",
+    "sklearn.model_selection._split.StratifiedShuffleSplit",
+    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+    "sklearn.utils._bunch.Bunch",
+    "sklearn_ssse._calibration.Calibration",
+    "sklearn_ssse._calibration.Exact",
+    "sklearn_ssse._held_out.HeldOut",
+    "sklearn_ssse._inverse._block.BlockInverse",
+    "sklearn_ssse._inverse._diagonal.DiagonalInverse",
+    "sklearn_ssse._inverse._full.FullInverse",
+    "sklearn_ssse._inverse._low_rank.LowRankInverse",
+    "sklearn_ssse._inverse._sketch.Omega",
+    "sklearn_ssse._inverse._sketch.RowBlocks",
+    "sklearn_ssse._records.ErasureRecord",
+    "sklearn_ssse._records.ErasureState",
+    "sklearn_ssse.linear_model.ErasableLogisticRegression",
+    "sklearn_ssse.model_selection.TunedEpsilonCV",
+    "sklearn_ssse.neural_network.ErasableMLPClassifier",
+    "sklearn_ssse.preprocessing.ErasableSimpleImputer",
+]
+
+
+def stamped(state):
+    """The state of a model, to be saved, with its format."""
+    return {**state, KEY: FORMAT}
+
+
+def checked(state):
+    """The state of a model from a file, without its format; an error for one that is newer than this version."""
+    found = state.get(KEY, FORMAT)
+    if found > FORMAT:
+        raise ValueError(
+            f"A saved model must have format {FORMAT} or older for sklearn-ssse {__version__}, got format {found}, of a newer version. "
+            "Load it after: pip install -U sklearn-ssse"
+        )
+    return {name: value for name, value in state.items() if name != KEY}

@@ -1,0 +1,180 @@
+"""Model files: read in the format that is found, written in the same one, together with a record or not at all."""
+
+import hashlib
+import io
+import os
+import pickle
+import secrets
+import shutil
+import zipfile
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple
+
+import joblib
+
+from sklearn_ssse._files import TRUSTED_TYPES
+
+SCHEMA = "schema.json"
+PLAIN_PICKLE = b"\x80"
+# First bytes of a compressed pickle, and joblib's name of the compression.
+COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"BZ": "bz2",
+    b"\xfd7zXZ": "xz",
+    b"\x5d\x00\x00": "lzma",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\x78": "zlib",
+}
+COMPRESS_LEVEL = 3
+
+
+class ModelFile(NamedTuple):
+    """A model, the hash of the file that it came from, and the function that turns a model into such a file's bytes."""
+
+    model: object
+    sha256: str
+    dumps: object
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def read_model(path, *, trust_pickle=False, trusted=()):
+    """Read a model; the format is that of the content, whatever the name.
+
+    Parameters
+    ----------
+    path : Path
+    trust_pickle : bool
+        Whether a pickle may be loaded, which can run any code.
+    trusted : sequence of str
+        Types in a skops file to be trusted beside `TRUSTED_TYPES`.
+
+    Returns
+    -------
+    ModelFile
+    """
+    data = path.read_bytes()
+    load, dumps = _skops(path, data, trusted) or _pickle(path, data, trust_pickle)
+    try:
+        model = load(io.BytesIO(data))
+    except ValueError:
+        raise
+    except Exception as error:  # what a broken file, or a missing package, raises is anybody's guess
+        raise ValueError(
+            f"{path} must be a whole model file, whose packages are installed, got {type(error).__name__} as it was read: {error}"
+        ) from error
+    return ModelFile(model, sha256(data), dumps)
+
+
+def _skops(path, data, trusted):
+    """Functions to load and to dump, or None if the file is no skops file."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        return None
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if SCHEMA not in archive.namelist():
+            return None
+        compression = archive.getinfo(SCHEMA).compress_type
+    try:
+        import skops.io
+    except ImportError as error:
+        raise ImportError(f"{path} needs skops to be read: pip install 'sklearn-ssse[cli]'") from error
+    trusted = [*TRUSTED_TYPES, *trusted]
+
+    def load(file):
+        unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(trusted))
+        if unknown:
+            raise ValueError(
+                f"{path} must hold types that are known to be safe, got also {', '.join(unknown)}. If you know where the file is from, "
+                f"and these types, add: {' '.join(f'--trust {name}' for name in unknown)}"
+            )
+        return skops.io.load(file, trusted=trusted)
+
+    return load, partial(skops.io.dumps, compression=compression)
+
+
+def _pickle(path, data, trust_pickle):
+    """Functions to load and to dump a pickle: joblib's, with its compression, or Python's own."""
+    compression = next((name for start, name in COMPRESSIONS.items() if data.startswith(start)), None)
+    if compression is None and not data.startswith(PLAIN_PICKLE):
+        raise ValueError(
+            f"{path} must be a model saved by skops.io.dump, joblib.dump or pickle.dump, got a file that is none of these."
+        )
+    if not trust_pickle:
+        raise ValueError(
+            f"{path} is a pickle, or compressed as one may be, and a pickle can run any code when it is loaded. Save the model by "
+            "skops.io.dump, or add --trust-pickle if you know where the file is from."
+        )
+    if compression is None and b"joblib.numpy_pickle" not in data:
+        return pickle.load, pickle.dumps
+    return joblib.load, partial(_joblib_dumps, compress=(compression, COMPRESS_LEVEL) if compression else 0)
+
+
+def _joblib_dumps(model, compress):
+    file = io.BytesIO()
+    joblib.dump(model, file, compress=compress)
+    return file.getvalue()
+
+
+def write_together(files, *, overwrite=False):
+    """Write several files: all of them, or none.
+
+    Each is written beside its place and moved there at the end, in the order given. If one cannot be moved, those before it
+    are put back as they were.
+
+    Parameters
+    ----------
+    files : dict of Path to (bytes, Path or None)
+        The content, and the file whose permissions to copy.
+    overwrite : bool
+        Whether files may be there already.
+    """
+    staged, moved = {}, []
+    try:
+        for path, (data, like) in files.items():
+            staged[path] = _stage(path, data, like)
+        last = path
+        for path, temporary in staged.items():
+            if path.exists() and not overwrite:
+                raise FileExistsError(f"{path} must not be there, got a file that was written meanwhile.")
+            before = path.read_bytes() if path.exists() and path != last else None
+            os.replace(temporary, path)
+            moved.append((path, before))
+    except BaseException:
+        for path, before in moved:
+            if before is None:
+                path.unlink()
+            else:
+                os.replace(_stage(path, before, path), path)
+        raise
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
+    for folder in {path.parent for path in files}:
+        with suppress(OSError):  # some systems cannot open a folder
+            _sync_folder(folder)
+
+
+def _stage(path, data, like):
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if like is not None:
+            shutil.copymode(like, temporary)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _sync_folder(folder):
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,522 @@
+"""The command line: what it writes is what `unlearn` does in Python, or nothing."""
+
+import gzip
+import hashlib
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+import zipfile
+from dataclasses import asdict
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, scale
+
+import sklearn_ssse
+from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, preview_unlearn, unlearn
+from sklearn_ssse import __main__ as command
+from sklearn_ssse._row_files import read_rows, redacted
+from tests.check_erasable import snapshot
+from tests.conftest import ADULT
+
+pandas = pytest.importorskip("pandas", reason="pip install 'sklearn-ssse[test]'")
+skops = pytest.importorskip("skops.io", reason="pip install 'sklearn-ssse[test]'")
+
+N = 2000
+K = 25
+TRUSTED = [*sklearn_ssse.TRUSTED_TYPES, "numpy.dtype", "sklearn.compose._column_transformer.make_column_selector"]
+
+
+@pytest.fixture(scope="module")
+def people():
+    with gzip.open(ADULT, "rt") as file:
+        frame = pandas.read_csv(file, index_col=0, skipinitialspace=True, na_values="?", nrows=N)
+    return frame.drop(columns="income"), frame["income"]
+
+
+def pipeline():
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    words = make_pipeline(
+        SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    )
+    encode = make_column_transformer(
+        (numbers, make_column_selector(dtype_include="number")), (words, make_column_selector(dtype_exclude="number"))
+    )
+    return make_pipeline(encode, ErasableLogisticRegression(curvature="fisher", solver="newton-cholesky"))
+
+
+@pytest.fixture(scope="module")
+def fitted(people):
+    return pipeline().fit(*people)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, people, fitted):
+    """A folder with a model and the rows of those who withdraw, missing values among them."""
+    X, y = people
+    monkeypatch.chdir(tmp_path)
+    skops.dump(fitted, "model.skops")
+    assert X[:K].isna().any().any()
+    X[:K].assign(income=y[:K]).to_csv("rows.csv", index=False)
+    return tmp_path
+
+
+def run(*args):
+    return command.main([str(arg) for arg in args])
+
+
+def erase(model="model.skops", rows="rows.csv", *more, target="income", out="erased", record="record.json"):
+    return run("unlearn", model, "--rows", rows, "--target", target, "--out", out, "--record", record, *more)
+
+
+def erased_in_python(fitted, people, **options):
+    X, y = people
+    return unlearn(pickle.loads(pickle.dumps(fitted)), X[:K], y[:K], **options)
+
+
+def state(*models):
+    """Everything in models to the bit; of arrays of objects the values."""
+    return [
+        {
+            name: value.tolist() if isinstance(value, np.ndarray) and value.dtype.hasobject else snapshot(value)
+            for name, value in vars(m).items()
+        }
+        for m in models
+    ]
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("options", "more"), [({}, []), ({"epsilon": 0.5}, ["--epsilon", "0.5"])])
+def test_result_is_that_of_python(folder, fitted, people, capsys, options, more):
+    assert erase("model.skops", "rows.csv", *more) == 0
+    expected = erased_in_python(fitted, people, **options)
+    assert state(skops.load("erased", trusted=TRUSTED)[-1]) == state(expected[-1])
+    report = json.loads((folder / "record.json").read_text())
+    record = asdict(expected[-1].erasures_[-1])
+    assert report["erasures"] == [record | {"kept_by": list(record["kept_by"])}]
+    assert report["model"] == "model.skops"
+    assert report["erased_model"] == "erased"
+    assert report["sha256"] == sha256(folder / "model.skops")
+    assert report["erased_sha256"] == sha256(folder / "erased")
+    assert report["library"].endswith(sklearn_ssse.__version__)
+    assert report["time"].endswith("+00:00")
+    assert f"n erased: {K}" in capsys.readouterr().out
+
+
+def test_preprocessing_and_people(folder, fitted, people):
+    """The rows of some people among those of more; imputers and scalers that forget them too."""
+    X, y = people
+    who = np.where(np.arange(40) < K, "kim", "lee")
+    X[:40].assign(income=y[:40], who=who).to_csv("rows.csv", index=False)
+    assert erase("model.skops", "rows.csv", "--group-column", "who", "--forget", "kim", "kim") == 0
+    assert state(skops.load("erased", trusted=TRUSTED)[-1]) == state(erased_in_python(fitted, people)[-1])
+    assert erase("model.skops", "rows.csv", "--group-column", "who", "--forget", "ann", out="no", record="no.json") == 1
+    assert not list(folder.glob("no*"))
+
+    numbers = X.select_dtypes("number")
+    model = make_pipeline(StandardScaler(), ErasableLogisticRegression(curvature="fisher")).fit(numbers, y)
+    skops.dump(model, "numbers.skops")
+    numbers[:K].assign(income=y[:K]).to_csv("numbers.csv", index=False)
+    files = {"out": "less", "record": "less.json"}
+    assert erase("numbers.skops", "numbers.csv", "--preprocessing", "downdate", **files) == 0
+    unlearn(model, numbers[:K], y[:K], preprocessing="downdate")
+    assert state(*skops.load("less", trusted=TRUSTED)) == state(*model)
+    assert json.loads((folder / "less.json").read_text())["erasures"][0]["kept_by"] == []
+
+
+def test_preview_changes_nothing(folder, fitted, people, capsys):
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert run("preview", "model.skops", "--rows", "rows.csv", "--target", "income", "--json") == 0
+    (record,) = json.loads(capsys.readouterr().out)["erasures"]
+    expected = preview_unlearn(fitted, people[0][:K], people[1][:K])
+    assert record == asdict(expected) | {"kept_by": list(expected.kept_by)}
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_inspect(folder, fitted, capsys):
+    erase()
+    capsys.readouterr()
+    assert run("inspect", "erased", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)["erasable"]
+    assert (found["rows_remaining"], found["rows_erased"]) == (N - K, K)
+    assert found["parameters"] == fitted[-1].coef_.size + 1
+    assert found["curvature_bytes"] == fitted[-1].curvature_.nbytes
+    assert found["kept_after_erasure"]["transformers"] == ["columntransformer"]
+    assert found["kept_after_erasure"]["kept_by"] == ["columntransformer"]
+    assert run("inspect", "erased") == 0
+    assert f"rows remaining: {N - K}" in capsys.readouterr().out
+    skops.dump(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), "plain")
+    assert run("inspect", "plain") == 0
+    assert "cannot be erased" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_skops_stays_as_compressed_as_it_was(folder, fitted, compression):
+    skops.dump(fitted, "model", compression=compression)
+    assert erase("model") == 0
+    assert {item.compress_type for item in zipfile.ZipFile("erased").infolist()} == {compression}
+
+
+@pytest.mark.parametrize("compress", [0, ("zlib", 3), ("gzip", 3), ("bz2", 3), ("xz", 3), None])
+def test_pickles_only_when_trusted(folder, fitted, people, capsys, compress):
+    """A pickle stays what it was, joblib's (compressed or not) or, here None, Python's own, whatever the name says."""
+    if compress is None:
+        (folder / "model.skops").write_bytes(pickle.dumps(fitted))
+    else:
+        joblib.dump(fitted, "model.skops", compress=compress)
+    assert erase() == 1
+    assert "can run any code" in capsys.readouterr().err
+    assert not (folder / "erased").exists()
+    assert erase("model.skops", "rows.csv", "--trust-pickle") == 0
+    model = pickle.loads((folder / "erased").read_bytes()) if compress is None else joblib.load("erased")
+    assert state(model[-1]) == state(erased_in_python(fitted, people)[-1])
+    assert (folder / "erased").read_bytes()[:2] == (folder / "model.skops").read_bytes()[:2]
+
+
+class Planted:
+    """What a pickle runs when it is loaded."""
+
+    def __reduce__(self):
+        return os.mkdir, ("planted",)
+
+
+def test_pickle_is_not_loaded_to_be_refused(folder):
+    (folder / "model.skops").write_bytes(pickle.dumps(Planted()))
+    assert erase() == 1
+    assert run("inspect", "model.skops") == 1
+    assert not (folder / "planted").exists()
+
+
+def test_untrusted_types_are_named(folder, fitted, people, capsys):
+    skops.dump(make_pipeline(FunctionTransformer(quotes), *[step for _, step in fitted.steps]), "model.skops")
+    assert run("inspect", "model.skops") == 1
+    error = capsys.readouterr().err
+    assert "--trust tests.test_command_line.quotes" in error
+    assert "sklearn_ssse." not in error
+    assert run("inspect", "model.skops", "--trust", "tests.test_command_line.quotes") == 0
+
+
+def test_nothing_is_overwritten_unless_forced(folder, capsys):
+    for name in ("erased", "record.json"):
+        (folder / name).write_text("mine")
+        with pytest.raises(SystemExit) as stop:
+            erase("no such model")  # found before any work
+        assert stop.value.code == 2
+        assert (folder / name).read_text() == "mine"
+        (folder / name).unlink()
+    with pytest.raises(SystemExit):
+        erase(out="model.skops")
+    for name in ("rows.csv", "model.skops", "erased"):
+        with pytest.raises(SystemExit):
+            erase("model.skops", "rows.csv", "--force", record=name)
+    os.chmod("model.skops", 0o640)
+    before = sha256(folder / "model.skops")
+    assert erase("model.skops", "rows.csv", "--force", out="model.skops") == 0
+    report = json.loads((folder / "record.json").read_text())
+    assert (report["sha256"], report["erased_sha256"]) == (before, sha256(folder / "model.skops"))
+    assert (folder / "model.skops").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("forced", [False, True])
+@pytest.mark.parametrize(("function", "call"), [("fsync", 0), ("fsync", 1), ("replace", 0), ("replace", 1)])
+def test_both_files_or_none(folder, monkeypatch, function, call, forced):
+    """Whichever write or move fails, the folder is as it was."""
+    if forced:
+        (folder / "erased").write_text("old model")
+        (folder / "record.json").write_text("old record")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    real, calls = getattr(os, function), []
+
+    def fails_once(*args):
+        calls.append(args)
+        if len(calls) - 1 == call:
+            raise OSError(28, "No space left on device")
+        return real(*args)
+
+    monkeypatch.setattr(os, function, fails_once)
+    assert erase("model.skops", "rows.csv", *(["--force"] if forced else [])) == 1
+    assert len(calls) > call
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def broken(people, how):
+    """Text of a file of rows that cannot be erased, with a secret in a row where there is a place for one."""
+    X, y = people[0][:K].copy(), people[1][:K]
+    frame = X.assign(income=y)
+    if how == "index":
+        return frame.to_csv()
+    if how == "no names":
+        return frame.to_csv(index=False, header=False)
+    if how == "lacking":
+        return frame.drop(columns="age").to_csv(index=False)
+    if how == "further":
+        return frame.assign(name="secret").to_csv(index=False)
+    if how == "no rows":
+        return frame[:0].to_csv(index=False)
+    if how == "category":
+        return frame.assign(race="secret").to_csv(index=False)
+    if how == "text":
+        return frame.assign(age="secret").to_csv(index=False)
+    if how == "label":
+        return frame.assign(income="unknown label").to_csv(index=False)
+    if how == "no label":
+        return frame.assign(income="").to_csv(index=False)
+    if how == "short":
+        return frame.to_csv(index=False)[:-30]
+    if how == "long":
+        return frame.to_csv(index=False) + ",".join(["secret"] * 20)
+    return {"empty": "", "semicolons": frame.to_csv(index=False, sep=";")}[how]
+
+
+BROKEN = {
+    "index": "to_csv\\(index=False\\)",
+    "no names": "none called age",
+    "lacking": "none called age\\.",
+    "further": "got also name",
+    "no rows": "at least one row",
+    "category": f"Column race .* {K} of {K} rows",
+    "text": f"Column age .* {K} of {K} rows",
+    "label": "got unknown label",
+    "no label": f"{K} of {K} rows",
+    "short": f"row {K} ",
+    "long": f"got 20 in row {K + 1} ",
+    "empty": "an empty one",
+    "semicolons": "separated by commas",
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_rows_that_are_refused(folder, people, capsys, how):
+    (folder / "rows.csv").write_text(broken(people, how))
+    assert erase() == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(BROKEN[how], err)
+    assert "secret" not in err
+    assert "Bachelors" not in err
+    assert not {"erased", "record.json"} & {path.name for path in folder.iterdir()}
+    assert not list(folder.glob(".*"))
+
+
+def test_no_row_in_any_output(folder, people, capsys):
+    """Of every file written and every line printed: none holds a value that only a row has."""
+    X, y = people
+    frame = X[:K].assign(income=y[:K], who="ida", weight=1.0)
+    frame["fnlwgt_probe"] = 918273
+    frame.drop(columns="fnlwgt_probe").to_csv("rows.csv", index=False)
+    assert erase("model.skops", "rows.csv", "--group-column", "who", "--forget", "ida", "--weights", "weight") == 0
+    out, err = capsys.readouterr()
+    for text in (out, err, (folder / "record.json").read_text()):
+        assert "ida" not in text
+        assert not any(word in text for word in X[:K].select_dtypes(exclude="number").stack().dropna().unique())
+
+
+def test_errors_of_transformers_do_not_quote_rows(folder, capsys):
+    """A step of one's own that puts a cell into its message."""
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    frame = X.assign(name="Ann O'Hara")
+    model = make_pipeline(
+        FunctionTransformer(quotes, validate=False), StandardScaler(), ErasableLogisticRegression(curvature="fisher")
+    )
+    quotes.now = False
+    model.fit(frame, y)
+    joblib.dump(model, "model.joblib")
+    frame[:5].assign(target=y[:5]).to_csv("iris.csv", index=False)
+    quotes.now = True
+    assert erase("model.joblib", "iris.csv", "--trust-pickle", target="target") == 1
+    err = capsys.readouterr().err
+    assert "cannot use" in err
+    assert "RuntimeError" in err
+    assert "Hara" not in err
+    assert str(X.iloc[0, 0]) not in err
+    quotes.now = False
+    assert erase("model.joblib", "iris.csv", "--trust-pickle", target="target") == 0
+
+
+def quotes(X):
+    if quotes.now:
+        raise RuntimeError(f"cannot use {X.iloc[0, 0]} and {X.iloc[0, -1]} of 5.10")
+    return X.drop(columns="name")
+
+
+def test_redacted():
+    text = pandas.DataFrame({"a": ["39", "7.50"], "b": ["Jane", "x y"]})
+    assert redacted("X has 8 features, 39.0 and Jane, x y: 'else' 7.5", text) == (
+        "X has 8 features, ... and ..., ...: '...' ..."
+    )
+
+
+@pytest.mark.parametrize(
+    ("classes", "written"),
+    [
+        ([0, 1], ["0", "1"]),
+        ([0, 1], ["0.0", "1.0"]),
+        ([0, 1], ["False", "True"]),
+        ([False, True], ["False", "True"]),
+        ([False, True], ["0", "1"]),
+        ([1.0, 2.0], ["1", "2.00"]),
+        (["0", "1"], ["0", "1"]),
+        (["01", "1"], ["01", "1"]),
+        (["no", "yes"], [" no", "yes "]),
+    ],
+)
+def test_labels_have_the_type_of_the_classes(tmp_path, classes, written):
+    X, y = load_breast_cancer(return_X_y=True)
+    X = scale(X)[:, :4]
+    model = ErasableLogisticRegression(curvature="fisher").fit(X, np.array(classes)[y])
+    frame = pandas.DataFrame(X[:30]).assign(label=np.array(written)[y[:30]])
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    rows = read_rows(tmp_path / "rows.csv", model, ["label"])
+    assert rows.y.dtype == model.classes_.dtype
+    assert np.array_equal(rows.y, np.array(classes)[y[:30]])
+    assert np.array_equal(rows.X, X[:30])
+
+
+@pytest.mark.parametrize("missing", [np.nan, None])
+def test_categories_have_the_type_of_the_encoder(tmp_path, missing):
+    """Rows come back as they were at fit: numbers as text, a column with gaps, numbers as categories."""
+    n = 60
+    frame = pandas.DataFrame(
+        {
+            "zip": np.array(["01", "1", "10"], dtype=object)[np.arange(n) % 3],
+            "gaps": np.array(["1", "2", missing], dtype=object)[np.arange(n) % 3],
+            "whole": np.arange(n) % 4,
+            "part": np.array([0.1, 0.25, np.nan])[np.arange(n) % 3],
+            "flag": np.arange(n) % 2 == 0,
+            "filled": np.array(["3", "NA", missing], dtype=object)[np.arange(n) % 3],
+        }
+    )
+    frame = frame.astype(dict.fromkeys(["zip", "gaps", "filled"], object))
+    frame.loc[2::3, ["gaps", "filled"]] = missing
+    y = np.arange(n) // 3 % 2
+    filled = make_pipeline(
+        SimpleImputer(strategy="constant", fill_value="?", missing_values=missing), OneHotEncoder(sparse_output=False)
+    )
+    encode = make_column_transformer(
+        (OneHotEncoder(sparse_output=False), ["zip", "gaps", "whole", "part", "flag"]), (filled, ["filled"])
+    )
+    model = make_pipeline(encode, ErasableLogisticRegression(curvature="fisher")).fit(frame, y)
+    frame[:20].assign(y=y[:20]).iloc[:, ::-1].to_csv(tmp_path / "rows.csv", index=False)
+    rows = read_rows(tmp_path / "rows.csv", model, ["y"])
+    pandas.testing.assert_frame_equal(rows.X[frame.columns], frame[:20], check_dtype=False)
+    assert np.array_equal(encode.fit(frame).transform(rows.X), encode.transform(frame[:20]))
+    lost = rows.X.loc[2, ["gaps", "filled"]]
+    assert all(value is None for value in lost) == (missing is None)
+
+
+def test_several_outputs(folder):
+    X, y = load_breast_cancer(return_X_y=True)
+    X = scale(X)[:, :5]
+    Y = np.column_stack([np.array(["b", "m"])[y], np.where(X[:, 0] > 0, "high", "low")])
+    names = [f"x{i}" for i in range(5)]
+    model = MultiOutputClassifier(ErasableLogisticRegression(curvature="fisher")).fit(X, Y)
+    skops.dump(model, "many.skops")
+    pandas.DataFrame(X[:20], columns=names).assign(kind=Y[:20, 0], size=Y[:20, 1]).to_csv("many.csv", index=False)
+    assert erase("many.skops", "many.csv", target="kind,size") == 0
+    unlearn(model, X[:20], Y[:20])
+    assert state(*skops.load("erased", trusted=TRUSTED).estimators_) == state(*model.estimators_)
+    assert len(json.loads((folder / "record.json").read_text())["erasures"]) == 2
+    assert run("preview", "many.skops", "--rows", "many.csv", "--target", "kind") == 1
+
+    labels = np.column_stack([y, X[:, 0] > 0]).astype(int)
+    net = ErasableMLPClassifier((4,), max_iter=20, random_state=0, unlearn_epsilon=1.0)
+    with pytest.warns(match="Maximum iterations"):
+        net.fit(pandas.DataFrame(X, columns=names), labels)
+    skops.dump(net, "net.skops")
+    rows = pandas.DataFrame(X[:20], columns=names).assign(a=labels[:20, 0], b=labels[:20, 1])
+    rows.to_csv("net.csv", index=False)
+    preview = ["preview", "net.skops", "--rows", "net.csv", "--target", "a"]
+    assert run(*preview, "--target", "b") == 0
+    assert run(*preview) == 1
+
+
+def test_a_model_that_cannot_erase(folder, people, capsys):
+    skops.dump(make_pipeline(pipeline()[:-1], LogisticRegression(max_iter=1000)).fit(*people), "model.skops")
+    assert erase() == 1
+    assert "from_estimator" in capsys.readouterr().err
+    skops.dump(pipeline(), "model.skops")
+    assert erase() == 1
+    assert "not fitted" in capsys.readouterr().err
+    (folder / "model.skops").write_text("no model")
+    assert erase() == 1
+    assert "saved by skops.io.dump" in capsys.readouterr().err
+    assert erase("nowhere.skops") == 1
+    assert not (folder / "erased").exists()
+
+
+def test_weights(folder, capsys):
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    weight = 1.0 + np.arange(len(y)) % 3
+    model = ErasableLogisticRegression(curvature="fisher", max_iter=500).fit(X, y, weight)
+    skops.dump(model, "iris.skops")
+    X[:9].assign(y=y[:9], w=weight[:9]).to_csv("iris.csv", index=False)
+    assert erase("iris.skops", "iris.csv", "--weights", "w", target="y") == 0
+    expected = preview_unlearn(model, X[:9], y[:9], sample_weight=weight[:9])
+    assert json.loads((folder / "record.json").read_text())["erasures"][0] == asdict(expected) | {"kept_by": []}
+    X[:9].assign(y=y[:9]).to_csv("iris.csv", index=False)
+    assert erase("iris.skops", "iris.csv", "--force", target="y") == 0
+    assert "fitted with sample_weight" in capsys.readouterr().err
+    assert "fitted with sample_weight" in json.loads((folder / "record.json").read_text())["warnings"][0]
+    for bad in (-1, "secret", ""):
+        X[:9].assign(y=y[:9], w=bad).to_csv("iris.csv", index=False)
+        assert erase("iris.skops", "iris.csv", "--weights", "w", "--force", target="y") == 1
+        assert "9 of 9 rows" in capsys.readouterr().err
+    X[:9].assign(y=y[:9], w=0).to_csv("iris.csv", index=False)
+    assert erase("iris.skops", "iris.csv", "--weights", "w", "--force", target="y") == 1
+
+
+def test_usage(folder, capsys):
+    for args in ([], ["unlearn", "model.skops"], ["preview", "model.skops", "--rows", "rows.csv", "--epsilon", "much"]):
+        with pytest.raises(SystemExit) as stop:
+            run(*args)
+        assert stop.value.code == 2
+    with pytest.raises(SystemExit) as stop:
+        erase("model.skops", "rows.csv", "--forget", "ida")
+    assert stop.value.code == 2
+    capsys.readouterr()
+    for args in (["--help"], ["unlearn", "--help"], ["preview", "--help"], ["inspect", "--help"]):
+        with pytest.raises(SystemExit) as stop:
+            run(*args)
+        assert stop.value.code == 0
+        help = capsys.readouterr().out
+        assert "exit codes" in help
+        assert "example" in help
+
+
+def test_as_a_process(folder, people):
+    """The whole way, from another process, with "?" for missing values as in the file that the census came as."""
+    X, y = people
+    X[:K].assign(income=y[:K]).to_csv("rows.csv", index=False, na_rep="?")
+    command = [
+        sys.executable,
+        "-m",
+        "sklearn_ssse",
+        "unlearn",
+        "model.skops",
+        "--rows",
+        "rows.csv",
+        "--target",
+        "income",
+    ]
+    command += ["--out", "erased", "--record", "record.json"]
+    refused = subprocess.run(command, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "--missing" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    done = subprocess.run([*command, "--missing", "?"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (folder / "erased").exists()
+    assert (folder / "record.json").exists()

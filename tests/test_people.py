@@ -1,0 +1,149 @@
+"""People, not rows: ``groups`` and ``forget``, on the census, for frames of two libraries."""
+
+import gzip
+
+import numpy as np
+import pytest
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from sklearn_ssse import (
+    ErasableLogisticRegression,
+    ErasureError,
+    TunedEpsilonCV,
+    preview_unlearn,
+    unlearn,
+)
+from tests.check_erasable import snapshot
+from tests.conftest import ADULT
+from tests.reference import theta
+
+pandas = pytest.importorskip("pandas")
+
+
+@pytest.fixture(scope="module")
+def people():
+    """Rows of the census as visits: about three of each person, who has a name and a number."""
+    with gzip.open(ADULT, "rt") as file:
+        frame = pandas.read_csv(file, index_col=0, skipinitialspace=True).iloc[:1200]
+    y = (frame.pop("income") == ">50K").to_numpy().astype(int)
+    number = np.random.default_rng(0).integers(0, 400, len(frame)) * 7
+    frame.index = pandas.Index(np.arange(len(frame)) + 5000, name="visit")
+    return frame, y, number
+
+
+def pipeline():
+    numbers = make_column_selector(dtype_include="number")
+    words = make_column_selector(dtype_exclude="number")
+    encode = make_column_transformer((StandardScaler(), numbers), (OneHotEncoder(handle_unknown="ignore"), words))
+    return make_pipeline(encode, ErasableLogisticRegression(curvature="fisher", solver="newton-cholesky"))
+
+
+@pytest.fixture(scope="module")
+def expected(people):
+    """The people 7, 21 and 700 erased row by row."""
+    frame, y, number = people
+    rows = np.isin(number, [7, 21, 700])
+    assert 3 < rows.sum() < 20
+    return theta(unlearn(pipeline().fit(frame, y), frame[rows], y[rows])[-1])
+
+
+@pytest.mark.parametrize("kind", ["array", "list", "series", "column", "index", "words"])
+def test_a_person_is_all_of_his_rows(people, expected, kind):
+    frame, y, number = people
+    model, forget = pipeline().fit(frame, y), [7, 21, 700]
+    groups = {"array": number, "list": number.tolist(), "series": pandas.Series(number, index=frame.index)}.get(kind)
+    if kind == "column":
+        frame, groups = frame.assign(person=number), "person"
+    if kind == "index":
+        frame, forget = frame, frame.index[np.isin(number, forget)]
+    if kind == "words":
+        groups, forget = [f"user {i}" for i in number], ["user 7", "user 21", "user 700"]
+    assert (
+        preview_unlearn(model, frame, y, groups=groups, forget=forget).n_erased == np.isin(number, [7, 21, 700]).sum()
+    )
+    assert unlearn(model, frame, y, groups=groups, forget=forget) is model
+    assert np.allclose(theta(model[-1]), expected, rtol=1e-12)
+
+
+def test_polars(people):
+    polars = pytest.importorskip("polars")
+    frame, y, number = people
+    numbers = frame.select_dtypes("number").columns.tolist()
+    thin = polars.from_pandas(frame[numbers])
+    models = [
+        make_pipeline(StandardScaler(), ErasableLogisticRegression(curvature="fisher")).fit(rows, y)
+        for rows in (frame[numbers], thin, thin)
+    ]
+    unlearn(models[0], frame[numbers], y, groups=number, forget=[7, 21])
+    unlearn(models[1], thin, polars.Series(y), groups=polars.Series(number), forget=polars.Series([7, 21]))
+    unlearn(models[2], thin.with_columns(person=polars.Series(number)), y, groups="person", forget=[7, 21])
+    for model in models[1:]:
+        assert np.allclose(theta(model[-1]), theta(models[0][-1]))
+    with pytest.raises(ValueError, match="needs a frame with an index"):
+        unlearn(models[1], thin, y, forget=[7])
+
+
+def test_weights_and_positions_go_with_the_rows(people):
+    frame, y, number = people
+    X = frame.select_dtypes("number").to_numpy()
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    weight = np.random.default_rng(1).uniform(0.5, 2, len(y))
+    rows = number == 7
+    model, twin = (ErasableLogisticRegression().fit(X, y, weight) for _ in range(2))
+    unlearn(model, X, y, sample_weight=weight, groups=number, forget=[7])
+    twin.unlearn(X[rows], y[rows], sample_weight=weight[rows])
+    assert np.array_equal(theta(model), theta(twin))
+
+
+def test_a_column_that_the_model_knows_stays(people):
+    frame, y, number = people
+    frame = frame.select_dtypes("number").assign(person=number)
+    model = make_pipeline(StandardScaler(), ErasableLogisticRegression()).fit(frame, y)
+    before = model[-1].n_samples_remaining_
+    unlearn(model, frame, y, groups="person", forget=[7])
+    assert model[-1].n_samples_remaining_ == before - (number == 7).sum()
+
+
+def test_tuned_models_forget_people_too(people):
+    frame, y, number = people
+    X = StandardScaler().fit_transform(frame.select_dtypes("number"))
+    model = TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[1.0], metric="probability").fit(X, y)
+    model.unlearn(X, y, groups=number, forget=[7])
+    assert model.estimator_.n_samples_remaining_ == (number != 7).sum()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"groups": "number", "forget": [7, 8, 9]}, "got 8, 9 of which there is none"),
+        ({"groups": "number", "forget": ["7"]}, "groups are int64, forget is <U1"),
+        ({"groups": "number", "forget": [7, 7, 21]}, "each group once, got 1"),
+        ({"groups": "number", "forget": 7}, r"Write forget=\[group\]"),
+        ({"groups": "number", "forget": "7"}, r"Write forget=\[group\]"),
+        ({"groups": "number"}, "must come with forget"),
+        ({"groups": "name of none", "forget": [7]}, "no column of this DataFrame"),
+        ({"forget": [4999]}, "got 4999 of which there is none"),
+        ({"groups": "short", "forget": [7]}, "inconsistent numbers of samples"),
+    ],
+)
+def test_clear_errors(people, given, message):
+    frame, y, number = people
+    arrays = {"number": number, "short": number[:-1]}
+    given = {name: arrays.get(value, value) if isinstance(value, str) else value for name, value in given.items()}
+    model = pipeline().fit(frame, y)
+    before = snapshot(model)
+    with pytest.raises((ValueError, ErasureError), match=message):
+        unlearn(model, frame, y, **given)
+    assert snapshot(model) == before
+
+
+def test_nobody_asked(people):
+    """An empty list of requests changes nothing, as no rows do."""
+    frame, y, number = people
+    model = pipeline().fit(frame, y)
+    before = snapshot(model)
+    assert unlearn(model, frame, y, groups=number, forget=[]) is model
+    assert unlearn(model, frame, y, forget=frame.index[:0]) is model
+    assert snapshot(model) == before

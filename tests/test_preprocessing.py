@@ -1,0 +1,391 @@
+"""``preprocessing="downdate"``: statistics against those fitted without the rows, the model against the retrained pipeline."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import sklearn
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer, make_column_transformer
+from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.decomposition import PCA
+from sklearn.ensemble import BaggingClassifier
+from sklearn.feature_selection import SelectKBest
+from sklearn.impute import SimpleImputer
+from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
+
+from sklearn_ssse import (
+    ErasableLogisticRegression,
+    ErasableMLPClassifier,
+    ErasureError,
+    ErasureWarning,
+    preview_unlearn,
+    unlearn,
+)
+from sklearn_ssse._dispatch import erasable_models
+from sklearn_ssse._moved import Moved
+from sklearn_ssse.preprocessing import ErasableSimpleImputer, count_values
+from tests.check_erasable import snapshot
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:The .* rows carry most:sklearn_ssse.ErasureWarning"),
+    pytest.mark.filterwarnings("ignore:Skipping features:UserWarning"),
+]
+
+EXACT = ErasableLogisticRegression(curvature="fisher", solver="newton-cholesky", tol=1e-10, max_iter=100)
+NET = ErasableMLPClassifier((6, 5), activation="tanh", solver="lbfgs", alpha=1.0, max_iter=3000, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return load_wine(return_X_y=True)
+
+
+@pytest.fixture(scope="module")
+def cancer():
+    return load_breast_cancer(return_X_y=True)
+
+
+def split(y, share, seed=0):
+    S = np.random.default_rng(seed).choice(len(y), max(1, int(share * len(y))), replace=False)
+    return S, np.setdiff1d(np.arange(len(y)), S)
+
+
+def with_missing(X, seed=0):
+    X = X.copy()
+    X[np.random.default_rng(seed).random(X.shape) < 0.1] = np.nan
+    X[:, 0] = np.where(np.isnan(X[:, 0]), 1.0, X[:, 0])  # one column is complete
+    return X
+
+
+def same_statistics(a, b):
+    for name in ("mean_", "var_", "scale_", "n_samples_seen_", "statistics_"):
+        expected = getattr(b, name, None)
+        if name == "n_samples_seen_" and expected is None:
+            continue  # scikit-learn's imputer does not count
+        if expected is None:
+            assert getattr(a, name, None) is None
+        else:
+            assert np.allclose(getattr(a, name), expected, rtol=1e-10, atol=1e-10)
+            assert np.shape(getattr(a, name)) == np.shape(expected)
+
+
+def downdated(pipe, X, y, S):
+    """A pipeline fitted to all rows that S left; and one fitted without S."""
+    model = unlearn(clone(pipe).fit(X, y), X[S], y[S], preprocessing="downdate")
+    keep = np.setdiff1d(np.arange(len(y)), S)
+    return model, clone(pipe).fit(X[keep], y[keep])
+
+
+@pytest.mark.parametrize("share", [0.001, 0.05, 0.5])
+@pytest.mark.parametrize(
+    "scaler",
+    [StandardScaler(), StandardScaler(with_mean=False), StandardScaler(with_std=False)],
+    ids=["both", "scale", "centre"],
+)
+def test_a_scaler_is_that_of_the_rest(wine, scaler, share):
+    X, y = wine
+    S, _ = split(y, share)
+    model, retrained = downdated(make_pipeline(scaler, EXACT), X, y, S)
+    same_statistics(model[0], retrained[0])
+    assert model[-1].erasures_[0].kept_by == ()
+
+
+def test_a_column_that_becomes_constant(wine):
+    X, y = wine
+    X = X.copy()
+    X[:, 1], X[:, 2] = 4.7, 0.0
+    S, _ = split(y, 0.05)
+    X[S, 1], X[S, 2] = 5.1, np.linspace(-1, 1, len(S))
+    model, retrained = downdated(make_pipeline(StandardScaler(), EXACT), X, y, S)
+    same_statistics(model[0], retrained[0])
+    assert (model[0].scale_[1:3] == 1).all()
+
+
+def test_missing_values_that_a_scaler_skips(wine):
+    X, y = wine
+    X = with_missing(X)
+    S, _ = split(y, 0.1)
+    pipe = make_pipeline(StandardScaler(), ErasableSimpleImputer(), EXACT)
+    model, retrained = downdated(pipe, X, y, S)
+    same_statistics(model[0], retrained[0])
+    same_statistics(model[1], retrained[1])
+
+
+def test_an_imputer_and_the_scaler_behind_it(wine):
+    """What was filled in goes from the old mean to the new one, in the scaler's statistics too."""
+    X, y = wine
+    X = with_missing(X)
+    S, _ = split(y, 0.1)
+    pipe = make_pipeline(ErasableSimpleImputer(), StandardScaler(), StandardScaler(with_mean=False), EXACT)
+    model, retrained = downdated(pipe, X, y, S)
+    for i in range(3):
+        same_statistics(model[i], retrained[i])
+
+
+def test_imputer_of_columns_without_a_value(wine):
+    X, y = wine
+    X = with_missing(X)
+    X[:, 3] = np.nan
+    S, _ = split(y, 0.1)
+    for keep_empty in (True, False):
+        imputer = ErasableSimpleImputer(keep_empty_features=keep_empty)
+        model, retrained = downdated(make_pipeline(imputer, StandardScaler(), EXACT), X, y, S)
+        same_statistics(model[1], retrained[1])
+
+
+def test_scikit_learns_imputer_with_counts_given(wine):
+    X, y = wine
+    X = with_missing(X)
+    S, keep = split(y, 0.1)
+    pipe = make_pipeline(SimpleImputer(), StandardScaler(), EXACT)
+    retrained, model = clone(pipe).fit(X[keep], y[keep]), clone(pipe).fit(X, y)
+    bare = clone(pipe).fit(X, y)
+    with pytest.warns(ErasureWarning, match="but not simpleimputer"):
+        unlearn(bare, X[S], y[S], preprocessing="downdate")
+    assert bare[-1].erasures_[0].kept_by == ("simpleimputer",)
+    model[0].n_samples_seen_ = count_values(X)
+    unlearn(model, X[S], y[S], preprocessing="downdate")
+    same_statistics(model[0], retrained[0])
+    same_statistics(model[1], retrained[1])
+
+
+def test_weights_that_a_scaler_asked_for(wine):
+    X, y = wine
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    S, keep = split(y, 0.1)
+    with sklearn.config_context(enable_metadata_routing=True):
+        scaler = StandardScaler().set_fit_request(sample_weight=True)
+        pipe = make_pipeline(scaler, clone(EXACT).set_fit_request(sample_weight=True))
+        model = clone(pipe).fit(X, y, sample_weight=weight)
+        retrained = clone(pipe).fit(X[keep], y[keep], sample_weight=weight[keep])
+        unlearn(model, X[S], y[S], sample_weight=weight[S], preprocessing="downdate")
+    same_statistics(model[0], retrained[0])
+    away = model[-1].coef_ - retrained[-1].coef_
+    assert np.linalg.norm(away) < 0.05 * np.linalg.norm(retrained[-1].coef_)
+
+
+def test_sparse_rows(wine):
+    X, y = wine
+    X = sparse.csr_matrix(np.where(np.median(X, axis=0) < X, X, 0.0))
+    S, _ = split(y, 0.05)
+    model, retrained = downdated(make_pipeline(StandardScaler(with_mean=False), EXACT), X, y, S)
+    same_statistics(model[0], retrained[0])
+    assert np.allclose(model.predict_proba(X), retrained.predict_proba(X), atol=0.02)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "liblinear"])
+@pytest.mark.parametrize("structure", ["full", "block"])
+def test_closer_to_the_retrained_pipeline(cancer, structure, solver, monkeypatch):
+    """Than with the statistics kept, and than without the part of the gradient that the penalty leaves behind."""
+    X, y = cancer
+    pipe = make_pipeline(StandardScaler(), clone(EXACT).set_params(structure=structure, solver=solver))
+    fitted, distances = clone(pipe).fit(X, y), []
+    for seed in range(4):
+        S, keep = split(y, 0.02, seed)
+        models = [fitted, unlearn(deepcopy(fitted), X[S], y[S])]
+        models.append(unlearn(deepcopy(fitted), X[S], y[S], preprocessing="downdate"))
+        with monkeypatch.context() as patch:
+            patch.setattr("sklearn_ssse._batch.Family.carried", property(lambda self: 0.0, lambda self, value: None))
+            models.append(unlearn(deepcopy(fitted), X[S], y[S], preprocessing="downdate"))
+        goal = clone(pipe).fit(X[keep], y[keep]).decision_function(X)
+        distances.append([np.linalg.norm(model.decision_function(X) - goal) for model in models])
+    nothing, kept, left, uncorrected = np.sum(distances, axis=0)
+    assert left < 0.1 * nothing
+    assert left < 0.3 * kept
+    assert left < 0.3 * uncorrected
+
+
+def test_nets_come_closer_too(wine):
+    X, y = wine
+    net = clone(NET).set_params(hidden_layer_sizes=(3,), alpha=0.1, tol=1e-9, max_iter=10_000, damping=1e-4)
+    pipe = make_pipeline(StandardScaler(), net.set_params(curvature="fisher", unlearn_epsilon=1.0))
+    fitted, distances = clone(pipe).fit(X, y), []
+    for seed in range(3):
+        S, keep = split(y, 0.03, seed)
+        retrained = clone(pipe).fit(X[keep], y[keep])
+        kept = unlearn(deepcopy(fitted), X[S], y[S])
+        left = unlearn(deepcopy(fitted), X[S], y[S], preprocessing="downdate")
+        same_statistics(left[0], retrained[0])
+        goal = retrained.predict_proba(X)
+        distances.append([np.linalg.norm(model.predict_proba(X) - goal) for model in (kept, left)])
+    kept, left = np.transpose(distances)
+    assert (left < kept).all()
+
+
+@pytest.mark.parametrize("structure", ["full", "block"])
+@pytest.mark.parametrize(
+    "model",
+    [EXACT, clone(EXACT).set_params(curvature="empirical_fisher"), NET, clone(NET).set_params(solver="adam")],
+    ids=["fisher", "empirical", "net", "adam"],
+)
+def test_a_moved_model_is_the_same(wine, model, structure):
+    """Predictions stay, gradients are T g, the curvature is that of the moved columns with the ridge of before."""
+    X, y = wine
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    rng = np.random.default_rng(0)
+    moved = Moved(rng.uniform(0.5, 2, X.shape[1]), rng.standard_normal(X.shape[1]))
+    model = clone(model).set_params(structure=structure, max_iter=50).fit(X, y)
+    family, weight = model._family(), np.ones(len(y))
+    twin = family.moved(moved, len(y))
+    before, after = family.batch(X, y, weight), twin.batch(moved.rows(X), y, weight)
+    groups = np.eye(3)[y]
+    T = np.column_stack([_transform(moved, unit, family.shapes) for unit in np.eye(family.n_parameters)])
+    assert np.allclose(after.gradients(groups), T @ before.gradients(groups), atol=1e-9)
+    penalty = family.penalty(len(y))
+    assert np.allclose(twin.carried, T @ (penalty * family.theta) - penalty * twin.theta)
+    rows = after.scores(model.curvature).to_dense()
+    expected = rows.T @ rows + np.diag(model.curvature_.ridge)
+    if structure == "block":
+        units = np.repeat(
+            np.arange(sum(n for n, _ in family.shapes)), np.concatenate([[width] * n for n, width in family.shapes])
+        )
+        expected = expected * (units[:, np.newaxis] == units)
+    inverse = model.curvature_.moved(moved, family.shapes)
+    assert np.allclose(inverse.to_dense() @ expected, np.eye(len(expected)), atol=1e-6)
+    assert np.allclose(inverse.diagonal, expected.diagonal())
+
+
+def _transform(moved, vector, shapes):
+    """``T v`` in a loop."""
+    n_outputs, width = shapes[0]
+    out = vector.copy()
+    M = np.eye(width)
+    M[:-1, :-1], M[:-1, -1] = np.diag(moved.scale), moved.shift
+    for i in range(n_outputs):
+        out[i * width : (i + 1) * width] = M @ vector[i * width : (i + 1) * width]
+    return out
+
+
+def test_erasures_one_after_the_other(wine):
+    X, y = wine
+    S, keep = split(y, 0.06)
+    pipe = make_pipeline(StandardScaler(), EXACT)
+    model, retrained = clone(pipe).fit(X, y), clone(pipe).fit(X[keep], y[keep])
+    for part in np.array_split(S, 3):
+        unlearn(model, X[part], y[part], preprocessing="downdate")
+    same_statistics(model[0], retrained[0])
+    assert np.allclose(model.predict_proba(X), retrained.predict_proba(X), atol=0.01)
+
+
+def test_columns_of_several_kinds(wine):
+    """Sums leave, categories and order stay and are named; a selection behind them is named and follows."""
+    X, y = wine
+    X = np.column_stack([X, np.round(X[:, 0])])
+    S, keep = split(y, 0.05)
+    columns = make_column_transformer(
+        (make_pipeline(ErasableSimpleImputer(), StandardScaler()), [3, 0, 1]),
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), [13]),
+        (MinMaxScaler(), [2]),
+        ("drop", [4]),
+        ("passthrough", [5]),
+        remainder=StandardScaler(),
+    )
+    pipe = make_pipeline(columns, SelectKBest(k=12), StandardScaler(), EXACT)
+    model = clone(pipe).fit(X, y)
+    expected = ("columntransformer__onehotencoder", "columntransformer__minmaxscaler", "selectkbest")
+    before = snapshot(model)
+    assert preview_unlearn(model, X[S], y[S], preprocessing="downdate").kept_by == expected
+    assert snapshot(model) == before
+    with pytest.warns(ErasureWarning, match="but not columntransformer__onehotencoder, columntransformer__minmax"):
+        unlearn(model, X[S], y[S], preprocessing="downdate")
+    assert model[-1].erasures_[0].kept_by == expected
+    parts = model[0].named_transformers_
+    same_statistics(parts["remainder"], StandardScaler().fit(X[keep][:, 6:13]))
+    same_statistics(parts["pipeline"][1], StandardScaler().fit(X[keep][:, [3, 0, 1]]))
+    # The scaler behind it is that of the rows that remain as they come now.
+    same_statistics(model[2], StandardScaler().fit(model[:2].transform(X[keep])))
+
+
+def test_a_frame_with_names(wine):
+    pandas = pytest.importorskip("pandas")
+    X, y = pandas.DataFrame(wine[0]).add_prefix("c"), wine[1]
+    S, keep = split(y, 0.05)
+    columns = ColumnTransformer([("scale", StandardScaler(), ["c3", "c1"])], remainder="passthrough")
+    pipe = make_pipeline(columns, EXACT).set_output(transform="pandas")
+    model, retrained = clone(pipe).fit(X, y), clone(pipe).fit(X.iloc[keep], y[keep])
+    unlearn(model, X.iloc[S], y[S], preprocessing="downdate")
+    same_statistics(model[0].named_transformers_["scale"], retrained[0].named_transformers_["scale"])
+    assert np.allclose(model.predict_proba(X), retrained.predict_proba(X), atol=0.02)
+
+
+def test_what_cannot_follow_keeps_what_is_before_it(wine):
+    X, y = wine
+    S, keep = split(y, 0.05)
+    pipe = make_pipeline(StandardScaler(), PCA(5), FunctionTransformer(), make_pipeline(StandardScaler(), EXACT))
+    model = clone(pipe).fit(X, y)
+    with pytest.warns(ErasureWarning, match="but not standardscaler, pca"):
+        unlearn(model, X[S], y[S], preprocessing="downdate")
+    assert model[-1][-1].erasures_[0].kept_by == ("standardscaler", "pca")
+    same_statistics(model[0], StandardScaler().fit(X))
+    same_statistics(model[-1][0], StandardScaler().fit(model[:3].transform(X[keep])))
+
+
+@pytest.mark.parametrize("composite", [OneVsRestClassifier, OneVsOneClassifier, MultiOutputClassifier, ClassifierChain])
+def test_many_models_behind_one_scaler(wine, composite):
+    X, y = wine
+    labels = np.column_stack([y == 0, y == 1]).astype(int) if "Multi" in composite.__name__ + "Multi" else y
+    labels = labels if composite in (MultiOutputClassifier, ClassifierChain) else y
+    S, keep = split(y, 0.05)
+    pipe = make_pipeline(StandardScaler(), composite(EXACT))
+    model, retrained = clone(pipe).fit(X, labels), clone(pipe).fit(X[keep], labels[keep])
+    unlearn(model, X[S], labels[S], preprocessing="downdate")
+    same_statistics(model[0], retrained[0])
+    for a, b in zip(erasable_models(model), erasable_models(retrained), strict=True):
+        assert np.linalg.norm(a.coef_ - b.coef_) < 0.1 * np.linalg.norm(b.coef_)
+
+
+def test_bagged_models_behind_one_scaler(wine):
+    X, y = wine
+    S, keep = split(y, 0.02)
+    pipe = make_pipeline(StandardScaler(), BaggingClassifier(EXACT, n_estimators=3, max_features=0.5, random_state=0))
+    model = clone(pipe).fit(X, y)
+    original = model.predict_proba(X)
+    unlearn(model, X[S], y[S], preprocessing="downdate", positions=S)
+    same_statistics(model[0], StandardScaler().fit(X[keep]))
+    assert np.abs(model.predict_proba(X) - original).max() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("params", "what"),
+    [
+        ({"structure": "diagonal"}, "structure='full'"),
+        ({"structure": "low_rank"}, "structure='full'"),
+        ({"structure": "block", "block_size": 5}, "without block_size"),
+        ({"fit_intercept": False}, "with_mean=False"),
+    ],
+)
+def test_what_is_not_closed_is_refused_before_anything_changes(wine, params, what):
+    X, y = wine
+    model = make_pipeline(StandardScaler(), clone(EXACT).set_params(**params)).fit(X, y)
+    before = snapshot(model)
+    with pytest.raises(ErasureError, match=what):
+        unlearn(model, X[:3], y[:3], preprocessing="downdate")
+    assert snapshot(model) == before
+    scaled = make_pipeline(StandardScaler(with_mean=False), clone(EXACT).set_params(fit_intercept=False)).fit(X, y)
+    unlearn(scaled, X[:3], y[:3], preprocessing="downdate")
+    same_statistics(scaled[0], StandardScaler(with_mean=False).fit(X[3:]))
+
+
+def test_errors_change_nothing(wine):
+    X, y = wine
+    inner = MultiOutputClassifier(make_pipeline(PCA(3), EXACT))
+    labels = np.column_stack([y == 0, y == 1]).astype(int)
+    model = make_pipeline(StandardScaler(), inner).fit(X, labels)
+    before = snapshot(model)
+    with pytest.raises(ErasureError, match="Put the scaler behind it"):
+        unlearn(model, X[:3], labels[:3], preprocessing="downdate")
+    assert snapshot(model) == before
+    X = with_missing(X)
+    X[10:, 3] = np.nan
+    for first in (StandardScaler(), ErasableSimpleImputer()):
+        model = make_pipeline(first, ErasableSimpleImputer(), EXACT).fit(X, y)
+        before = snapshot(model)
+        with pytest.raises(ErasureError, match="1 columns of"):
+            unlearn(model, X[:10], y[:10], preprocessing="downdate")
+        assert snapshot(model) == before
