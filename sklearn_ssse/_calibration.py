@@ -93,6 +93,38 @@ class Calibration:
         return 1.0 / (rho * (1.0 - phi)) / step.growth
 
 
+def common_epsilons(calibrations, parts, used, growth):
+    """`Calibration.epsilon` for many binary outputs at once.
+
+    Parameters
+    ----------
+    calibrations : list of Calibration or of Exact
+    parts : ndarray of shape (n_outputs, 2)
+        Products of the step with the erased gradient of each class.
+    used : ndarray of shape (n_outputs,) or None
+        Square of the norm of the rows times the step; None with leave-out.
+    growth : ndarray of shape (n_outputs,)
+
+    Returns
+    -------
+    ndarray of shape (n_outputs,) or None
+        None for other calibrations, or several kinds.
+    """
+    kinds = {type(calibration) for calibration in calibrations}
+    if kinds == {Exact}:
+        return np.ones(len(calibrations))
+    if kinds != {Calibration}:
+        return None
+    random = np.array([calibration.random for calibration in calibrations])
+    by_class = np.array([calibration.by_class for calibration in calibrations])
+    total = parts.sum(axis=1)
+    along = total > 0
+    total = np.where(along, total, 1.0)
+    rho = np.fmax(random, np.exp((parts * np.log(by_class)).sum(axis=1) / total))
+    phi = 0.0 if used is None else np.minimum(0.5, used / total)
+    return np.where(along, 1.0 / (rho * (1.0 - phi)) / growth, 1.0 / random)
+
+
 @dataclass(frozen=True)
 class Exact:
     """Of a curvature that equals the Hessian: eps is 1."""

@@ -160,9 +160,14 @@ def check_remaining(state, classes, codes, weight, *, may_vanish=False):
     return replace(state, n_rows=n_rows, mass=total, class_counts=counts, class_mass=np.where(mass < least, 0.0, mass))
 
 
+def least_margin(condition):
+    """Smallest eigenvalue of I - R P R^T that lets an erasure through, for one or many condition numbers."""
+    return np.maximum(LEAST_MARGIN, 1e3 * condition * np.finfo(np.float64).eps)
+
+
 def check_margin(margin, condition, n_rows, damping):
     """Refuse an erasure that would leave the curvature singular, or the downdated inverse wrong."""
-    least = max(LEAST_MARGIN, 1e3 * condition * np.finfo(np.float64).eps)
+    least = least_margin(condition)
     if not margin >= least:
         raise ErasureError(
             f"Erasing these {n_rows} rows makes the curvature singular (smallest eigenvalue of I - R P R^T is {margin:.2g}, must "

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._compat import num_samples, safe_indexing
 from sklearn_ssse._erasure import ErasableMixin
+from sklearn_ssse._many import work_out_together
 from sklearn_ssse._people import chosen
 from sklearn_ssse._plan import Change, carry_out
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
@@ -271,6 +272,11 @@ def _(estimator, rows):
             f"y must have one column for each of the {len(estimator.estimators_)} outputs, got shape {Y.shape}. Pass the labels "
             "as they were given to fit."
         )
+    of_its_own = unlearn.dispatch(type(estimator.estimators_[0])) is not unlearn.dispatch(object)
+    if not (of_its_own or rows.params or rows.moved or rows.positions is not None):
+        erasures = work_out_together(estimator.estimators_, rows.X, Y, rows.epsilon, rows.sample_weight, rows.kept)
+        if erasures is not None:
+            return Plan(erasures)
     return work_out_all((output, rows._replace(y=y)) for output, y in zip(estimator.estimators_, Y.T, strict=True))
 
 

@@ -31,6 +31,28 @@ def pack_linear(estimator):
     return coef.astype(np.float64).ravel()
 
 
+def pack_outputs(models):
+    """Parameters of binary linear classifiers that are alike, (n_models, d)."""
+    coef = np.concatenate([model.coef_ for model in models])
+    if models[0].fit_intercept:
+        coef = np.hstack([coef, np.array([model.intercept_ for model in models])])
+    return coef.astype(np.float64, copy=False)
+
+
+def unpack_outputs(models, theta):
+    """`LinearFamily.attributes` of each of the models that were packed; None if some parameter is not finite."""
+    bias, n_features = models[0].fit_intercept, models[0].coef_.shape[1]
+    coef = theta[:, :n_features].astype(models[0].coef_.dtype, copy=False)
+    intercept = theta[:, n_features:].astype(models[0].intercept_.dtype, copy=False)
+    if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
+        return None
+    # Copies: as parts of one array they would keep each other alive.
+    return [
+        {"coef_": coef[j : j + 1].copy(), "intercept_": intercept[j].copy() if bias else model.intercept_}
+        for j, model in enumerate(models)
+    ]
+
+
 def pack_parameters(model):
     """Parameters of a fitted linear classifier or perceptron, a pipeline that ends in one, or one for each of many outputs."""
     if isinstance(model, Pipeline):

@@ -91,3 +91,10 @@ class ErasureState:
     mixed: bool
     calibration: object
     stale: str = ""
+
+
+def changed(record, values):
+    """A frozen record with some values changed: `dataclasses.replace` at a fraction of its time, for many records."""
+    twin = object.__new__(type(record))
+    object.__setattr__(twin, "__dict__", vars(record) | values)
+    return twin

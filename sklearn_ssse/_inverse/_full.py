@@ -49,6 +49,12 @@ class FullInverse(AbstractInverse):
     def removal(self, scores):
         return FullRemoval(self, scores)
 
+    def without(self, U, leaving):
+        """The inverse without rows: ``U U^T`` more, and ``leaving`` less on the diagonal of A."""
+        matrix = U @ U.T
+        matrix += self.matrix
+        return FullInverse(matrix, self.ridge, self.diagonal - leaving, self.inversion)
+
     def moved(self, moved, shapes):
         n_outputs, width = shapes[0]
         start = n_outputs * width
@@ -114,11 +120,7 @@ class FullRemoval(Removal):
         return self._inverse.matrix @ v + U @ (self.gain(damped=damped) * (U.T @ v))
 
     def inverse(self):
-        old = self._inverse
-        U = self._basis * np.sqrt(self.gain())
-        matrix = U @ U.T
-        matrix += old.matrix
-        return FullInverse(matrix, old.ridge, old.diagonal - self._leaving, old.inversion)
+        return self._inverse.without(self._basis * np.sqrt(self.gain()), self._leaving)
 
 
 def few_rows(n_rows, n_parameters):
