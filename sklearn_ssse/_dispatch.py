@@ -221,7 +221,7 @@ def _(estimator, rows):
     given = [*rows.params, *(["positions"] if rows.positions is not None else [])]
     if given:
         raise TypeError(f"unlearn for {type(estimator).__name__} takes no {', '.join(sorted(given))}. Leave it out.")
-    erasure = estimator._work_out(rows.X, rows.y, rows.epsilon, rows.sample_weight)
+    erasure = estimator._work_out((rows.X, rows.y, rows.sample_weight), epsilon=rows.epsilon)
     return Plan([erasure._replace(record=replace(erasure.record, kept_by=rows.kept))])
 
 

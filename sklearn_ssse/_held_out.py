@@ -106,7 +106,7 @@ class HeldOut:
         share = eps * np.linalg.norm(step.direction) / np.linalg.norm(step.batch.family.theta)
         size = step.batch.n_samples / RANDOM_ROWS
         allowed = OUT_OF_PROPORTION * self.length * max(size, size**0.5)
-        if step.before.mass >= step.before.fit_mass or share <= allowed:
+        if not step.before.changed or share <= allowed:
             return eps
         part = allowed / share * min(1.0, USELESS * allowed / share) ** 2
         warnings.warn(

@@ -47,7 +47,7 @@ class NetworkFamily:
 
     def rows_may_differ(self, state):
         """Whether the curvature may hold less of a sample than its rows of now: the parameters have moved, or it was held out."""
-        return state.mass < state.fit_mass or self._estimator.early_stopping
+        return state.changed > 0 or self._estimator.early_stopping
 
     def weights(self, theta):
         """Parameters of each layer as a matrix (n_outputs, n_inputs + 1), intercept last."""
@@ -68,7 +68,7 @@ class NetworkFamily:
         return inputs, z
 
     def penalty_change(self, n_rows, k_rows):
-        """What the penalty adds to the gradient when k of n rows leave, (d,).
+        """What the penalty adds to the gradient when k of n rows leave, or -k come, (d,).
 
         lbfgs divides the penalty by the number of all rows, which on the scale of a sum does not depend on it. sgd and adam divide by
         the rows of each batch: the sum then grows with the number of batches, the short last one included.
