@@ -81,8 +81,8 @@ class Erasure(NamedTuple):
             )
         if self.state.mixed:
             warnings.warn(
-                "The curvature is made of mini-batches (fisher_batch_size > 1), which rows neither leave nor join; it is still that of the rows "
-                "before. Call `fit_curvature` on those of now before the model is kept or changed again.",
+                "The curvature is made of mini-batches (fisher_batch_size > 1), which rows neither leave nor join: it is still that of the "
+                "rows before. Call `fit_curvature` on those of now before the model is kept or changed again.",
                 ErasureWarning,
                 stacklevel=stacklevel,
             )

@@ -29,8 +29,8 @@ class ErasureRecord:
         True if the curvature at the parameters of now holds less of the rows than they are there, as a net's may after earlier erasures or
         with early stopping: only so much was taken out of it as leaves it positive definite.
     margin : float
-        Smallest eigenvalue of ``I - R_S P R_S^T``, in (0, 1], S the rows that left. The erasure is impossible at 0. nan if the curvature is made of
-        mini-batches, out of which rows cannot be taken.
+        Smallest eigenvalue of ``I - R_S P R_S^T``, in (0, 1], S the rows that left. The erasure is impossible at 0. nan if the
+        curvature is made of mini-batches, out of which rows cannot be taken.
     max_leverage : float
         Largest leverage of a single erased row, in [0, 1); nan as above.
     relative_shift : float
