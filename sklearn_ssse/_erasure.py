@@ -386,16 +386,17 @@ class ErasableMixin(CallbackSupportMixin):
             margin, leverage = removal.margin, removal.leverage.max(initial=0.0)
             check_margin(margin, whole.condition, batch.n_samples, self.damping_)
         leave_out = self._leave_out(old)
-        arriving_or_none = arriving if arriving.n_samples else None
-        step = make_step(batch, scores, inverse, removal if leave_out else None, old, new, arriving_or_none)
+        step = make_step(
+            batch, scores, inverse, removal if leave_out else None, old, new, arriving if arriving.n_samples else None
+        )
         if epsilon == "auto":
-            changes = batch.n_samples + arriving.n_samples
-            epsilon = old.calibration.epsilon(step) if changes else 1 / old.calibration.random
+            changed = batch.n_samples + arriving.n_samples
+            epsilon = old.calibration.epsilon(step) if changed else 1 / old.calibration.random
         leave_out, damped, step = step.leave_out, step.damped, epsilon * step.direction
         attributes = family.attributes(family.theta + step)
         if not (np.isfinite(step @ step) and _finite(attributes[name] for name in family.parameters)):
             raise ErasureError(
-                f"The erasure step must be finite, got overflow at epsilon {epsilon:.3g}. Lower `epsilon` or raise `damping`."
+                f"The step must be finite, got overflow at epsilon {epsilon:.3g}. Lower `epsilon` or raise `damping`."
             )
         record = ErasureRecord(
             n_erased=batch.n_samples,
