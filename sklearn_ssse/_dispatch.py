@@ -288,7 +288,7 @@ class Plan(NamedTuple):
 
 
 def work_out(estimator, rows):
-    """The `Plan` of an erasure from an estimator; nothing changes.
+    """The `Plan` that sends rows to the models inside an estimator; nothing changes.
 
     Parameters
     ----------

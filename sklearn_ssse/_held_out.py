@@ -41,8 +41,9 @@ LARGEST_CHANGE = 0.5
 # many times longer still: such a direction leads nowhere.
 OUT_OF_PROPORTION, USELESS = 1.5, 4.0
 N_POINTS, N_BISECTIONS = 16, 4
-# Rows that come: eps is looked for up to here.
+# Rows that come: eps is looked for up to here, until no larger share of them is unknown than this, or than of the training rows.
 LONGEST_NEW = 3.0
+STILL_UNKNOWN = 0.02
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class HeldOut:
         return eps
 
     def _until_known(self, step):
-        """The smallest eps at which as many of the rows that come are predicted as labelled as of the training rows at fit.
+        """The smallest eps at which as many of the rows that come are predicted as labelled as of the training rows at fit, or 98 %.
 
         Gradients of rows that the net has not seen are long, and beyond that point they move what it says of all others. Where no eps
         does, the one that comes closest.
@@ -117,7 +118,7 @@ class HeldOut:
             predicted = batch.log_odds(theta + eps * step.direction)[1]
             return 1.0 - float(np.average(predicted.mean(axis=1), weights=batch.weight))
 
-        return _first_below(unknown, 1.0 - self.accuracy, SHORTEST, LONGEST_NEW)
+        return _first_below(unknown, max(1.0 - self.accuracy, STILL_UNKNOWN), SHORTEST, LONGEST_NEW)
 
     def _in_proportion(self, eps, step):
         """eps, shortened where earlier erasures have moved the parameters so far from the curvature that the step is out of proportion.

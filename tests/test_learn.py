@@ -520,6 +520,7 @@ def test_automatic_eps_of_a_net_ends_where_it_knows_the_rows(curvature):
         clf.fit(X[fitted], y[fitted])
     accuracy = clf.score(X[fitted], y[fitted])
     assert clf._erasure_state.calibration.accuracy == pytest.approx(accuracy)
+    accuracy = min(accuracy, 0.98)
     right = clf.predict(X[rare])  # what it says already needs the shortest step
     assert copy.deepcopy(clf).learn(X[rare], right).erasures_[0].epsilon == pytest.approx(0.02)
     assert clf.score(X[rare], y[rare]) < accuracy
