@@ -1,6 +1,6 @@
 """Scikit-learn estimators that training rows can be erased from after training, in one closed-form step."""
 
-from sklearn_ssse._dispatch import preview_unlearn, unlearn
+from sklearn_ssse._dispatch import learn, preview_unlearn, rectify, unlearn
 from sklearn_ssse._files import TRUSTED_TYPES
 from sklearn_ssse._records import ErasureRecord
 from sklearn_ssse._version import __version__
@@ -23,7 +23,9 @@ __all__ = [
     "TunedEpsilonCV",
     "__version__",
     "gamma_score",
+    "learn",
     "parameter_distance",
     "preview_unlearn",
+    "rectify",
     "unlearn",
 ]

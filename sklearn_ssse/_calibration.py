@@ -71,7 +71,10 @@ class Calibration:
     by_class: np.ndarray
 
     def epsilon(self, step):
-        """eps for one forget set S.
+        """eps for one forget set S, for rows that come, or for both.
+
+        Of the curvature of the rows after the change along s, what stays of the training rows is that of A times rho; rows that come
+        are at hand, and so is their Hessian.
 
         Parameters
         ----------
@@ -87,10 +90,18 @@ class Calibration:
         if not total > 0:
             return 1.0 / self.random
         rho = max(self.random, float(np.exp(parts @ np.log(self.by_class) / total)))
-        if step.leave_out:
-            return 1.0 / rho
-        phi = min(0.5, np.square(step.scores.matvec(s[:, np.newaxis])).sum() / total)
-        return 1.0 / (rho * (1.0 - phi)) / step.growth
+        phi = 0.0 if step.leave_out else min(0.5, _square(step.scores, s) / total)
+        new = 0.0
+        if step.arriving is not None:
+            new = _square(step.arriving.scores("fisher"), s) / total
+            if step.leave_out:
+                phi = _square(step.arriving.scores("empirical_fisher"), s) / total
+        return 1.0 / (rho * (1.0 - phi) + new) / step.growth
+
+
+def _square(scores, s):
+    """``||R s||^2``."""
+    return float(sum(np.square(chunk.matvec(s[:, np.newaxis])).sum() for chunk in scores.chunks()))
 
 
 def common_epsilons(calibrations, parts, used, growth):

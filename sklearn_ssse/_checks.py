@@ -8,7 +8,7 @@ from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
-from sklearn_ssse._compat import check_sample_weight
+from sklearn_ssse._compat import check_sample_weight, num_samples
 from sklearn_ssse._memory import available_bytes, readable
 from sklearn_ssse.exceptions import ErasureError
 
@@ -96,9 +96,18 @@ def encode(classes, y):
         unseen = sorted({str(label) for label in y[~np.broadcast_to(known, codes.shape)]})[:5]
         raise ErasureError(
             f"Labels must be among the classes seen at fit, got {', '.join(unseen)}. Pass the labels that the rows had at fit: "
-            f"{', '.join(str(label) for label in classes[:10])}."
+            f"{', '.join(str(label) for label in classes[:10])}. A new class needs a model that is fitted anew."
         )
     return codes
+
+
+def check_pairs(X_old, X_new):
+    """Refuse rows of which not each has its corrected version."""
+    if num_samples(X_old) != num_samples(X_new):
+        raise ValueError(
+            f"Each row must come with its corrected version, got {num_samples(X_old)} old rows and {num_samples(X_new)} new ones. Pass the "
+            "same rows in the same order, or use `unlearn` and `learn`."
+        )
 
 
 def check_positions(positions, n_rows, n_samples):
@@ -135,29 +144,43 @@ def check_epsilon(epsilon, *, calibrated):
     return float(epsilon)
 
 
-def check_remaining(state, classes, codes, weight, *, may_vanish=False):
-    """The `ErasureState` without the rows, or an error if so many cannot go. ``may_vanish``: the last rows of a class can."""
-    own = members(codes, len(classes))
+def check_remaining(state, classes, codes, weight, *, arriving=None, may_vanish=False):
+    """The `ErasureState` without the rows, or an error if so many cannot go.
+
+    Parameters
+    ----------
+    state : ErasureState
+    classes, codes, weight : ndarray
+    arriving : tuple of ndarray, default=None
+        Codes and weights of rows that come.
+    may_vanish : bool
+        Whether the last rows of a class can go.
+    """
+    own, least = members(codes, len(classes)), 1e-12 * state.fit_mass
     leaving = own.sum(axis=0).astype(np.int64)
-    counts = state.class_counts - leaving
-    mass = state.class_mass - weight @ own
+    counts, mass = state.class_counts - leaving, state.class_mass - weight @ own
     n_rows, total = state.n_rows - len(codes), state.mass - weight.sum()
-    least = 1e-12 * state.fit_mass
+    missing, changed = (n_rows < 0) | (counts < 0) | (mass < -least), state.changed + weight.sum()
+    if arriving is not None:
+        new, new_weight = members(arriving[0], len(classes)), arriving[1]
+        counts, mass = counts + new.sum(axis=0).astype(np.int64), mass + new_weight @ new
+        n_rows, total, changed = n_rows + len(new), total + new_weight.sum(), changed + new_weight.sum()
     if len(codes) and (n_rows <= 0 or (may_vanish and total <= least)):
         raise ErasureError(
             f"An erasure must leave rows behind, got {len(codes)} rows where {state.n_rows} remain. A model without data is no model: "
             "delete it, or erase fewer rows."
         )
-    spent = (counts < 0) | (mass < -least) if may_vanish else (leaving > 0) & ((counts <= 0) | (mass <= least))
+    spent = missing if may_vanish else (leaving > 0) & (missing | (counts <= 0) | (mass <= least))
     if spent.any():
         c = int(np.flatnonzero(spent)[0])
         raise ErasureError(
             f"An erasure must {'not take more rows of a class than there are' if may_vanish else 'leave at least one row of every class'}, "
-            f"got {leaving[c]} rows (weight {state.class_mass[c] - mass[c]:.6g}) of class {classes[c]!s}, of which "
+            f"got {leaving[c]} rows (weight {(weight @ own)[c]:.6g}) of class {classes[c]!s}, of which "
             f"{state.class_counts[c]} (weight {state.class_mass[c]:.6g}) remain. Erase fewer, or fit again without the class."
             + (" With `early_stopping` some were held out and are not in the model." if may_vanish else "")
         )
-    return replace(state, n_rows=n_rows, mass=total, class_counts=counts, class_mass=np.where(mass < least, 0.0, mass))
+    mass = np.where(mass < least, 0.0, mass)
+    return replace(state, n_rows=n_rows, mass=total, class_counts=counts, class_mass=mass, changed=float(changed))
 
 
 def least_margin(condition):

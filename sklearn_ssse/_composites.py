@@ -22,6 +22,7 @@ from sklearn_ssse._checks import check_positions, encode
 from sklearn_ssse._compat import BaseSearchCV, ConstantPredictor
 from sklearn_ssse._dispatch import erasable_models, inside, route, work_out, work_out_all
 from sklearn_ssse._plan import Change
+from sklearn_ssse.exceptions import ErasureError
 from sklearn_ssse.metrics import GammaScorer
 
 BOOSTING = "each stage of boosting was fitted to the errors that the stages before it made on the rows. Train it again without them."
@@ -129,8 +130,13 @@ def _(estimator, rows):
     if not estimator.multilabel_:
         encode(estimator.classes_, column_or_1d(rows.y))
     Y = estimator.label_binarizer_.transform(rows.y).toarray()
-    pairs = zip(estimator.estimators_, Y.T, strict=True)
+    pairs = list(zip(estimator.estimators_, Y.T, strict=True))
     # A class that all rows had, or none, has no model.
+    if rows.arriving and any(isinstance(model, ConstantPredictor) and (y != model.y_).any() for model, y in pairs):
+        raise ErasureError(
+            "A class of OneVsRestClassifier that all rows had at fit, or none, must stay so, got rows to add that differ. Train it again "
+            "with them."
+        )
     return work_out_all((model, rows._replace(y=y)) for model, y in pairs if not isinstance(model, ConstantPredictor))
 
 
@@ -177,6 +183,10 @@ def _(estimator, rows):
 
 @route.register(BaggingClassifier)
 def _(estimator, rows):
+    if rows.arriving or rows.replaced:
+        raise TypeError(
+            "Rows can only be erased from BaggingClassifier, got rows to add, which no member drew. Train it again with them."
+        )
     if rows.sample_weight is not None:
         raise TypeError(
             "unlearn for BaggingClassifier takes no sample_weight: it decided how often a row was drawn, and so often the row leaves. "

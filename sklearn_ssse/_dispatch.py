@@ -1,4 +1,4 @@
-"""``unlearn`` for whatever estimator holds erasable models."""
+"""``unlearn``, ``learn`` and ``rectify`` for whatever estimator holds erasable models."""
 
 import warnings
 from copy import deepcopy
@@ -12,6 +12,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ssse._checks import check_pairs
 from sklearn_ssse._compat import num_samples, safe_indexing
 from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._many import work_out_together
@@ -94,6 +95,98 @@ def unlearn(
     return estimator
 
 
+def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
+    """Add training rows to a fitted estimator and every model inside it, in place; transformers are applied, not changed.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        As for `unlearn`; not a `BaggingClassifier`, whose members draw their rows, nor a type of third parties.
+    X : {array-like, sparse matrix} of shape (n_added, n_features)
+        The rows to add, as they would be given to ``estimator.fit``.
+    y : array-like of shape (n_added,) or (n_added, n_outputs)
+        Their labels, of classes seen at fit.
+    epsilon : float, default=None
+        Step size; None takes the parameter `unlearn_epsilon` of each model.
+    sample_weight : array-like of shape (n_added,), default=None
+        Their weights.
+
+    Returns
+    -------
+    estimator
+        The same object. The call is atomic: after any error it is as it was, with every model inside.
+
+    Raises
+    ------
+    TypeError
+        If rows cannot be added to an estimator of this type.
+    ErasureError, ValueError
+        See `ErasableLogisticRegression.learn`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ssse import ErasableLogisticRegression, learn
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> pipe = make_pipeline(StandardScaler(), ErasableLogisticRegression()).fit(X[20:], y[20:])
+    >>> learn(pipe, X[:20], y[:20])[-1].n_samples_remaining_
+    569
+    """
+    rows = Rows(X, y, sample_weight, epsilon=epsilon, arriving=True)
+    carry_out(erasures_of(work_out(estimator, rows).erasures))
+    return estimator
+
+
+def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weight=None):
+    """Replace training rows by their corrected version in a fitted estimator and every model inside it, in place.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        As for `learn`.
+    X_old, y_old : array-like
+        The rows as they were given to ``estimator.fit``.
+    X_new, y_new : array-like
+        The same rows with right features and labels, in the same order.
+    epsilon : float, default=None
+        Step size; None takes the parameter `unlearn_epsilon` of each model.
+    sample_weight : array-like of shape (n_rows,), default=None
+        The weights that the rows had at fit, and keep.
+
+    Returns
+    -------
+    estimator
+        The same object. The call is atomic: after any error it is as it was, with every model inside.
+
+    Raises
+    ------
+    TypeError
+        If rows cannot be replaced in an estimator of this type.
+    ErasureError, ValueError
+        See `ErasableLogisticRegression.rectify`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.multiclass import OneVsOneClassifier
+    >>> from sklearn_ssse import ErasableLogisticRegression, rectify
+    >>> X, y = load_iris(return_X_y=True)
+    >>> wrong = y.copy()
+    >>> wrong[:2] = 1
+    >>> model = OneVsOneClassifier(ErasableLogisticRegression(curvature="fisher")).fit(X, wrong)
+    >>> model = rectify(model, X[:2], wrong[:2], X[:2], y[:2])
+    >>> [pair.n_samples_remaining_ for pair in model.estimators_]
+    [100, 100, 100]
+    """
+    check_pairs(X_old, X_new)
+    gone = Rows(X_old, y_old, sample_weight, epsilon=epsilon, replaced=True)
+    come = Rows(X_new, y_new, sample_weight, epsilon=epsilon, arriving=True)
+    carry_out(erasures_of([*work_out(estimator, gone).erasures, *work_out(estimator, come).erasures]))
+    return estimator
+
+
 def preview_unlearn(
     estimator, X, y, epsilon=None, *, sample_weight=None, preprocessing="keep", groups=None, forget=None, **params
 ):
@@ -134,14 +227,32 @@ def _planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups, for
     if preprocessing not in PREPROCESSING:
         raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {preprocessing!r}.")
     rows = Rows(X, y, sample_weight, params.pop("positions", None), epsilon, preprocessing, params)
-    return work_out(estimator, chosen(rows, groups, forget, estimator))
+    plan = work_out(estimator, chosen(rows, groups, forget, estimator))
+    return plan._replace(erasures=erasures_of(plan.erasures))
+
+
+def erasures_of(parts):
+    """The `Erasure` of each model, of its `Part` that leaves and that which comes; those that are worked out already."""
+    by_model, out = {}, []
+    for part in parts:
+        if isinstance(part, Part):
+            by_model.setdefault(id(part.model), {})[part.rows.arriving] = part
+        else:
+            out.append(part)
+    for both in by_model.values():
+        part = next(iter(both.values()))
+        gone, come = (both[arriving].rows.data if arriving in both else None for arriving in (False, True))
+        erasure = part.model._work_out(gone, come, part.rows.epsilon, part.rows.moved)
+        out.append(erasure._replace(record=replace(erasure.record, kept_by=part.rows.kept)))
+    return out
 
 
 class Rows(NamedTuple):
     """Rows on their way to the models inside an estimator.
 
-    ``positions`` are those in the data of `fit`; ``kept`` names what still holds the rows, from the outside in. ``moved`` and ``filled``
-    say how the columns of the rows that remain move when preprocessing is downdated; X itself comes as at fit.
+    ``positions`` are those in the data of `fit`; ``kept`` names what still holds the rows, from the outside in. Rows that are
+    ``arriving`` come, others leave; those ``replaced`` are followed by rows that come. ``moved`` and ``filled`` say how the columns of the
+    rows that remain move when preprocessing is downdated; X itself comes as at fit.
     """
 
     X: object
@@ -154,6 +265,12 @@ class Rows(NamedTuple):
     kept: tuple = ()
     moved: object = None
     filled: object = None
+    arriving: bool = False
+    replaced: bool = False
+
+    @property
+    def data(self):
+        return self.X, self.y, self.sample_weight
 
     def __bool__(self):
         return num_samples(self.X) > 0
@@ -167,8 +284,15 @@ class Rows(NamedTuple):
         return self._replace(kept=(*self.kept, *names))
 
 
+class Part(NamedTuple):
+    """Rows that reach a model."""
+
+    model: object
+    rows: Rows
+
+
 class Plan(NamedTuple):
-    """Erasures from models and changes of other objects, worked out in full."""
+    """What reaches each model, a `Part` or, worked out in full, an `Erasure`, and changes of other objects."""
 
     erasures: list = []
     changes: list = []
@@ -176,7 +300,7 @@ class Plan(NamedTuple):
 
 
 def work_out(estimator, rows):
-    """The `Plan` of an erasure from an estimator; nothing changes.
+    """The `Plan` that sends rows to the models inside an estimator; nothing changes.
 
     Parameters
     ----------
@@ -189,6 +313,10 @@ def work_out(estimator, rows):
     """
     third_party = unlearn.dispatch(type(estimator))
     if third_party is not unlearn.dispatch(object):
+        if rows.arriving or rows.replaced:
+            raise TypeError(
+                f"Rows can only be erased from {type(estimator).__name__}, got rows to add. Train it again with them."
+            )
         return _by_copy(third_party, estimator, rows)
     check_is_fitted(estimator)
     return route(estimator, rows) if rows or isinstance(estimator, ErasableMixin) else Plan()
@@ -235,8 +363,7 @@ def _(estimator, rows):
     given = [*rows.params, *(["positions"] if rows.positions is not None else [])]
     if given:
         raise TypeError(f"unlearn for {type(estimator).__name__} takes no {', '.join(sorted(given))}. Leave it out.")
-    erasure = estimator._work_out(rows.X, rows.y, rows.epsilon, rows.sample_weight, rows.moved)
-    return Plan([erasure._replace(record=replace(erasure.record, kept_by=rows.kept))])
+    return Plan([Part(estimator, rows)])
 
 
 @inside.register(ErasableMixin)
@@ -273,7 +400,8 @@ def _(estimator, rows):
             "as they were given to fit."
         )
     of_its_own = unlearn.dispatch(type(estimator.estimators_[0])) is not unlearn.dispatch(object)
-    if not (of_its_own or rows.params or rows.moved or rows.positions is not None):
+    mixed = rows.arriving or rows.replaced or rows.moved
+    if not (of_its_own or mixed or rows.params or rows.positions is not None):
         erasures = work_out_together(estimator.estimators_, rows.X, Y, rows.epsilon, rows.sample_weight, rows.kept)
         if erasures is not None:
             return Plan(erasures)

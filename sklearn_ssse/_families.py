@@ -103,7 +103,7 @@ class LinearFamily(Family):
         return out.ravel()
 
     def penalty_change(self, n_rows, k_rows):
-        """What the penalty adds to the gradient when k of n rows leave: nothing, at a fixed C its sum-scale does not depend on n."""
+        """What the penalty adds to the gradient when k of n rows leave, or -k come: nothing, as C fixes it on the scale of a sum."""
         return 0.0
 
     def tie(self, values):

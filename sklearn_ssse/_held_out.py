@@ -7,7 +7,7 @@ it takes until as many rows of S are predicted as labelled as would be, had they
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq
@@ -44,6 +44,9 @@ LARGEST_CHANGE = 0.5
 # many times longer still: such a direction leads nowhere.
 OUT_OF_PROPORTION, USELESS = 1.5, 4.0
 N_POINTS, N_BISECTIONS = 16, 4
+# Rows that come: eps is looked for up to here, until no larger share of them is unknown than this, or than of the training rows.
+LONGEST_NEW = 3.0
+STILL_UNKNOWN = 0.02
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,20 @@ class HeldOut:
         Norm of the step of a random set at that eps, by the norm of the parameters.
     costs : tuple of float
         Share of the training rows that are not predicted as labelled any more after steps of so many `LENGTHS` for random sets.
+    accuracy : float
+        Share of the labels of the training rows that the net predicts.
     """
 
     temperature: float
     random: float = 1.0
     length: float = np.inf
     costs: tuple = (0.0,) * len(LENGTHS)
+    accuracy: float = 1.0
 
     def epsilon(self, step):
         """eps at which the rows of S are predicted as if the net had not seen them, or what is missing is what the step costs others.
+
+        If rows come: at which it knows these.
 
         If a class vanishes: on to 12, or as far as the parameters change by less than half, until at most 2 % of its erased rows are
         still predicted as it.
@@ -81,6 +89,8 @@ class HeldOut:
         -------
         float
         """
+        if step.arriving is not None:
+            return self._until_known(step)
         batch, theta = step.batch, step.batch.family.theta
         shift, vanishing = _prior_shift(step)
         length = np.linalg.norm(step.direction) / np.linalg.norm(theta)
@@ -105,6 +115,20 @@ class HeldOut:
             )
         return eps
 
+    def _until_known(self, step):
+        """The smallest eps at which as many of the rows that come are predicted as labelled as of the training rows at fit, or 98 %.
+
+        Gradients of rows that the net has not seen are long, and beyond that point they move what it says of all others. Where no eps
+        does, the one that comes closest.
+        """
+        batch, theta = step.arriving, step.arriving.family.theta
+
+        def unknown(eps):
+            predicted = batch.log_odds(theta + eps * step.direction)[1]
+            return 1.0 - float(np.average(predicted.mean(axis=1), weights=batch.weight))
+
+        return _first_below(unknown, max(1.0 - self.accuracy, STILL_UNKNOWN), SHORTEST, LONGEST_NEW)
+
     def _in_proportion(self, eps, step):
         """eps, shortened where earlier erasures have moved the parameters so far from the curvature that the step is out of proportion.
 
@@ -113,7 +137,7 @@ class HeldOut:
         share = eps * np.linalg.norm(step.direction) / np.linalg.norm(step.batch.family.theta)
         size = step.batch.n_samples / RANDOM_ROWS
         allowed = OUT_OF_PROPORTION * self.length * max(size, size**0.5)
-        if step.before.mass >= step.before.fit_mass or share <= allowed:
+        if not step.before.changed or share <= allowed:
             return eps
         part = allowed / share * min(1.0, USELESS * allowed / share) ** 2
         warnings.warn(
@@ -154,8 +178,9 @@ def calibrate(batch, inverse, state, classes, leave_out):
     """
     if not batch.weight.all():
         batch = batch.take(np.flatnonzero(batch.weight))
-    temperature = _temperature(batch)
-    found, steps, rng = HeldOut(temperature), [], np.random.default_rng(0)
+    predicted = batch.log_odds(batch.family.theta)[1]
+    found = HeldOut(_temperature(batch), accuracy=float(np.average(predicted.mean(axis=1), weights=batch.weight)))
+    steps, rng = [], np.random.default_rng(0)
     for _ in range(N_RANDOM):
         size = max(1, min(RANDOM_ROWS, int(RANDOM_SHARE * batch.n_samples)))
         rows = batch.take(np.sort(rng.choice(batch.n_samples, size, replace=False)))
@@ -171,7 +196,8 @@ def calibrate(batch, inverse, state, classes, leave_out):
     wanted = np.mean([found._wanted(step, 0.0) for step in steps])
     eps = _smallest_eps(steps, wanted)
     length = np.mean([np.linalg.norm(step.direction) for step in steps]) / np.linalg.norm(batch.family.theta)
-    return HeldOut(temperature, 1.0 / eps, float(eps * length), _costs(batch, inverse, state, classes))
+    costs = _costs(batch, inverse, state, classes)
+    return replace(found, random=1.0 / eps, length=float(eps * length), costs=costs)
 
 
 def _costs(batch, inverse, state, classes):

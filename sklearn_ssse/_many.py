@@ -21,7 +21,7 @@ from sklearn_ssse._families import pack_outputs, unpack_outputs
 from sklearn_ssse._inverse._base import gain
 from sklearn_ssse._kernels._threads import each
 from sklearn_ssse._plan import Erasure
-from sklearn_ssse._records import ErasureRecord, changed
+from sklearn_ssse._records import ErasureRecord, amended
 from sklearn_ssse._residuals import CURVATURES, gradient
 from sklearn_ssse._step import TRUSTED_MARGIN
 from sklearn_ssse.exceptions import ErasureError
@@ -102,7 +102,7 @@ def work_out_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()
         "margin": removals.margin,
         "max_leverage": removals.leverage,
         "relative_shift": length / np.where(norm, norm, 1.0),
-        "erased_fraction": 1.0 - mass / fit_mass,
+        "erased_fraction": np.array([state.changed for state in after]) / fit_mass,
     }
     numbers = [
         dict(zip(numbers, row, strict=True)) for row in zip(*map(np.ndarray.tolist, numbers.values()), strict=True)
@@ -119,7 +119,7 @@ def work_out_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()
     return [
         Erasure(
             model=model,
-            record=changed(common, numbers[j]),
+            record=amended(common, numbers[j]),
             attributes=attributes[j],
             curvature=lambda j=j: removals.inverses[j],
             state=after[j],
@@ -260,10 +260,19 @@ def _remaining(before, targets, weight, erased):
     # Copies: as parts of one array they would keep each other alive.
     k = targets.shape[1]
     return [
-        changed(
-            state, {"n_rows": state.n_rows - k, "mass": rest, "class_counts": count.copy(), "class_mass": own.copy()}
+        amended(
+            state,
+            {
+                "n_rows": state.n_rows - k,
+                "mass": rest,
+                "class_counts": count.copy(),
+                "class_mass": own.copy(),
+                "changed": state.changed + gone,
+            },
         )
-        for state, rest, count, own in zip(before, (total - erased).tolist(), counts, mass, strict=True)
+        for state, rest, gone, count, own in zip(
+            before, (total - erased).tolist(), erased.tolist(), counts, mass, strict=True
+        )
     ]
 
 

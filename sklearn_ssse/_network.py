@@ -47,7 +47,7 @@ class NetworkFamily(Family):
 
     def rows_may_differ(self, state):
         """Whether the curvature may hold less of a sample than its rows of now: the parameters have moved, or it was held out."""
-        return state.mass < state.fit_mass or self._estimator.early_stopping
+        return state.changed > 0 or self._estimator.early_stopping
 
     def weights(self, theta):
         """Parameters of each layer as a matrix (n_outputs, n_inputs + 1), intercept last."""
@@ -80,7 +80,7 @@ class NetworkFamily(Family):
         return out
 
     def penalty_change(self, n_rows, k_rows):
-        """What the penalty adds to the gradient when k of n rows leave, (d,)."""
+        """What the penalty adds to the gradient when k of n rows leave, or -k come, (d,)."""
         if self._estimator.solver == "lbfgs" or k_rows == 0:
             return np.zeros(self.n_parameters)
         return (self.penalty(n_rows) - self.penalty(n_rows - k_rows)) * self.theta

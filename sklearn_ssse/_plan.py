@@ -1,4 +1,4 @@
-"""Erasures worked out in full before anything changes, and carried out all or none."""
+"""Erasures and other changes of a model's rows worked out in full before anything changes, and carried out all or none."""
 
 import warnings
 from collections.abc import Callable
@@ -18,7 +18,7 @@ class Change(NamedTuple):
 
 
 class Erasure(NamedTuple):
-    """An erasure from one model.
+    """An erasure from one model; rows may also come.
 
     Attributes
     ----------
@@ -27,9 +27,9 @@ class Erasure(NamedTuple):
     attributes : dict
         The parameters after the step, and what training left and must start anew.
     curvature : callable
-        Makes the inverse without the rows.
+        Makes the inverse of the rows after the change.
     state : ErasureState
-        That of the rows that remain.
+        Theirs.
     unweighted : bool
         True if the model was fitted with weights and the rows came without.
     """
@@ -59,7 +59,7 @@ class Erasure(NamedTuple):
         record = self.record
         if self.unweighted:
             warnings.warn(
-                "The model was fitted with sample_weight, got rows without; each was erased with weight 1. Pass the weights "
+                "The model was fitted with sample_weight, got rows without; each was counted with weight 1. Pass the weights "
                 "that the rows had at fit.",
                 ErasureWarning,
                 stacklevel=stacklevel,
@@ -81,15 +81,15 @@ class Erasure(NamedTuple):
             )
         if self.state.mixed:
             warnings.warn(
-                "The curvature is made of mini-batches (fisher_batch_size > 1) and still holds the erased rows. Call "
-                "`fit_curvature` on the rows that remain before the model is kept or erases again.",
+                "The curvature is made of mini-batches (fisher_batch_size > 1), which rows neither leave nor join: it is still that of the "
+                "rows before. Call `fit_curvature` on those of now before the model is kept or changed again.",
                 ErasureWarning,
                 stacklevel=stacklevel,
             )
 
 
 def carry_out(erasures, changes=(), *, stacklevel=3):
-    """Make all changes, after everything that may fail; erasures of no rows change nothing.
+    """Make all changes, after everything that may fail; those of no rows change nothing.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def carry_out(erasures, changes=(), *, stacklevel=3):
     stacklevel : int
         Of the warnings: 3 for the caller of the caller.
     """
-    erasures = [erasure for erasure in erasures if erasure.record.n_erased]
+    erasures = [erasure for erasure in erasures if erasure.record.n_erased or erasure.record.n_added]
     for erasure in erasures:
         erasure.warn(stacklevel + 1)
     for target, attributes, dropped in [*(erasure.change() for erasure in erasures), *changes]:

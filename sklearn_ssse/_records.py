@@ -1,4 +1,4 @@
-"""What the object keeps: the record of each erasure, and what is left in the model. Never a row."""
+"""What the object keeps: the record of each change, and what is left in the model. Never a row."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ErasureRecord:
-    """What one erasure did, without any data of the erased rows.
+    """What one erasure did, or one call of `learn` or `rectify`, without any data of the rows.
 
     Attributes
     ----------
@@ -16,30 +16,34 @@ class ErasureRecord:
     n_remaining : int
         Number of rows that the model still rests on.
     weight_erased : float
-        Sum of the rows' weights, class weights included.
+        Sum of their weights, class weights included.
     epsilon : float
         The eps of the step.
     curvature, structure : str
         What the step was made with.
     leave_out : bool
-        True if the rows were taken out of the curvature before the step.
+        True if the curvature of the step was that of the rows after the change, without those that left and with those that came.
     damped : bool
         True if the leave-out step was held back because the rows dominate the curvature.
     shrunken : bool
         True if the curvature at the parameters of now holds less of the rows than they are there, as a net's may after earlier erasures or
         with early stopping: only so much was taken out of it as leaves it positive definite.
     margin : float
-        Smallest eigenvalue of ``I - R_S P R_S^T``, in (0, 1]. The erasure is impossible at 0. nan if the curvature is made of
-        mini-batches, out of which rows cannot be taken.
+        Smallest eigenvalue of ``I - R_S P R_S^T``, in (0, 1], S the rows that left. The erasure is impossible at 0. nan if the
+        curvature is made of mini-batches, out of which rows cannot be taken.
     max_leverage : float
         Largest leverage of a single erased row, in [0, 1); nan as above.
     relative_shift : float
         Norm of the change of the parameters by the norm of the parameters before it.
     erased_fraction : float
-        Weight erased since the curvature was computed, this erasure included, by the weight at that time: how stale the
-        curvature is. Recompute it with ``fit_curvature`` on the retained rows when this grows.
+        Weight erased and added since the curvature was computed, this change included, by the weight at that time: how stale the
+        curvature is. Recompute it with ``fit_curvature`` on the rows of now when this grows.
     kept_by : tuple of str
-        Steps of a pipeline that were fitted on the erased rows and were not changed.
+        Steps of a pipeline that were fitted on the erased rows, or without the added ones, and were not changed.
+    n_added : int
+        Number of rows that `learn` added, or that `rectify` put in the place of others.
+    weight_added : float
+        Sum of their weights, class weights included.
 
     Examples
     --------
@@ -66,6 +70,8 @@ class ErasureRecord:
     relative_shift: float
     erased_fraction: float
     kept_by: tuple = ()
+    n_added: int = 0
+    weight_added: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class ErasureState:
 
     ``n_rows`` and ``mass`` are the rows and their weights that remain, ``class_counts`` and ``class_mass`` those of each class (of a
     multi-label problem, those that have the label); ``class_weight`` the class weights, frozen at fit; ``fit_mass`` the weight of
-    all rows when the curvature was computed.
+    all rows when the curvature was computed, ``changed`` the weight that left or came since.
     """
 
     curvature: str
@@ -91,9 +97,10 @@ class ErasureState:
     mixed: bool
     calibration: object
     stale: str = ""
+    changed: float = 0.0
 
 
-def changed(record, values):
+def amended(record, values):
     """A frozen record with some values changed: `dataclasses.replace` at a fraction of its time, for many records."""
     twin = object.__new__(type(record))
     object.__setattr__(twin, "__dict__", vars(record) | values)

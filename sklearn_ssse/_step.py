@@ -23,16 +23,18 @@ class Step(NamedTuple):
     Attributes
     ----------
     solution : ndarray of shape (d,)
-        ``s``: the inverse times g_S; with leave-out the inverse without S.
+        ``s``: the inverse times g, the gradient of the rows S that leave less that of rows that come; with leave-out the inverse of
+        the rows after the change.
     growth : float
-        ``n / (n - k)``; 1 with leave-out.
+        Their number before by that after, ``n / (n - k)`` of an erasure; 1 with leave-out.
     gradients : ndarray of shape (d, n_classes)
-        The erased gradient, split by the class of the rows.
+        g, split by the class of the rows.
     batch : the rows S
     scores : their curvature rows
     before, after : ErasureState
-        Without the erasure and with it.
+        Without the change and with it.
     leave_out, damped : bool
+    arriving : the rows that come, or None
     """
 
     solution: np.ndarray
@@ -44,6 +46,7 @@ class Step(NamedTuple):
     after: ErasureState
     leave_out: bool
     damped: bool
+    arriving: object = None
 
     @property
     def direction(self):
@@ -107,14 +110,26 @@ def _factors(inverse, piece):
     return factors
 
 
-def make_step(batch, scores, inverse, removal, before, after):
-    """The step that erases a batch, with leave-out if its ``removal`` is given."""
-    y, n_classes = batch.y, len(before.class_mass)
-    gradients = batch.gradients(members(y, n_classes) if y.ndim == 1 else np.ones((len(y), 1)))
-    gradient = gradients.sum(axis=1) + batch.family.penalty_change(before.n_rows, len(y)) + batch.family.carried
+def make_step(batch, scores, inverse, removal, before, after, arriving=None):
+    """The step that erases a batch and learns those that are ``arriving``, with leave-out if the ``removal`` is given."""
+    gradients = _by_class(batch, before)
+    if arriving is not None:
+        gradients = gradients - _by_class(arriving, before)
+    gradient = (
+        gradients.sum(axis=1)
+        + batch.family.penalty_change(before.n_rows, before.n_rows - after.n_rows)
+        + batch.family.carried
+    )
     if removal is None:
-        return Step(
-            inverse.solve(gradient), before.mass / after.mass, gradients, batch, scores, before, after, False, False
-        )
-    damped = bool(removal.margin < TRUSTED_MARGIN)
-    return Step(removal.solve(gradient, damped=damped), 1.0, gradients, batch, scores, before, after, True, damped)
+        solution, growth, damped = inverse.solve(gradient), before.mass / after.mass, False
+    else:
+        damped = bool(removal.margin < TRUSTED_MARGIN)
+        solution, growth = removal.solve(gradient, damped=damped), 1.0
+    leave_out = removal is not None
+    return Step(solution, growth, gradients, batch, scores, before, after, leave_out, damped, arriving)
+
+
+def _by_class(batch, state):
+    """The gradient of rows, split by their class, (d, n_classes); of a multi-label problem not split."""
+    y = batch.y
+    return batch.gradients(members(y, len(state.class_mass)) if y.ndim == 1 else np.ones((len(y), 1)))

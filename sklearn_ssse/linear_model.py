@@ -88,11 +88,11 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     n_samples_remaining_ : int
         Number of rows (of positive weight) that the model rests on.
     erasures_ : list of ErasureRecord
-        One record for each erasure.
+        One record for each erasure, and for each call of `learn` or `rectify`.
 
     See Also
     --------
-    sklearn_ssse.unlearn : Erase rows from pipelines and other composites.
+    sklearn_ssse.unlearn : Erase rows from pipelines and other composites; `learn` adds rows, `rectify` replaces them.
     GammaScorer : Choose eps by `GridSearchCV`.
 
     Notes

@@ -71,7 +71,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
     n_samples_remaining_ : int
         Rows that the model rests on.
     erasures_ : list of ErasureRecord
-        What was erased, without any data of it.
+        What was erased, learned or rectified, without any data of it.
     coefs_, intercepts_, classes_, n_iter_, n_layers_, n_outputs_, out_activation_
         As in the parent. `unlearn` empties `loss_curve_`, `validation_scores_`, the best scores and the optimiser's moments, which hold
         traces of the erased rows.

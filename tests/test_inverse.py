@@ -123,6 +123,22 @@ class TestLaws:
             assert np.array_equal(smaller.to_dense(), smaller.to_dense().T)
         assert relative(inverse.to_dense(), dense) < 1e-9  # the old one is unchanged
 
+    def test_update_is_a_build_with_the_rows(self, case, structure, options, curvature, n_outputs, n):
+        scores, _, _, inverse, dense = case
+        for S in (np.arange(2), np.arange(n - 3)):  # fewer and more rows than parameters
+            rest = inverse.downdate(take(scores, S))
+            before = rest.to_dense()
+            whole = rest.update(take(scores, S))
+            assert relative(whole.to_dense(), dense) < 1e-8
+            assert relative(whole.diagonal, inverse.diagonal) < 1e-10
+            assert np.array_equal(whole.to_dense(), whole.to_dense().T)
+            assert np.array_equal(rest.to_dense(), before)  # the old one is unchanged
+            assert relative(whole.downdate(take(scores, S)).to_dense(), before) < 1e-8
+            ridge = inverse.ridge
+            twice = INVERSES[structure].build(take(scores, [*range(n), *S]), ridge, **options)
+            assert relative(inverse.update(take(scores, S)).to_dense(), twice.to_dense()) < 1e-8
+        assert relative(inverse.update(take(scores, slice(0))).to_dense(), dense) < 1e-9
+
     def test_order_and_weight(self, case, structure, options, curvature, n_outputs, n):
         scores, ridge, _, inverse, _ = case
         S = np.array([3, 0, 5])
@@ -195,6 +211,36 @@ def test_blocks_of_several_layers(n_outputs, csr):
         assert relative(inverse.to_dense(), expected) < 1e-12
         recurrence = INVERSES["block"].build(scores, np.ones(len(A)), block_size=size, inversion="rank1")
         assert relative(recurrence.to_dense(), expected) < 1e-12
+
+
+def test_update_keeps_the_limits_of_the_structures():
+    scores = make_scores("fisher", 5, 40)
+    ridge = np.linspace(0.05, 0.3, scores.n_parameters)
+    for S in (slice(2), slice(30)):
+        added = {
+            (name, size): INVERSES[name].build(scores, ridge, **size_of(size)).update(take(scores, S)).to_dense()
+            for name, size in [("full", None), ("diagonal", None), ("block", 1), ("block", scores.n_parameters)]
+        }
+        assert relative(added["block", scores.n_parameters], added["full", None]) < 1e-12
+        assert relative(added["block", 1], added["diagonal", None]) < 1e-12
+
+
+def size_of(block_size):
+    return {} if block_size is None else {"block_size": block_size}
+
+
+@pytest.mark.parametrize("size", [None, 7])
+def test_update_of_several_layers(size):
+    rng = np.random.default_rng(0)
+    layers = [
+        Layer(rng.standard_normal((60, 4)), rng.standard_normal((60, 2, 3)), True),
+        Layer(rng.standard_normal((60, 3)), rng.standard_normal((60, 2, 2)), False),
+    ]
+    scores = Scores(layers)
+    whole = INVERSES["block"].build(scores, np.ones(21), block_size=size)
+    for S in (np.arange(2), np.arange(40)):
+        part = INVERSES["block"].build(take(scores, without(S, 60)), np.ones(21), block_size=size)
+        assert relative(part.update(take(scores, S)).to_dense(), whole.to_dense()) < 1e-12
 
 
 def test_kernels_against_a_dense_inverse():

@@ -219,6 +219,38 @@ def test_rank_by_the_whitened_eigenvalue():
     assert np.array_equal(called.to_dense(), flat.to_dense())
 
 
+@pytest.mark.parametrize("rank", [5, 20, None])
+@pytest.mark.parametrize("csr", [False, True])
+@pytest.mark.parametrize("c", [1, 3])
+@pytest.mark.parametrize("n", [2, 80])  # fewer and more rows than columns of the sketch
+def test_update_is_a_build_with_the_rows(rank, csr, c, n, monkeypatch):
+    scores = wide_scores(90, csr=csr, c=c)
+    ridge = np.where(np.arange(151 * c) % 151 == 150, 1e-9, 1.0)
+    S = np.arange(n)
+    whole = LowRankInverse.build(scores, ridge, rank=rank or 20)
+    part = LowRankInverse.build(take(scores, without(S, 90)), ridge, rank=rank or 20)
+    before = part.to_dense()
+    added = part.update(take(scores, S))
+    assert relative(added.to_dense(), whole.to_dense()) < 1e-9
+    assert relative(added.C, whole.C) < 1e-12
+    assert relative(added.diagonal, whole.diagonal) < 1e-12
+    assert np.array_equal(part.to_dense(), before)
+    assert relative(added.downdate(take(scores, S)).to_dense(), before) < 1e-7
+    assert relative(part.update(take(scores, slice(0))).to_dense(), before) < 1e-12
+    monkeypatch.setattr(_low_rank, "LONG", 0)
+    fast = LowRankInverse.build(take(scores, without(S, 90)), ridge, rank=rank or 20).update(take(scores, S))
+    assert relative(fast.to_dense(), whole.to_dense()) < 1e-8
+
+
+def test_update_of_a_sketch_that_covers_the_rank_is_full():
+    scores = wide_scores(40, 60)
+    ridge = np.linspace(0.5, 2, 61)
+    for n in (3, 39):
+        added = LowRankInverse.build(take(scores, slice(n, None)), ridge, rank=60).update(take(scores, slice(n)))
+        assert relative(added.to_dense(), dense_inverse(scores, ridge)) < 1e-10
+        assert added.discarded < 1e-8
+
+
 @pytest.mark.parametrize("c", [1, 3])
 def test_nothing_of_the_rows_remains(c):
     scores = wide_scores(40, csr=True, c=c)

@@ -22,7 +22,7 @@ from sklearn_ssse import (
     preview_unlearn,
     unlearn,
 )
-from sklearn_ssse._dispatch import Rows, bare_copies, work_out_all
+from sklearn_ssse._dispatch import Rows, bare_copies, erasures_of, work_out_all
 from sklearn_ssse._many import work_out_together
 from sklearn_ssse._plan import carry_out
 from tests.check_erasable import snapshot
@@ -34,7 +34,8 @@ RTOL = 1e-12
 def one_by_one(model, X, Y, epsilon=None, sample_weight=None):
     """The twin: every output works its erasure out for itself, then all are carried out."""
     outputs = zip(model.estimators_, np.asarray(Y).T, strict=True)
-    carry_out(work_out_all((output, Rows(X, y, sample_weight, None, epsilon)) for output, y in outputs).erasures)
+    plan = work_out_all((output, Rows(X, y, sample_weight, None, epsilon)) for output, y in outputs)
+    carry_out(erasures_of(plan.erasures))
     return model
 
 

@@ -164,6 +164,7 @@ def test_inverse_equals_that_of_numba(structure, options, curvature, n_outputs, 
     some = make_scores(curvature, n_outputs, n, weight=np.arange(n) < 3)
     assert relative(inverse.leverage(scores), expected.leverage(scores)) < 1e-8
     assert relative(inverse.downdate(some).to_dense(), expected.downdate(some).to_dense()) < 1e-8
+    assert relative(inverse.update(some).to_dense(), expected.update(some).to_dense()) < 1e-8
     assert inverse.solve(ridge) == pytest.approx(expected.solve(ridge), rel=1e-8)
     for inverse_or_less in (inverse, inverse.downdate(some)):
         for value in vars(inverse_or_less).values():

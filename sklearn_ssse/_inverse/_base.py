@@ -16,6 +16,7 @@ class AbstractInverse(ABC):
     1. ``build(R, ridge).solve(v)`` is the structured dense inverse times v.
     2. ``build(R, ridge).downdate(R[S])`` is ``build(R[~S], ridge)``.
     3. ``downdate`` returns a new object; the old one is unchanged.
+    4. ``build(R, ridge).update(S)`` is ``build([R; S], ridge)``, a new object too; ``update(S).downdate(S)`` is the inverse itself.
 
     Attributes
     ----------
@@ -61,6 +62,10 @@ class AbstractInverse(ABC):
     @abstractmethod
     def removal(self, scores):
         """`Removal` of the rows ``scores``: the spectrum that decides whether they can go, and what follows."""
+
+    @abstractmethod
+    def update(self, scores):
+        """The inverse with the rows ``scores`` too, as a new object. It always exists; many rows are read chunk by chunk."""
 
     def leverage(self, scores):
         """Leverage of each sample: largest eigenvalue of its own block of ``R A^{-1} R^T``, (n_samples,)."""

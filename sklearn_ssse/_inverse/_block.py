@@ -74,6 +74,23 @@ class BlockInverse(AbstractInverse):
         diagonal = np.concatenate([np.einsum("bii->bi", _inverted(first)).ravel(), self.diagonal[n_outputs * width :]])
         return BlockInverse([first, *self.stacks[1:]], self.ridge, diagonal, self.inversion)
 
+    def update(self, scores):
+        few, pieces = pieces_of(scores, self.layout)
+        stacks = []
+        for P, piece in zip(self.stacks, pieces, strict=True):
+            if few:
+                K = P @ piece
+                inner, other = piece.transpose(0, 2, 1) @ K, K
+            else:
+                L = np.linalg.cholesky(P)
+                inner, other = L.transpose(0, 2, 1) @ piece @ L, L
+            index = range(inner.shape[1])
+            inner[:, index, index] += 1.0
+            half = np.linalg.inv(np.linalg.cholesky(inner)) @ other.transpose(0, 2, 1)
+            product = half.transpose(0, 2, 1) @ half
+            stacks.append(symmetric(P - product if few else product))
+        return BlockInverse(stacks, self.ridge, self.diagonal + scores.diagonal(), self.inversion)
+
     def to_dense(self):
         out, start = np.zeros((self.n_parameters,) * 2), 0
         for stack in self.stacks:
@@ -101,8 +118,7 @@ class BlockRemoval(Removal):
         self.leverage = inverse.leverage(scores)
         layout = inverse.layout
         self._parts = []
-        few = scores.n_rows <= max(size for _, size in layout)
-        pieces = split(scores.to_dense().T, layout) if few else block_grams(scores, layout)
+        few, pieces = pieces_of(scores, layout)
         for P, piece in zip(inverse.stacks, pieces, strict=True):
             if few:  # piece: (n_blocks, size, n_rows)
                 K = P @ piece
@@ -159,6 +175,12 @@ def split(v, layout):
         out.append(v[start:stop].reshape(count, size, *v.shape[1:]))
         start = stop
     return out
+
+
+def pieces_of(scores, layout):
+    """Whether rows are few, and their parts, (n_blocks, size, n_rows) for each run; of many rows the Gram matrices of the blocks."""
+    few = scores.n_rows <= max(size for _, size in layout)
+    return few, split(scores.to_dense().T, layout) if few else block_grams(scores, layout)
 
 
 def block_grams(scores, layout, kernels=None):

@@ -37,6 +37,9 @@ class DiagonalInverse(AbstractInverse):
     def removal(self, scores):
         return DiagonalRemoval(self, scores)
 
+    def update(self, scores):
+        return DiagonalInverse(self.ridge, self.diagonal + scores.diagonal())
+
     def to_dense(self):
         return np.diag(1.0 / self.diagonal)
 

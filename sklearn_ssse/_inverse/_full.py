@@ -5,7 +5,7 @@ from numpy.linalg import LinAlgError
 
 from sklearn_ssse import _kernels
 from sklearn_ssse._inverse._base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
-from sklearn_ssse._kernels._blas import invert, mirror_lower
+from sklearn_ssse._kernels._blas import invert, invert_lower, mirror_lower, rank_b_update
 
 # The recurrence starts at no less than this share of the final diagonal; the surplus is taken out at its end.
 START = 1e-6
@@ -71,6 +71,20 @@ class FullInverse(AbstractInverse):
         matrix = np.linalg.solve(np.eye(len(Z)) + Z @ E, Z)
         matrix = (matrix + matrix.T) / 2
         return FullInverse(matrix, self.ridge, _inverted(matrix).diagonal().copy(), self.inversion)
+
+    def update(self, scores):
+        if scores.n_rows <= scores.n_parameters:
+            P = np.array(self.matrix)
+            rank_b_update(P, scores.to_dense())
+            mirror_lower(P)
+        else:
+            # With P = L L^T, A and the rows are L^{-T} (I + L^T R^T R L) L^{-1}.
+            L = np.linalg.cholesky(self.matrix)
+            inner = L.T @ scores.gram() @ L
+            inner.flat[:: len(inner) + 1] += 1.0
+            half = invert_lower(np.linalg.cholesky(inner)) @ L.T
+            P = half.T @ half
+        return FullInverse(P, self.ridge, self.diagonal + scores.diagonal(), self.inversion)
 
     def to_dense(self):
         return np.array(self.matrix)

@@ -132,20 +132,8 @@ class LowRankInverse(AbstractInverse):
         if unit.size + n_random >= d:
             unit = np.arange(d)
         omega = Omega(d, unit, min(n_random, d - unit.size))
-        weight = 1.0 / np.sqrt(ridge)
-        groups = omega.groups(weight)
-        Y, C = np.zeros((d, omega.n_columns)), np.zeros((omega.n_columns,) * 2)
-        for part in parts(scores):
-            groups, Y, C = [part.like(group) for group in groups], part.like(Y), part.like(C)
-            products = [part.matvec(group) for group in groups]
-            Z = part.xp.concat(products, axis=1)
-            C += Z.T @ Z
-            for columns, product in zip(slices(omega.n_columns, GROUP), products, strict=True):
-                Y[:, columns] += part.rmatvec(product)
-        del groups
-        Y, C = kernels.to_numpy(Y), kernels.to_numpy(C)
-        Y *= weight[:, np.newaxis]
-        return cls(omega, RowBlocks(omega.split(Y)[1]), C, None, ridge, diagonal)
+        Y, C = _sketched(scores, omega, ridge, kernels)
+        return cls(omega, RowBlocks(Y), C, None, ridge, diagonal)
 
     @staticmethod
     def bytes_needed(shapes, rank=None):
@@ -252,6 +240,41 @@ class LowRankInverse(AbstractInverse):
         with one_thread():
             return LowRankRemoval(self, scores.collect())
 
+    def update(self, scores):
+        diagonal = self.diagonal + scores.diagonal()
+        with one_thread():
+            if scores.n_rows >= len(self.C):
+                Y, C = _sketched(scores, self.omega, self.ridge, _kernels.load("numba"))
+                Y += self.Y.array()
+                return LowRankInverse(self.omega, RowBlocks(Y), self.C + C, None, self.ridge, diagonal)
+            rows = self.rows(*touched(scores.collect()))
+            Y = self.Y.take(rows.at)
+            return self.changed(rows, +1, Y, (rows.free @ Y).T, diagonal)
+
+    def changed(self, rows, sign, Y, z, diagonal, before=None):
+        """The inverse with whitened rows (sign 1), or without them (-1); Y, at their positions, is changed in place."""
+        if not len(rows.unit):
+            return copy.copy(self)
+        sketched = np.hstack([rows.unit, rows.free @ self.omega.free(rows.at)])
+        change = rows.free.T @ sketched
+        Y += sign * change
+        G = None
+        if len(sketched) < len(self.C):
+            own = rows.free @ rows.free.T
+            own = own.toarray() if sparse.issparse(own) else own
+            half = (z + sign * (sketched.T @ own / 2)) @ sketched
+            G = self.G + sign * (half + half.T)
+        return LowRankInverse(
+            self.omega,
+            self.Y.replace(rows.at, Y),
+            self.C + sign * (sketched.T @ sketched),
+            G,
+            self.ridge,
+            diagonal,
+            reused=self.reused + 1,
+            before=before,
+        )
+
     def rows(self, R, columns):
         """Rows over some coordinates, (m, t), whitened."""
         scale = 1.0 / np.sqrt(self.ridge[columns])
@@ -325,37 +348,14 @@ class LowRankRemoval(Removal):
         M = inverse.product(rows, z, rows.unit.T, rows.free.T, z)
         self.leverage = inverse.leverage(scores) if many else _own_blocks(M, scores)
         suspect = np.linalg.eigvalsh((M + M.T) / 2).max(initial=0.0) >= 1.0
-        self._new = self._without(inverse, scores.diagonal(), Y, z, inverse.C if suspect else None)
+        diagonal = inverse.diagonal - scores.diagonal()
+        self._new = inverse.changed(rows, -1, Y, z, diagonal, inverse.C if suspect else None)
         self._z = (rows.free @ Y).T
         M_new = self._new.product(rows, self._z, rows.unit.T, rows.free.T, self._z)
         self._growth, self._V = np.linalg.eigh((M_new + M_new.T) / 2)
         self.spectrum = self._growth / (1.0 + self._growth)
         if not self._new.possible:
             self.spectrum = np.maximum(self.spectrum, 1.0)
-
-    def _without(self, old, leaving, Y, z, before):
-        """The inverse without the rows; Y, at their positions, is changed in place."""
-        rows = self._rows
-        if not len(rows.unit):
-            return copy.copy(old)
-        sketched = np.hstack([rows.unit, rows.free @ old.omega.free(rows.at)])
-        change = rows.free.T @ sketched
-        Y -= change
-        G = None
-        if len(sketched) < len(old.C):
-            own = rows.free @ rows.free.T
-            half = (z - sketched.T @ (own.toarray() if sparse.issparse(own) else own) / 2) @ sketched
-            G = old.G - (half + half.T)
-        return LowRankInverse(
-            old.omega,
-            old.Y.replace(rows.at, Y),
-            old.C - sketched.T @ sketched,
-            G,
-            old.ridge,
-            old.diagonal - leaving,
-            reused=old.reused + 1,
-            before=before,
-        )
 
     def solve(self, v, *, damped=False):
         new, rows = self._new, self._rows
@@ -370,6 +370,24 @@ class LowRankRemoval(Removal):
 
     def inverse(self):
         return self._new
+
+
+def _sketched(scores, omega, ridge, kernels):
+    """Y over the rows N, and C, of curvature rows that are read once."""
+    weight = 1.0 / np.sqrt(ridge)
+    groups = omega.groups(weight)
+    Y, C = np.zeros((ridge.size, omega.n_columns)), np.zeros((omega.n_columns,) * 2)
+    for part in parts(scores):
+        groups, Y, C = [part.like(group) for group in groups], part.like(Y), part.like(C)
+        products = [part.matvec(group) for group in groups]
+        Z = part.xp.concat(products, axis=1)
+        C += Z.T @ Z
+        for columns, product in zip(slices(omega.n_columns, GROUP), products, strict=True):
+            Y[:, columns] += part.rmatvec(product)
+    del groups
+    Y, C = kernels.to_numpy(Y), kernels.to_numpy(C)
+    Y *= weight[:, np.newaxis]
+    return omega.split(Y)[1], C
 
 
 def _own_blocks(M, scores):
