@@ -31,7 +31,7 @@ from sklearn.multioutput import MultiOutputClassifier
 
 import sklearn_ssse
 from sklearn_ssse import ErasableLogisticRegression, unlearn
-from sklearn_ssse._dispatch import Rows, bare_copies, work_out_all
+from sklearn_ssse._dispatch import Rows, bare_copies, erasures_of, work_out_all
 from sklearn_ssse._plan import carry_out
 
 WIDTHS = (32, 128, 512)
@@ -47,7 +47,7 @@ def attributes(n, d, n_outputs, seed=0):
 
 def one_by_one(model, X, Y):
     outputs = zip(model.estimators_, Y.T, strict=True)
-    carry_out(work_out_all((output, Rows(X, y)) for output, y in outputs).erasures)
+    carry_out(erasures_of(work_out_all((output, Rows(X, y)) for output, y in outputs).erasures))
 
 
 def measure(model, X, Y, runs):
