@@ -8,7 +8,8 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ssse import _calibration
 from sklearn_ssse._checks import check_rows
 from sklearn_ssse._convergence import warn_if_far
-from sklearn_ssse._erasure import PARAMETER_CONSTRAINTS, ErasableMixin
+from sklearn_ssse._curvature import PARAMETER_CONSTRAINTS
+from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._existing import logistic_parameters, refuse_l1
 from sklearn_ssse._families import LinearFamily
 

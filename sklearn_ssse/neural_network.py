@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ssse import _held_out
 from sklearn_ssse._checks import check_rows
 from sklearn_ssse._convergence import warn_if_wrong
-from sklearn_ssse._erasure import FITTED, PARAMETER_CONSTRAINTS, ErasableMixin
+from sklearn_ssse._curvature import FITTED, PARAMETER_CONSTRAINTS
+from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._network import NetworkFamily
 
 

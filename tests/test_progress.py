@@ -55,7 +55,7 @@ def with_callbacks(estimator, recorder):
     "model", [ErasableLogisticRegression(), ErasableMLPClassifier((4,), solver="lbfgs", max_iter=20, random_state=0)]
 )
 def test_the_curvature_reports_every_pass(data, model, structure, monkeypatch):
-    monkeypatch.setattr("sklearn_ssse._erasure.LONG_WORK", 0)
+    monkeypatch.setattr("sklearn_ssse._curvature.LONG_WORK", 0)
     model = model.__class__(**model.get_params() | {"structure": structure})
     silent, recorder = model.__class__(**model.get_params()).fit(*data), Recorder()
     with_callbacks(model, recorder).fit(*data)
@@ -73,7 +73,7 @@ def test_the_curvature_reports_every_pass(data, model, structure, monkeypatch):
 
 def test_a_chunk_is_a_part_of_its_pass(data, monkeypatch):
     """As many parts as there are chunks, none of them with rows."""
-    monkeypatch.setattr("sklearn_ssse._erasure.LONG_WORK", 0)
+    monkeypatch.setattr("sklearn_ssse._curvature.LONG_WORK", 0)
     X, y = (np.concatenate([part] * 4) for part in data)  # 1,200 rows
     monkeypatch.setattr("sklearn_ssse._families.CHUNK_BYTES", 8 * 6 * 100)
     recorder = Recorder()
@@ -89,7 +89,7 @@ def test_short_work_is_silent(data):
 
 
 def test_a_failed_build_ends_the_report(data, monkeypatch):
-    monkeypatch.setattr("sklearn_ssse._erasure.LONG_WORK", 0)
+    monkeypatch.setattr("sklearn_ssse._curvature.LONG_WORK", 0)
     monkeypatch.setattr(ErasableLogisticRegression, "_calibrate", lambda *args: 1 / 0)
     recorder = Recorder()
     with pytest.raises(ZeroDivisionError):
@@ -106,7 +106,7 @@ def test_a_failed_fit_ends_the_report(data):
 
 
 def test_a_search_reports_its_sets(data, monkeypatch):
-    monkeypatch.setattr("sklearn_ssse._erasure.LONG_WORK", 0)
+    monkeypatch.setattr("sklearn_ssse._curvature.LONG_WORK", 0)
     tuned = TunedEpsilonCV(
         make_pipeline(StandardScaler(), ErasableLogisticRegression()),
         epsilons=[1.0],
