@@ -52,7 +52,8 @@ def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samp
     if len(codes) != X.shape[0]:
         check_consistent_length(X, codes)
     if sample_weight is not None:
-        sample_weight = check_sample_weight(sample_weight, X, dtype=np.float64)
+        check_consistent_length(X, sample_weight)
+        sample_weight = check_sample_weight(sample_weight, X, dtype=np.float64) if X.shape[0] else np.zeros(0)
         if (sample_weight < 0).any():
             raise ErasureError(
                 "Sample weights must not be negative for a model that rows are erased from, got "
@@ -108,6 +109,16 @@ def check_pairs(X_old, X_new):
             f"Each row must come with its corrected version, got {num_samples(X_old)} old rows and {num_samples(X_new)} new ones. Pass the "
             "same rows in the same order, or use `unlearn` and `learn`."
         )
+
+
+def check_outputs(y, n_outputs):
+    """Labels of many outputs as an array, (n_rows, n_outputs)."""
+    y = y.toarray() if sparse.issparse(y) else np.asarray(y)
+    if y.ndim != 2 or y.shape[1] != n_outputs:
+        raise ValueError(
+            f"y must have one column for each of the {n_outputs} outputs, got shape {y.shape}. Pass the labels as they were given to fit."
+        )
+    return y
 
 
 def check_positions(positions, n_rows, n_samples):

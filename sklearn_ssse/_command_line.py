@@ -8,12 +8,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration import Exact
-from sklearn_ssse._dispatch import erasable_models, inside, preview_unlearn, unlearn
+from sklearn_ssse._dispatch import erasable_models, inside, planned, unlearn
 from sklearn_ssse._memory import readable
 from sklearn_ssse._model_files import read_model, sha256, write_together
 from sklearn_ssse._row_files import read_rows, redacted
@@ -30,8 +31,7 @@ def run_unlearn(args):
     with _quiet(rows) as told:
         unlearn(file.model, rows.X, rows.y, args.epsilon, **_options(args, rows))
     records = [record for model, count in zip(models, before, strict=True) for record in model.erasures_[count:]]
-    if models and not records:
-        raise ErasureError(f"{args.rows} must hold rows to erase, got none of positive weight. The model is as it was.")
+    _check_any(args, file.model, records)
     data = file.dumps(file.model)
     report = _report(args, records, told) | {
         "erased_model": args.out.name,
@@ -50,8 +50,10 @@ def run_preview(args):
     model = _read_model(args).model
     rows = _read_rows(args, model)
     with _quiet(rows) as told:
-        records = preview_unlearn(model, rows.X, rows.y, args.epsilon, **_options(args, rows))
-    records = records if isinstance(records, list) else [records]
+        plan = planned(model, rows.X, rows.y, args.epsilon, **_options(args, rows))
+        plan.warn()
+    records = [erasure.record for erasure in plan.erasures if erasure.record.n_erased]
+    _check_any(args, model, records)
     report = _report(args, records, told)
     return json.dumps(report, indent=2, allow_nan=False) if args.json else _lines(report)
 
@@ -59,12 +61,17 @@ def run_preview(args):
 def run_inspect(args):
     """What is in a model file. Returns the text to print."""
     file = read_model(args.model, trust_pickle=args.trust_pickle, trusted=args.trust)
-    kept = _fitted_transformers(file.model)
+    try:
+        kept, models = _fitted_transformers(file.model), erasable_models(file.model)
+    except (AttributeError, NotFittedError):
+        raise ValueError(
+            f"{args.model} must hold a fitted model, got {type(file.model).__name__} before its fit."
+        ) from None
     found = {
         "model": args.model.name,
         "sha256": file.sha256,
         "type": type(file.model).__name__,
-        "erasable": [_inspected(model, kept) for model in erasable_models(file.model)],
+        "erasable": [_inspected(model, kept) for model in models],
     }
     if args.json:
         return json.dumps(found, indent=2, allow_nan=False)
@@ -76,6 +83,11 @@ def run_inspect(args):
     return "\n".join(lines)
 
 
+def _check_any(args, model, records):
+    if not records and erasable_models(model):
+        raise ErasureError(f"{args.rows} must hold rows to erase, got none of positive weight. The model is as it was.")
+
+
 def _read_model(args):
     file = read_model(args.model, trust_pickle=args.trust_pickle, trusted=args.trust)
     check_is_fitted(file.model)
@@ -83,17 +95,12 @@ def _read_model(args):
 
 
 def _read_rows(args, model):
-    return read_rows(args.rows, model, args.target, weights=args.weights, group=args.group_column, missing=args.missing)
+    names = {"weights": args.weights, "group": args.group_column, "forget": args.forget}
+    return read_rows(args.rows, model, args.target, missing=args.missing, **names)
 
 
 def _options(args, rows):
-    forget = None if args.forget is None else list(dict.fromkeys(args.forget))
-    return {
-        "sample_weight": rows.sample_weight,
-        "preprocessing": args.preprocessing,
-        "groups": rows.groups,
-        "forget": forget,
-    }
+    return {"sample_weight": rows.sample_weight, "preprocessing": args.preprocessing}
 
 
 @contextmanager
@@ -183,7 +190,8 @@ def _inspected(model, transformers):
         "curvature_stale": state.stale or None,
         "erasures": [_plain(asdict(record)) for record in records],
         "rows_erased": sum(record.n_erased for record in records),
-        "erased_fraction": _plain(float(1 - state.mass / state.fit_mass)),
+        "rows_added": sum(record.n_added for record in records),
+        "changed_fraction": _plain(float(state.changed / state.fit_mass)),
         # What an erasure leaves as it was: numbers over all rows of the fit.
         "kept_after_erasure": {
             "transformers": transformers,

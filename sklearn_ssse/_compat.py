@@ -11,7 +11,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.multiclass import _ConstantPredictor as ConstantPredictor
 from sklearn.preprocessing._data import _handle_zeros_in_scale, _is_constant_feature
 from sklearn.utils import _safe_indexing as safe_indexing
-from sklearn.utils._missing import is_scalar_nan
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
 from sklearn.utils.parallel import _get_threadpool_controller as threadpool_controller
@@ -57,6 +57,7 @@ __all__ = [
     "check_sample_weight",
     "device",
     "has_callbacks",
+    "is_pandas_na",
     "is_scalar_nan",
     "namespace",
     "num_samples",

@@ -18,7 +18,7 @@ from sklearn.multioutput import ClassifierChain
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import validate_data
 
-from sklearn_ssse._checks import check_positions, encode
+from sklearn_ssse._checks import check_outputs, check_positions, encode
 from sklearn_ssse._compat import BaseSearchCV, ConstantPredictor
 from sklearn_ssse._dispatch import erasable_models, inside, route, work_out, work_out_all
 from sklearn_ssse._plan import Change
@@ -127,7 +127,9 @@ def _(estimator):
 
 @route.register(OneVsRestClassifier)
 def _(estimator, rows):
-    if not estimator.multilabel_:
+    if estimator.multilabel_:
+        check_outputs(rows.y, len(estimator.estimators_))
+    else:
         encode(estimator.classes_, column_or_1d(rows.y))
     Y = estimator.label_binarizer_.transform(rows.y).toarray()
     pairs = list(zip(estimator.estimators_, Y.T, strict=True))
@@ -142,8 +144,13 @@ def _(estimator, rows):
 
 @route.register(OneVsOneClassifier)
 def _(estimator, rows):
+    if rows.positions is not None:
+        raise TypeError(
+            "Rows leave the pairs of OneVsOneClassifier by their class, got positions, which are others in the data of each pair. Use "
+            "OneVsRestClassifier around a BaggingClassifier."
+        )
     codes = encode(estimator.classes_, column_or_1d(rows.y))
-    rows, n_classes = rows._replace(X=_as_array(estimator, rows.X)), len(estimator.classes_)
+    rows, n_classes = _of_some_rows(rows._replace(X=_as_array(estimator, rows.X))), len(estimator.classes_)
     classes = [(i, j) for i in range(n_classes) for j in range(i + 1, n_classes)]
     pairs = []
     for model, (i, j) in zip(estimator.estimators_, classes, strict=True):
@@ -159,19 +166,14 @@ def _(estimator, rows):
             "Rows cannot be erased from ClassifierChain with cv: its models were fitted to predictions of models across folds that are not "
             "kept. Use cv=None, which fits them to the labels."
         )
-    Y = np.asarray(rows.y)
-    if Y.ndim != 2 or Y.shape[1] != len(estimator.estimators_):
-        raise ValueError(
-            f"y must have one column for each of the {len(estimator.estimators_)} outputs, got shape {Y.shape}. Pass the labels "
-            "as they were given to fit."
-        )
+    Y = check_outputs(rows.y, len(estimator.estimators_))
     Y, X = Y[:, estimator.order_], _as_array(estimator, rows.X)
     stack = sparse.hstack if sparse.issparse(X) else np.hstack
     pairs = []
     for i, model in enumerate(estimator.estimators_):
         earlier = sparse.csr_matrix(Y[:, :i]) if sparse.issparse(X) else Y[:, :i]
-        moved = rows.moved and rows.moved.append(i)
-        pairs.append((model, rows._replace(X=stack([X, earlier]), y=Y[:, i], moved=moved)))
+        moved, filled = (None if part is None else part.append(i) for part in (rows.moved, rows.filled))
+        pairs.append((model, rows._replace(X=stack([X, earlier]), y=Y[:, i], moved=moved, filled=filled)))
     return work_out_all(pairs)
 
 
@@ -199,8 +201,8 @@ def _(estimator, rows):
     members = zip(estimator.estimators_, estimator.estimators_samples_, estimator.estimators_features_, strict=True)
     for model, drawn, features in members:
         times = np.bincount(drawn, minlength=n_samples)[positions]
-        moved = rows.moved and rows.moved.take(features)
-        own = rows._replace(X=X[:, features], y=y, positions=None, moved=moved)
+        moved, filled = (None if part is None else part.take(features) for part in (rows.moved, rows.filled))
+        own = _of_some_rows(rows._replace(X=X[:, features], y=y, positions=None, moved=moved, filled=filled))
         if all(inner._erasure_state.weighted for inner in erasable_models(model)):
             pairs.append((model, own._replace(sample_weight=times.astype(float)).take(np.flatnonzero(times))))
         else:
@@ -221,6 +223,11 @@ def _(estimator, rows):
 @inside.register(BaggingClassifier)
 def _(estimator):
     return estimator.estimators_
+
+
+def _of_some_rows(rows):
+    """Rows for a model that was fitted to some of all: how many values of its rows were filled in is not known."""
+    return rows if rows.filled is None else rows._replace(filled=rows.filled._replace(present=None))
 
 
 def _as_array(estimator, X):

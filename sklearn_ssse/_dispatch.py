@@ -7,13 +7,13 @@ from functools import singledispatch
 from itertools import chain
 from typing import NamedTuple
 
-import numpy as np
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._checks import check_pairs
-from sklearn_ssse._compat import num_samples, safe_indexing
+from sklearn_ssse._checks import check_outputs, check_pairs
+from sklearn_ssse._compat import num_samples, routing_enabled, safe_indexing
 from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._many import work_out_together
 from sklearn_ssse._people import chosen
@@ -88,7 +88,7 @@ def unlearn(
     >>> pipe[-1].n_samples_remaining_
     543
     """
-    plan = _planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, params)
+    plan = planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, params)
     for message in plan.warnings:
         warnings.warn(message, ErasureWarning, stacklevel=2)
     carry_out(plan.erasures, plan.changes)
@@ -134,6 +134,7 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
     >>> learn(pipe, X[:20], y[:20])[-1].n_samples_remaining_
     569
     """
+    check_consistent_length(X, y, sample_weight)
     rows = Rows(X, y, sample_weight, epsilon=epsilon, arriving=True)
     carry_out(erasures_of(work_out(estimator, rows).erasures))
     return estimator
@@ -181,6 +182,7 @@ def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weigh
     [100, 100, 100]
     """
     check_pairs(X_old, X_new)
+    check_consistent_length(X_old, y_old, X_new, y_new, sample_weight)
     gone = Rows(X_old, y_old, sample_weight, epsilon=epsilon, replaced=True)
     come = Rows(X_new, y_new, sample_weight, epsilon=epsilon, arriving=True)
     carry_out(erasures_of([*work_out(estimator, gone).erasures, *work_out(estimator, come).erasures]))
@@ -218,16 +220,22 @@ def preview_unlearn(
     >>> preview_unlearn(pipe, X[:20], y[:20]).kept_by
     ('standardscaler',)
     """
-    plan = _planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, params)
+    plan = planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, params)
     records = [erasure.record for erasure in plan.erasures]
+    if not records:  # of no rows
+        records = [model._work_out().record for model in erasable_models(estimator)]
     return records[0] if len(records) == 1 else records
 
 
-def _planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, params):
+def planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups=None, forget=None, params=None):
+    """The `Plan` of `unlearn`, worked out in full."""
+    params = dict(params or {})
     if preprocessing not in PREPROCESSING:
         raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {preprocessing!r}.")
     rows = Rows(X, y, sample_weight, params.pop("positions", None), epsilon, preprocessing, params)
-    plan = work_out(estimator, chosen(rows, groups, forget, estimator))
+    for part in rows[1:4]:
+        check_consistent_length(X, part)
+    plan = work_out(estimator, chosen(rows, groups, forget, known_columns(estimator)))
     return plan._replace(erasures=erasures_of(plan.erasures))
 
 
@@ -298,6 +306,14 @@ class Plan(NamedTuple):
     changes: list = []
     warnings: list = []
 
+    def warn(self):
+        """Say what carrying it out would."""
+        for message in self.warnings:
+            warnings.warn(message, ErasureWarning, stacklevel=3)
+        for erasure in self.erasures:
+            if erasure.changes_rows:
+                erasure.warn(4)
+
 
 def work_out(estimator, rows):
     """The `Plan` that sends rows to the models inside an estimator; nothing changes.
@@ -319,7 +335,7 @@ def work_out(estimator, rows):
             )
         return _by_copy(third_party, estimator, rows)
     check_is_fitted(estimator)
-    return route(estimator, rows) if rows or isinstance(estimator, ErasableMixin) else Plan()
+    return route(estimator, rows) if rows or rows.moved or isinstance(estimator, ErasableMixin) else Plan()
 
 
 def _by_copy(third_party, estimator, rows):
@@ -363,6 +379,9 @@ def _(estimator, rows):
     given = [*rows.params, *(["positions"] if rows.positions is not None else [])]
     if given:
         raise TypeError(f"unlearn for {type(estimator).__name__} takes no {', '.join(sorted(given))}. Leave it out.")
+    state = vars(estimator).get("_erasure_state")
+    if routing_enabled() and state is not None and not state.weighted:
+        rows = rows._replace(sample_weight=None)  # they are for other steps, which asked for them
     return Plan([Part(estimator, rows)])
 
 
@@ -381,9 +400,11 @@ def _(estimator, rows):
         steps = [*steps, *inner]
     flow = _preprocessing.Flow(rows.X, rows.sample_weight, rows.moved, rows.filled)
     flow = (_preprocessing.through if rows.preprocessing == "downdate" else _preprocessing.kept)(steps, flow)
+    if estimator.memory is not None:
+        flow = flow.keep("memory")
     plan = work_out(final, rows._replace(X=flow.X, moved=flow.moved, filled=flow.filled).keep(*flow.kept))
     messages = [_preprocessing.warning(flow.kept)] if flow.kept and rows.preprocessing == "downdate" else []
-    return Plan(plan.erasures, [*flow.changes, *plan.changes], [*messages, *plan.warnings])
+    return Plan(plan.erasures, [*flow.changes, *plan.changes], [*messages, *flow.warnings, *plan.warnings])
 
 
 @inside.register(Pipeline)
@@ -393,12 +414,7 @@ def _(estimator):
 
 @route.register(MultiOutputClassifier)
 def _(estimator, rows):
-    Y = np.asarray(rows.y)
-    if Y.ndim != 2 or Y.shape[1] != len(estimator.estimators_):
-        raise ValueError(
-            f"y must have one column for each of the {len(estimator.estimators_)} outputs, got shape {Y.shape}. Pass the labels "
-            "as they were given to fit."
-        )
+    Y = check_outputs(rows.y, len(estimator.estimators_))
     of_its_own = unlearn.dispatch(type(estimator.estimators_[0])) is not unlearn.dispatch(object)
     mixed = rows.arriving or rows.replaced or rows.moved
     if not (of_its_own or mixed or rows.params or rows.positions is not None):
@@ -419,6 +435,17 @@ def erasable_models(estimator):
         return [estimator]
     models = {id(model): model for part in inside(estimator) for model in erasable_models(part)}
     return list(models.values())
+
+
+def known_columns(estimator):
+    """Names of the columns that an estimator was fitted on, or None: a pipeline that passes them through does not tell."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None:
+        return names
+    if isinstance(estimator, Pipeline):
+        steps = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
+        return known_columns(steps[0]) if steps and steps[0] is not estimator.steps[0][1] else None
+    return next((known_columns(part) for part in inside(estimator)), None)
 
 
 def final_step(estimator):

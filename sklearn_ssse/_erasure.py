@@ -225,13 +225,14 @@ class ErasableMixin(CurvatureMixin):
             # Rows come first: what is left after others have gone is better determined then.
             whole = inverse.update(_collected(arriving.scores(old.curvature))) if arriving.n_samples else inverse
             held = scores
-            if family.rows_may_differ(old):
+            if batch.n_samples and family.rows_may_differ(old):
                 held, removal = shrunken(whole, scores.collect())
             else:
                 removal = whole.removal(scores)
             shrink = held is not scores
             margin, leverage = removal.margin, removal.leverage.max(initial=0.0)
-            check_margin(margin, whole.condition, batch.n_samples, self.damping_)
+            if batch.n_samples:
+                check_margin(margin, whole.condition, batch.n_samples, self.damping_)
         leave_out = self._leave_out(old)
         step = make_step(
             batch, scores, inverse, removal if leave_out else None, old, new, arriving if arriving.n_samples else None
@@ -270,8 +271,10 @@ class ErasableMixin(CurvatureMixin):
             state=replace(
                 new,
                 stale="of mini-batches of the rows before the last change" if new.mixed else "",
-                weighted=old.weighted or (come is not None and come[2] is not None),
+                weighted=old.weighted
+                or (come is not None and come[2] is not None and bool((np.asarray(come[2]) != 1).any())),
             ),
+            moved=bool(moved),
             unweighted=old.weighted and any(rows is not None and rows[2] is None for rows in (gone, come)),
         )
 

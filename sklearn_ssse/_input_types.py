@@ -5,6 +5,7 @@ A CSV file holds text. Whether "1" was a number or a category called "1" at fit,
 
 from dataclasses import dataclass
 
+from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import BaggingClassifier
 from sklearn.impute import SimpleImputer
@@ -21,11 +22,13 @@ ENCODERS = (OneHotEncoder, OrdinalEncoder, TargetEncoder)
 class InputType:
     """What is known of one column.
 
-    ``categories`` is an array, or None for a column that no encoder sees; ``complete`` tells that the encoder took them from the
-    training rows, so that these have no others. ``imputed`` tells that an imputer comes first, ``missing`` what it takes as missing.
+    ``text`` tells that a step takes the column as it stands. ``categories`` is an array, or None for a column that no encoder sees;
+    ``complete`` tells that the encoder took them from the training rows, so that these have no others. ``imputed`` tells that an imputer
+    comes first, ``missing`` what it takes as missing.
     """
 
     number: bool = False
+    text: bool = False
     categories: object = None
     complete: bool = False
     imputed: bool = False
@@ -46,6 +49,13 @@ def input_types(estimator, n_columns):
                 columns, step.categories_, strict=False
             ):  # an imputer may have added indicators
                 column.categories, column.complete = categories, isinstance(step.categories, str)
+        elif (
+            isinstance(step, BaseEstimator)
+            and get_tags(step).input_tags.string
+            and not get_tags(step).input_tags.two_d_array
+        ):
+            for column in columns:
+                column.text = True
         elif _takes_numbers(step):
             for column in columns:
                 column.number = True

@@ -20,6 +20,7 @@ from sklearn_ssse._checks import check_epsilon, check_rows, least_margin
 from sklearn_ssse._families import pack_outputs, unpack_outputs
 from sklearn_ssse._inverse._base import gain
 from sklearn_ssse._kernels._threads import each
+from sklearn_ssse._memory import available_bytes
 from sklearn_ssse._plan import Erasure
 from sklearn_ssse._records import ErasureRecord, amended
 from sklearn_ssse._residuals import CURVATURES, gradient
@@ -29,6 +30,8 @@ from sklearn_ssse.linear_model import ErasableLogisticRegression
 
 # Share of all rows that must remain of every class: closer to its last row the twin decides.
 ENOUGH = 1e-9
+# So many arrays of the size of all rows times all inverses, and of all pairs of rows, are held at once.
+COPIES = 4
 # A number of an inverse that is read and written takes as long as so many multiplications.
 MOVED = 40
 
@@ -64,6 +67,8 @@ def work_out_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()
         X, Y, weight = X[weight > 0], Y[weight > 0], weight[weight > 0]
     theta, targets = pack_outputs(models), _targets(models, Y)
     if targets is None or not 0 < X.shape[0] <= theta.shape[1]:
+        return None
+    if COPIES * 8 * len(models) * X.shape[0] * (X.shape[0] + theta.shape[1]) > available_bytes():
         return None
     by_class = _stacked(state.class_weight for state in before)
     weight = np.where(targets, by_class[:, 1:], by_class[:, :1]) * (1.0 if weight is None else weight)

@@ -7,7 +7,7 @@ from sklearn_ssse._compat import num_samples
 from sklearn_ssse.exceptions import ErasureError
 
 
-def chosen(rows, groups, forget, estimator):
+def chosen(rows, groups, forget, known):
     """The rows to erase, of `Rows` among which they are.
 
     Parameters
@@ -17,8 +17,8 @@ def chosen(rows, groups, forget, estimator):
         The group of each row, or the column of X that holds it; None takes the index of X.
     forget : array-like or None
         Groups to erase; None erases all rows.
-    estimator : estimator object
-        A column that it does not know by name is dropped.
+    known : array of str or None
+        The columns that the estimator knows by name; another that holds the groups is dropped.
 
     Returns
     -------
@@ -32,29 +32,28 @@ def chosen(rows, groups, forget, estimator):
     if groups is None:
         groups = _index(rows.X)
     elif isinstance(groups, str):
-        rows, groups = _column(rows, groups, estimator)
+        rows, groups = _column(rows, groups, known)
     groups = column_or_1d(groups)
     check_consistent_length(rows.X, groups)
-    if not len(wanted):
-        return rows.take(np.arange(0))
-    known = set(groups.tolist())
-    missing = [str(group) for group in wanted.tolist() if group not in known]
+    # As objects: NumPy compares large ids of two integer types as floating-point numbers, which are the same for several.
+    asked, own = set(wanted), groups.tolist()
+    missing = [str(group) for group in asked.difference(own)]
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise ErasureError(
-            f"Every group in forget must be among those of the rows, got {', '.join(missing[:5])}{more} of which there is none. Check "
-            f"the ids and their type (groups are {groups.dtype}, forget is {wanted.dtype}); nothing was erased."
+            f"Every group in forget must be among those of the rows, got {', '.join(sorted(missing)[:5])}{more} of which there is none. "
+            f"Check the ids and their type (groups are {groups.dtype}, forget has {type(wanted[0]).__name__}); nothing was erased."
         )
-    return rows.take(np.flatnonzero(np.isin(groups, wanted)))
+    return rows.take(np.array([i for i, group in enumerate(own) if group in asked], dtype=np.intp))
 
 
 def _wanted(forget):
     if isinstance(forget, (str, bytes)) or np.ndim(forget) != 1:
         raise ValueError(f"forget must be a list of groups, got {type(forget).__name__}. Write forget=[group].")
-    wanted = np.asarray(forget)
-    if len(set(wanted.tolist())) < len(wanted):
+    wanted = list(forget) if isinstance(forget, (list, tuple)) else np.asarray(forget).tolist()
+    if len(set(wanted)) < len(wanted):
         raise ValueError(
-            f"forget must name each group once, got {len(wanted) - len(set(wanted.tolist()))} of them again. Check the list of requests."
+            f"forget must name each group once, got {len(wanted) - len(set(wanted))} of them again. Check the list of requests."
         )
     return wanted
 
@@ -68,7 +67,7 @@ def _index(X):
     return np.asarray(index)
 
 
-def _column(rows, name, estimator):
+def _column(rows, name, known):
     X, columns = rows.X, list(getattr(rows.X, "columns", []))
     if name not in columns:
         raise ValueError(
@@ -76,7 +75,6 @@ def _column(rows, name, estimator):
             f"{type(X).__name__} of {num_samples(X)} rows."
         )
     groups = np.asarray(X[name])
-    known = getattr(estimator, "feature_names_in_", None)
     if known is not None and name not in known:
         X = X.drop(columns=name) if hasattr(X, "iloc") else X.drop(name)
     return rows._replace(X=X), groups

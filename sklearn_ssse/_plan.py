@@ -32,6 +32,8 @@ class Erasure(NamedTuple):
         Theirs.
     unweighted : bool
         True if the model was fitted with weights and the rows came without.
+    moved : bool
+        True if columns have moved, so that the model changes even where no rows leave it.
     """
 
     model: object
@@ -40,6 +42,11 @@ class Erasure(NamedTuple):
     curvature: Callable
     state: ErasureState
     unweighted: bool
+    moved: bool = False
+
+    @property
+    def changes_rows(self):
+        return self.record.n_erased > 0 or self.record.n_added > 0
 
     def change(self):
         """The `Change` of the model."""
@@ -50,7 +57,7 @@ class Erasure(NamedTuple):
             "damping_": model.damping_ * float(model._erasure_state.mass / self.state.mass),
             "_erasure_state": self.state,
             "n_samples_remaining_": record.n_remaining,
-            "erasures_": [*model.erasures_, record],
+            "erasures_": [*model.erasures_, *([record] if self.changes_rows else [])],
         }
         return Change(model, attributes, model._traces)
 
@@ -99,7 +106,7 @@ def carry_out(erasures, changes=(), *, stacklevel=3):
     stacklevel : int
         Of the warnings: 3 for the caller of the caller.
     """
-    erasures = [erasure for erasure in erasures if erasure.record.n_erased or erasure.record.n_added]
+    erasures = [erasure for erasure in erasures if erasure.changes_rows or erasure.moved]
     for erasure in erasures:
         erasure.warn(stacklevel + 1)
     for target, attributes, dropped in [*(erasure.change() for erasure in erasures), *changes]:

@@ -4,6 +4,7 @@ What a step knows of others is how its columns move: ``x' = scale * x + shift`` 
 imputer filled in (`Filled`), which go from one value to another.
 """
 
+import warnings
 from functools import singledispatch
 from typing import NamedTuple
 
@@ -16,19 +17,39 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_ssse._compat import routing_enabled, safe_indexing, scale_of
+from sklearn_ssse._compat import num_samples, routing_enabled, safe_indexing, scale_of
 from sklearn_ssse._moved import Moved
 from sklearn_ssse._plan import Change
 from sklearn_ssse.exceptions import ErasureError
 from sklearn_ssse.preprocessing import as_numbers, missing
 
+# A variance is not known well if rounding may have changed it by more than a part in so many.
+UNSURE = 1e6
+
 
 class Filled(NamedTuple):
-    """Of each column, how many of the values that remain were not filled in, with what others were, and with what from now on."""
+    """Of each column, how many of the values that remain were not filled in, with what others were, and with what from now on.
+
+    ``present`` is infinite for columns of which none was, and None where the number is not known.
+    """
 
     present: np.ndarray
     before: np.ndarray
     after: np.ndarray
+
+    def take(self, columns):
+        """Some of the columns."""
+        return Filled(*(None if part is None else part[columns] for part in self))
+
+    def append(self, n_columns):
+        """The columns, and after them some in which nothing was filled in."""
+        ends = np.inf, 0.0, 0.0
+        return Filled(
+            *(
+                None if part is None else np.append(part, np.full(n_columns, end))
+                for part, end in zip(self, ends, strict=True)
+            )
+        )
 
 
 class Flow(NamedTuple):
@@ -44,6 +65,7 @@ class Flow(NamedTuple):
     changes : tuple of Change
     kept : tuple of str
         Names of the steps that still hold the rows.
+    warnings : tuple of str
     """
 
     X: object
@@ -52,6 +74,7 @@ class Flow(NamedTuple):
     filled: object = None
     changes: tuple = ()
     kept: tuple = ()
+    warnings: tuple = ()
 
     def columns(self, n_columns):
         """How the columns move."""
@@ -64,7 +87,7 @@ class Flow(NamedTuple):
 def kept(steps, flow):
     """Rows through the steps (name, transformer) of a pipeline that keep their statistics."""
     for name, step in _transformers(steps):
-        flow = flow._replace(X=step.transform(flow.X))
+        flow = flow._replace(X=transform(step, flow.X))
         flow = flow.keep(name) if _is_fitted_to_rows(step) else flow
     return flow
 
@@ -95,6 +118,15 @@ def warning(names):
     )
 
 
+def transform(step, X):
+    """Rows through a step; of no rows, which transformers refuse, what they would be."""
+    if num_samples(X):
+        return step.transform(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names
+        return step.transform(np.zeros((1, step.n_features_in_)))[:0]
+
+
 def _transformers(steps):
     return [(name, step) for name, step in steps if step is not None and step != "passthrough"]
 
@@ -112,7 +144,7 @@ def follows(step):
 @singledispatch
 def leave(step, flow, name):
     """Take the rows out of a step; one that is not known keeps them, and must be given columns that stay."""
-    flow = flow._replace(X=step.transform(flow.X))
+    flow = flow._replace(X=transform(step, flow.X))
     return flow.keep(name) if _is_fitted_to_rows(step) else flow
 
 
@@ -123,8 +155,12 @@ def _(step):
 
 @leave.register(Pipeline)
 def _(step, flow, name):
-    inner = through(step.steps, flow._replace(kept=()))
-    return inner._replace(kept=(*flow.kept, *(f"{name}__{part}" for part in inner.kept)))
+    inner = through(step.steps, Flow(flow.X, flow.weight, flow.moved, flow.filled))
+    return inner._replace(
+        changes=(*flow.changes, *inner.changes),
+        kept=(*flow.kept, *(f"{name}__{part}" for part in inner.kept)),
+        warnings=(*flow.warnings, *inner.warnings),
+    )
 
 
 @follows.register(SelectorMixin)
@@ -135,28 +171,31 @@ def _(step):
 @leave.register(SelectorMixin)
 def _(step, flow, name):
     support = step.get_support(indices=True)
-    moved = flow.moved and flow.moved.take(support)
-    filled = flow.filled and Filled(*(part[support] for part in flow.filled))
-    return flow._replace(X=step.transform(flow.X), moved=moved, filled=filled).keep(name)
+    moved, filled = (None if part is None else part.take(support) for part in (flow.moved, flow.filled))
+    return flow._replace(X=transform(step, flow.X), moved=moved, filled=filled).keep(name)
 
 
 @leave.register(ColumnTransformer)
 def _(step, flow, name):
-    out = step.transform(flow.X)
+    out, X = transform(step, flow.X), flow.X if hasattr(flow.X, "shape") else np.asarray(flow.X)
+    if hasattr(X, "columns") and hasattr(step, "feature_names_in_"):
+        X = X[step.feature_names_in_.tolist()]  # positions are those of the columns at fit
     moved = Moved.nowhere(out.shape[1])
     filled = Filled(np.full(out.shape[1], np.inf), *np.zeros((2, out.shape[1])))
-    changes, kept = flow.changes, flow.kept
+    changes, kept, messages = flow.changes, flow.kept, flow.warnings
     for part, transformer, columns in step.transformers_:
         at = step.output_indices_.get(part, slice(0))
         if isinstance(transformer, str) or at.stop == at.start:
             continue
-        branch = Flow(safe_indexing(flow.X, columns, axis=1), flow.weight)
+        branch = Flow(safe_indexing(X, columns, axis=1), flow.weight)
         branch = through([(part, transformer)], branch)
         for whole, own in ((moved, branch.moved), (filled, branch.filled)):
             for target, values in zip(whole, own or (), strict=bool(own)):
                 target[at] = values
         changes = (*changes, *branch.changes)
         kept = (*kept, *(f"{name}__{inner}" for inner in branch.kept))
+        messages = (*messages, *branch.warnings)
+    flow = flow._replace(warnings=messages)
     return flow._replace(
         X=out,
         moved=moved if moved else None,
@@ -167,11 +206,19 @@ def _(step, flow, name):
 
 
 class Statistics(NamedTuple):
-    """Of some values of each column: their number, their mean, and the sum of the squares of their distances to it."""
+    """Of some values of each column: their number, their mean, and the sum of the squares of their distances to it.
+
+    ``lost`` is what rounding may have done to the sum.
+    """
 
     n: np.ndarray
     mean: np.ndarray
     squares: np.ndarray
+    lost: np.ndarray = 0.0
+
+    def none(self):
+        """Those of no values."""
+        return Statistics(*np.zeros((3, len(self.n))))
 
     def add(self, other, sign=1.0):
         """With other values, or with ``sign=-1`` without them; columns of which there are none then have mean 0."""
@@ -188,7 +235,7 @@ class Statistics(NamedTuple):
         # What only rounding leaves of sums and of means that were larger.
         size = self.squares + own + abs(share * apart) * (abs(self.mean) + abs(np.nan_to_num(other.mean)))
         lost = 64 * np.finfo(np.float64).eps * size
-        return Statistics(n, mean, np.where(squares > lost, squares, 0.0))
+        return Statistics(n, mean, np.where(squares > lost, squares, 0.0), lost)
 
 
 @follows.register(StandardScaler)
@@ -198,10 +245,22 @@ def _(step):
 
 @leave.register(StandardScaler)
 def _(step, flow, name):
-    weight = flow.weight if routing_enabled() and "sample_weight" in _requested(step) else None
-    rows = clone(step).fit(flow.X, sample_weight=weight)
+    weighted = _weighted(step)
+    if weighted and flow.weight is None:
+        raise ErasureError(
+            f"{name} was fitted with sample_weight, got rows without. Pass the weights that the rows had at fit."
+        )
+    if flow.filled is not None and (weighted or flow.filled.present is None):
+        raise ErasureError(
+            f"preprocessing='downdate' must know how many values before {name} were filled in, got a scaler that was fitted with weights "
+            "or to some of the rows. Put it right behind the imputer, without weights, or use preprocessing='keep'."
+        )
     old = _statistics(step)
-    new = old.add(_statistics(rows), -1.0)
+    gone = old.none()
+    if num_samples(flow.X):
+        gone = _statistics(clone(step).fit(flow.X, sample_weight=flow.weight if weighted else None))
+    new = old.add(gone, -1.0)
+    vague = (gone.n > 0) & (old.squares > 0) & (new.squares < UNSURE * new.lost)
     if (new.n <= 0).any():
         raise _emptied(new.n <= 0, name)
     moved, filled = flow.columns(len(old.n)), flow.filled
@@ -218,8 +277,14 @@ def _(step, flow, name):
     out = Moved(moved.scale * spread / scale, (moved.scale * centre + moved.shift - new_centre) / scale)
     if filled is not None:
         filled = Filled(filled.present, (filled.before - centre) / spread, (filled.after - new_centre) / scale)
-    change = Change(step, attributes)
-    return flow._replace(X=step.transform(flow.X), moved=out, filled=filled, changes=(*flow.changes, change))
+    flow = flow._replace(changes=(*flow.changes, Change(step, attributes)))
+    if step.with_std and vague.any():
+        message = (
+            f"The variance of every column of {name} must not be lost in rounding without the rows, got {int(vague.sum())} columns that "
+            "the rows ruled: they were taken to be constant, or are not known well. Fit it again when the rows that remain are at hand."
+        )
+        flow = flow._replace(warnings=(*flow.warnings, message))
+    return flow._replace(X=transform(step, flow.X), moved=out, filled=filled)
 
 
 def _emptied(columns, name):
@@ -229,9 +294,10 @@ def _emptied(columns, name):
     )
 
 
-def _requested(step):
-    requests = step.get_metadata_routing().fit.requests
-    return {name for name, request in requests.items() if request is True}
+def _weighted(scaler):
+    """Whether a scaler was fitted with weights: it asks for them, or has seen no whole number of rows."""
+    asked = routing_enabled() and scaler.get_metadata_routing().fit.requests.get("sample_weight") not in (None, False)
+    return asked or bool(np.mod(scaler.n_samples_seen_, 1).any())
 
 
 def _statistics(scaler):
@@ -266,12 +332,12 @@ def _(step):
 
 @leave.register(SimpleImputer)
 def _(step, flow, name):
-    out = step.transform(flow.X)
+    out = transform(step, flow.X)
     if step.strategy == "constant":
         return flow._replace(X=out)
     if not _counts(step) or sparse.issparse(flow.X):
         return flow._replace(X=out).keep(name)
-    X = as_numbers(flow.X)
+    X = as_numbers(flow.X) if num_samples(flow.X) else np.zeros((0, step.n_features_in_))
     absent = missing(X, step.missing_values)
     sums, n = np.where(absent, 0.0, X).sum(axis=0), (~absent).sum(axis=0)
     remaining = np.asarray(step.n_samples_seen_) - n
@@ -279,17 +345,28 @@ def _(step, flow, name):
     if emptied.any():
         raise _emptied(emptied, name)
     moved = flow.columns(X.shape[1])
-    mean = (step.n_samples_seen_ * step.statistics_ - sums) / np.maximum(remaining, 1)
-    mean = moved.scale * mean + moved.shift
+    total = step.n_samples_seen_ * step.statistics_ - sums
+    earlier = np.zeros(len(n))  # values that remain and an imputer before filled in
+    if flow.filled is not None:
+        if flow.filled.present is None:
+            raise ErasureError(
+                f"preprocessing='downdate' must know how many values before {name} were filled in, got an imputer that was fitted to some "
+                "of the rows. Use preprocessing='keep'."
+            )
+        earlier = np.maximum(remaining - flow.filled.present, 0.0)
+        total = total - earlier * flow.filled.before
+    total = moved.scale * total + (remaining - earlier) * moved.shift
+    if flow.filled is not None:
+        total = total + earlier * flow.filled.after
+    mean = total / np.maximum(remaining, 1)
     change = Change(step, {"statistics_": mean.astype(step.statistics_.dtype), "n_samples_seen_": remaining})
     # Columns of which there was no value are left out; those of an indicator follow and stay.
     extra = out.shape[1] - int(used.sum())
-    filled = Filled(
-        *(
-            np.concatenate([part[used], np.full(extra, stays)])
-            for part, stays in ((remaining, np.inf), (step.statistics_, 0.0), (mean, 0.0))
-        )
-    )
+    filled = Filled(remaining.astype(np.float64), step.statistics_, mean)
+    if flow.filled is not None:  # where an imputer before filled in, nothing was missing here
+        before = np.isfinite(flow.filled.present)
+        filled = Filled(*(np.where(before, old, new) for old, new in zip(flow.filled, filled, strict=True)))
+    filled = filled.take(used).append(extra)
     flow = flow.keep(name) if step.add_indicator else flow
     moved = moved.take(used).append(extra)
     return flow._replace(X=out, moved=moved, filled=filled, changes=(*flow.changes, change))

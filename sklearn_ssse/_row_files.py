@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.multiclass import OneVsRestClassifier
 
 from sklearn_ssse._checks import is_multilabel
-from sklearn_ssse._dispatch import inside
+from sklearn_ssse._dispatch import inside, known_columns
 from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._input_types import input_types
 
@@ -24,11 +24,10 @@ class Rows(NamedTuple):
     X: object
     y: np.ndarray
     sample_weight: object
-    groups: object
     text: object
 
 
-def read_rows(path, estimator, target, *, weights=None, group=None, missing=()):
+def read_rows(path, estimator, target, *, weights=None, group=None, forget=None, missing=()):
     """Read the rows to erase.
 
     Parameters
@@ -40,6 +39,8 @@ def read_rows(path, estimator, target, *, weights=None, group=None, missing=()):
         The columns of the labels, one for each output; a name may be several, separated by commas.
     weights, group : str, default=None
         The columns of the weights and of the groups.
+    forget : list of str, default=None
+        Of which groups the rows are read; what others have need not be anything that the model knows.
     missing : sequence of str
         What stands for a missing value, beside what pandas takes as one.
 
@@ -53,11 +54,18 @@ def read_rows(path, estimator, target, *, weights=None, group=None, missing=()):
     features = _features(path, text, estimator, named)
     if text.empty:
         raise ValueError(f"{path} must hold at least one row, got only the names of the columns.")
+    if group is not None:
+        own = text[group].str.strip().isin(forget).to_numpy()
+        lacking = sorted(set(forget) - set(text[group].str.strip()))
+        if lacking:
+            raise ValueError(
+                f"Every ID of --forget must be in column {group}, got {_few(lacking)} of which there is no row. Nothing was erased."
+            )
+        text, inferred = text[own].reset_index(drop=True), inferred[own].reset_index(drop=True)
     return Rows(
         X=_inputs(text, inferred, features, estimator),
         y=_labels(text, estimator, target),
         sample_weight=None if weights is None else _weights(weights, text[weights]),
-        groups=None if group is None else text[group].str.strip().to_numpy(dtype=object),
         text=text,
     )
 
@@ -94,7 +102,7 @@ def _read(path, missing):
 def _features(path, text, estimator, named):
     """Names of the columns that the model takes, in its order."""
     header = list(text.columns)
-    features = getattr(estimator, "feature_names_in_", None)
+    features = known_columns(estimator)
     rest = [name for name in header if name not in named]
     lacking = [name for name in dict.fromkeys([*([] if features is None else features), *named]) if name not in header]
     if lacking:
@@ -141,6 +149,8 @@ def _inputs(text, inferred, features, estimator):
             columns[name] = _categories(name, raw, guess.isna().to_numpy(), known)
         elif known.number:
             columns[name] = _numbers(name, raw, guess)
+        elif known.text:
+            columns[name] = raw.to_numpy(dtype=object)
         elif known.imputed and known.missing is None:
             columns[name] = np.array(
                 [None if lost else cell for cell, lost in zip(guess, guess.isna(), strict=True)], object
@@ -149,7 +159,7 @@ def _inputs(text, inferred, features, estimator):
             columns[name] = guess
     # Objects stay objects: pandas would make strings of them, and lose None.
     X = pandas.DataFrame({name: pandas.Series(column, dtype=column.dtype) for name, column in columns.items()})
-    return X if getattr(estimator, "feature_names_in_", None) is not None else np.ascontiguousarray(X)
+    return X if known_columns(estimator) is not None else np.ascontiguousarray(X)
 
 
 def _numbers(name, raw, guess):

@@ -1,5 +1,7 @@
 """Logistic regression that rows can be erased from."""
 
+import copy
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import compute_class_weight
@@ -267,7 +269,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         model = cls(**{**{name: value for name, value in given.items() if name in own}, **params})
         for name in _FITTED:
             if name in vars(fitted):
-                setattr(model, name, vars(fitted)[name])
+                setattr(model, name, copy.deepcopy(vars(fitted)[name]))
         n_iter = np.atleast_1d(fitted.n_iter_)  # of a search, the most of its fits
         model.n_iter_ = n_iter if n_iter.ndim == 1 else n_iter.max(keepdims=True).ravel()
         model.fit_curvature(X, y, sample_weight)

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.impute import SimpleImputer
 from sklearn.utils import check_array
 
-from sklearn_ssse._compat import is_scalar_nan
+from sklearn_ssse._compat import is_pandas_na, is_scalar_nan
 
 
 def count_values(X, missing_values=np.nan):
@@ -18,7 +18,9 @@ def as_numbers(X):
 
 
 def missing(X, missing_values):
-    return np.isnan(X) if missing_values is None or is_scalar_nan(missing_values) else missing_values == X
+    """Which numbers of an array stand for a value that is missing."""
+    none = missing_values is None or is_scalar_nan(missing_values) or is_pandas_na(missing_values)
+    return np.isnan(X) if none else missing_values == X
 
 
 class ErasableSimpleImputer(SimpleImputer):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
@@ -520,3 +521,71 @@ def test_as_a_process(folder, people):
     assert (done.returncode, done.stderr) == (0, "")
     assert (folder / "erased").exists()
     assert (folder / "record.json").exists()
+
+
+def test_columns_go_by_name_behind_a_step_that_passes_them_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    model = make_pipeline("passthrough", ErasableLogisticRegression(curvature="fisher", max_iter=500)).fit(X, y)
+    skops.dump(model, "model.skops")
+    X[:5].assign(income=y[:5])[[*X.columns[::-1], "income"]].to_csv("rows.csv", index=False)
+    assert erase() == 0
+    unlearn(model, X[:5], y[:5])
+    erased = skops.load("erased", trusted=TRUSTED)
+    assert np.array_equal(erased[-1].coef_, model[-1].coef_)
+    X[:5].assign(income=y[:5], other=1).to_csv("rows.csv", index=False)
+    assert erase(out="more", record="more.json") == 1
+
+
+def test_rows_of_others_need_not_be_known(folder, people, fitted, capsys):
+    """New customers in the same file have new categories, and no labels."""
+    X, y = people
+    frame = X[:K].assign(income=y[:K], person=np.arange(K) // 5)
+    others = frame.iloc[[0]].assign(workclass="of a new kind", age="?", income="", person=99)
+    pandas.concat([others, frame]).to_csv("rows.csv", index=False)
+    assert erase("model.skops", "rows.csv", "--group-column", "person", "--forget", "1", "3") == 0
+    rows = np.isin(np.arange(K) // 5, [1, 3])
+    expected = unlearn(pickle.loads(pickle.dumps(fitted)), X[:K][rows], y[:K][rows])
+    assert np.array_equal(skops.load("erased", trusted=TRUSTED)[-1].coef_, expected[-1].coef_)
+    assert erase("model.skops", "rows.csv", "--group-column", "person", "--forget", "7", out="m", record="r") == 1
+    assert "got 7 of which there is no row" in capsys.readouterr().err
+
+
+def test_a_preview_warns_as_the_erasure_would(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    model = ErasableLogisticRegression(curvature="fisher", max_iter=500).fit(X, y, np.linspace(1, 2, len(y)))
+    skops.dump(model, "model.skops")
+    X[:3].assign(income=y[:3]).to_csv("rows.csv", index=False)
+    assert run("preview", "model.skops", "--rows", "rows.csv", "--target", "income", "--json") == 0
+    out = capsys.readouterr()
+    assert "fitted with sample_weight" in out.err
+    assert len(json.loads(out.out)["warnings"]) == 1
+    X[:3].assign(income=y[:3], w=0).to_csv("rows.csv", index=False)
+    assert run("preview", "model.skops", "--rows", "rows.csv", "--target", "income", "--weights", "w") == 1
+
+
+def test_inspect_of_models_that_learned_and_of_unfitted_ones(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    X, y = load_iris(return_X_y=True)
+    skops.dump(ErasableLogisticRegression(max_iter=500).fit(X[20:], y[20:]).learn(X[:20], y[:20]), "model.skops")
+    assert run("inspect", "model.skops", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)["erasable"]
+    assert (found["rows_added"], found["rows_erased"], found["rows_remaining"]) == (20, 0, 150)
+    assert found["changed_fraction"] == pytest.approx(20 / 130)
+    skops.dump(MultiOutputClassifier(ErasableLogisticRegression()), "model.skops")
+    assert run("inspect", "model.skops") == 1
+    assert "must hold a fitted model" in capsys.readouterr().err
+
+
+def test_text_stays_text(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notes = np.array(["12", "NA", "late again", "paid in full", "12 days late", "paid"] * 6, dtype=object)
+    frame, y = pandas.DataFrame({"note": notes}), np.arange(36) % 2
+    encode = make_column_transformer((CountVectorizer(token_pattern=r"\w+"), "note"))
+    model = make_pipeline(encode, ErasableLogisticRegression(curvature="fisher")).fit(frame, y)
+    joblib.dump(model, "model.joblib")
+    frame[:2].assign(income=y[:2]).to_csv("rows.csv", index=False)
+    assert erase("model.joblib", "rows.csv", "--trust-pickle") == 0
+    unlearn(model, frame[:2], y[:2])
+    assert np.array_equal(joblib.load("erased")[-1].coef_, model[-1].coef_)

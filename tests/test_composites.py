@@ -186,12 +186,43 @@ def test_bagging_needs_positions(data):
     before = snapshot(bag)
     with pytest.raises(TypeError, match="positions"):
         unlearn(bag, X[:3], y[:3])
-    for positions, what in [([0, 1], "one integer for each"), ([0, 0, 1], "1 twice"), ([0, 1, 240], "1 outside")]:
+    for positions, what in [
+        ([0, 1], "inconsistent"),
+        ([0.5, 1, 2], "one integer for each"),
+        ([0, 0, 1], "1 twice"),
+        ([0, 1, 240], "1 outside"),
+    ]:
         with pytest.raises(ValueError, match=what):
             unlearn(bag, X[:3], y[:3], positions=positions)
     with pytest.raises(TypeError, match="takes no sample_weight"):
         unlearn(bag, X[:3], y[:3], positions=[0, 1, 2], sample_weight=np.ones(3))
     assert snapshot(bag) == before
+
+
+def test_a_single_row_that_some_members_did_not_draw(data):
+    X, y = data[0], data[1]["class"]
+    for base in (LR, PIPE):
+        bag = BaggingClassifier(base, n_estimators=8, random_state=0).fit(X, y)
+        times = np.array([(drawn == 5).sum() for drawn in bag.estimators_samples_])
+        assert 0 in times
+        unlearn(bag, X[[5]], y[[5]], positions=[5])
+        erased = [sum(record.weight_erased for record in model.erasures_) for model in erasable_models(bag)]
+        assert np.array_equal(erased, times)
+
+
+def test_arguments_of_other_lengths_change_nothing(data):
+    X, y = data[0], data[1]["class"]
+    for estimator in (OneVsOneClassifier(LR), BaggingClassifier(LR, random_state=0), PIPE):
+        model = clone(estimator).fit(X, y)
+        before = snapshot(model)
+        with pytest.raises(ValueError, match="inconsistent"):
+            unlearn(model, X[:5], y[[0, 80, 81]])
+        with pytest.raises(ValueError, match="inconsistent"):
+            unlearn(model, X[:5], y[:5], sample_weight=np.ones(4))
+        assert snapshot(model) == before
+    pairs = OneVsOneClassifier(BaggingClassifier(PIPE, n_estimators=3, random_state=0)).fit(X, y)
+    with pytest.raises(TypeError, match="OneVsRestClassifier around"):
+        unlearn(pairs, X[:2], y[:2], positions=[0, 1])
 
 
 def test_frozen_and_calibrated(data):

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDClassifier
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import scale
 
 from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, ErasureError, ErasureWarning
 from sklearn_ssse._convergence import SHARE, _batch, distance_from_minimum
@@ -203,3 +205,15 @@ def test_nets(real_data, name):
     hardly = MLPClassifier(random_state=0, max_iter=1, learning_rate_init=1e-6).fit(X, y)
     with pytest.warns(ErasureWarning, match="train it further"):
         ErasableMLPClassifier.from_estimator(hardly, X, y, **options)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn_ssse.ErasureWarning")
+def test_the_model_is_its_own():
+    """SGDClassifier trains in place: what was made of it does not move with it."""
+    X, y = load_breast_cancer(return_X_y=True)
+    X = scale(X)
+    sgd = SGDClassifier(loss="log_loss", max_iter=2000, tol=1e-6, random_state=0).fit(X, y)
+    model = ErasableLogisticRegression.from_estimator(sgd, X, y)
+    before = model.coef_.copy()
+    sgd.partial_fit(X[:50], 1 - y[:50])
+    assert np.array_equal(model.coef_, before)

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import train_test_split
@@ -14,7 +14,7 @@ from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler, scale
 
 from sklearn_ssse import (
     ErasableLogisticRegression,
@@ -551,3 +551,35 @@ def test_nets_on_digits(curvature):
 
     assert gap(learned.learn(X[S], y[S])) <= 0.05
     assert gap(rectified.rectify(X[S], wrong[S], X[S], y[S])) <= max(0.05, start / 2)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
+def test_nets_learn_after_other_changes(early_stopping, curvature):
+    """One change after the other, also of no rows, and in pairs of classes that no row leaves."""
+    X, y = load_wine(return_X_y=True)
+    X = scale(X)
+    net = ErasableMLPClassifier(
+        (4,), curvature=curvature, max_iter=100, early_stopping=early_stopping, unlearn_epsilon=1.0, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ErasureWarning)
+        net.fit(X, y).learn(X[:2], y[:2]).unlearn(X[:2], y[:2]).learn(X[:2], y[:2]).learn(X[2:3], y[2:3])
+        before = len(net.erasures_)
+        net.unlearn(X[:0], y[:0]).learn(X[:0], y[:0])
+        assert len(net.erasures_) == before == 4
+        pairs = OneVsOneClassifier(clone(net)).fit(X, y)
+        for part in np.array_split(np.flatnonzero(y == 0)[:6], 2):
+            unlearn(pairs, X[part], y[part])
+    assert [len(pair.erasures_) for pair in pairs.estimators_] == [2, 2, 0]
+
+
+def test_learning_is_not_refused_for_rows_that_leave():
+    """A curvature that is singular but for its damping takes rows in; unit weights are none."""
+    X, y = load_breast_cancer(return_X_y=True)
+    X = np.column_stack([scale(X), scale(X)[:, 0]])
+    clf = ErasableLogisticRegression(curvature="fisher", damping=1e-15).fit(X[20:], y[20:])
+    assert clf.learn(X[:20], y[:20], sample_weight=np.ones(20)).n_samples_remaining_ == len(y)
+    assert not clf._erasure_state.weighted
+    with np.errstate(all="ignore"), pytest.raises(ErasureError, match="finite"):
+        clf.learn(np.full((1, X.shape[1]), 1e200), [1])

@@ -118,7 +118,7 @@ def test_tuned_models_forget_people_too(people):
     ("given", "message"),
     [
         ({"groups": "number", "forget": [7, 8, 9]}, "got 8, 9 of which there is none"),
-        ({"groups": "number", "forget": ["7"]}, "groups are int64, forget is <U1"),
+        ({"groups": "number", "forget": ["7"]}, "groups are int64, forget has str"),
         ({"groups": "number", "forget": [7, 7, 21]}, "each group once, got 1"),
         ({"groups": "number", "forget": 7}, r"Write forget=\[group\]"),
         ({"groups": "number", "forget": "7"}, r"Write forget=\[group\]"),
@@ -137,6 +137,23 @@ def test_clear_errors(people, given, message):
     with pytest.raises((ValueError, ErasureError), match=message):
         unlearn(model, frame, y, **given)
     assert snapshot(model) == before
+
+
+def test_ids_that_floating_point_numbers_confuse(people):
+    frame, y, _ = people
+    rows = np.arange(len(y), dtype=np.uint64)
+    ids = np.uint64(2**60) + rows
+    model = pipeline().fit(frame, y)
+    asked = [int(i) for i in ids[:200:2]]
+    assert preview_unlearn(model, frame, y, groups=ids, forget=asked).n_erased == 100
+
+
+def test_a_column_of_ids_before_a_step_without_names(people):
+    frame, y, number = people
+    numbers = frame.select_dtypes("number")
+    model = make_pipeline("passthrough", StandardScaler(), ErasableLogisticRegression()).fit(numbers, y)
+    unlearn(model, numbers.assign(person=number), y, groups="person", forget=[7])
+    assert model[-1].n_samples_remaining_ == (number != 7).sum()
 
 
 def test_nobody_asked(people):

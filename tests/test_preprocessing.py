@@ -102,9 +102,126 @@ def test_a_column_that_becomes_constant(wine):
     X[:, 1], X[:, 2] = 4.7, 0.0
     S, _ = split(y, 0.05)
     X[S, 1], X[S, 2] = 5.1, np.linspace(-1, 1, len(S))
-    model, retrained = downdated(make_pipeline(StandardScaler(), EXACT), X, y, S)
+    with pytest.warns(ErasureWarning, match="got 2 columns that the rows ruled: they were taken to be constant"):
+        model, retrained = downdated(make_pipeline(StandardScaler(), EXACT), X, y, S)
     same_statistics(model[0], retrained[0])
     assert (model[0].scale_[1:3] == 1).all()
+
+
+def test_models_that_no_row_leaves_move_too(wine):
+    """A pair of other classes, and rows without weight: the columns move, and predictions stay close to retraining."""
+    X, y = wine
+    S, keep = np.flatnonzero(y == 0)[:40], np.setdiff1d(np.arange(len(y)), np.flatnonzero(y == 0)[:40])
+    for inner in (EXACT, make_pipeline(FunctionTransformer(), StandardScaler(), EXACT)):
+        pipe = make_pipeline(StandardScaler(), OneVsOneClassifier(inner))
+        if inner is not EXACT:  # a step that cannot follow
+            with pytest.raises(ErasureError, match="Put the scaler behind it"):
+                unlearn(clone(pipe).fit(X, y), X[S], y[S], preprocessing="downdate")
+            pipe = make_pipeline(StandardScaler(), OneVsOneClassifier(make_pipeline(StandardScaler(), EXACT)))
+        model, retrained, original = clone(pipe).fit(X, y), clone(pipe).fit(X[keep], y[keep]), clone(pipe).fit(X, y)
+        unlearn(model, X[S], y[S], preprocessing="downdate")
+        pairs = [part[-1].estimators_[2] for part in (model, retrained, original)]  # classes 1 and 2
+        scores = [
+            pair.decision_function(part[0].transform(X))
+            for pair, part in zip(pairs, (model, retrained, original), strict=True)
+        ]
+        assert np.linalg.norm(scores[0] - scores[1]) < 0.3 * max(np.linalg.norm(scores[2] - scores[1]), 1.0)
+        assert erasable_models(pairs[0])[0].erasures_ == []
+    weight = np.ones(len(y))
+    weight[:20] = 0.0
+    pipe = make_pipeline(StandardScaler(), EXACT).fit(X, y, erasablelogisticregression__sample_weight=weight)
+    before = pipe.predict_proba(X[20:])
+    unlearn(pipe, X[:20], y[:20], sample_weight=weight[:20], preprocessing="downdate")
+    same_statistics(pipe[0], StandardScaler().fit(X[20:]))
+    assert np.abs(pipe.predict_proba(X[20:]) - before).max() < 0.1
+
+
+def test_a_selection_behind_an_imputer(wine):
+    X, y = wine
+    X = with_missing(X)
+    S, keep = split(y, 0.05)
+    for scalers in ([StandardScaler()], [StandardScaler(), StandardScaler()]):
+        model = make_pipeline(ErasableSimpleImputer(), SelectKBest(k=5), *scalers, EXACT).fit(X, y)
+        with pytest.warns(ErasureWarning, match="but not selectkbest"):
+            unlearn(model, X[S], y[S], preprocessing="downdate")
+        same_statistics(model[2], StandardScaler().fit(model[:2].transform(X[keep])))
+
+
+def test_two_imputers_in_a_row(wine):
+    X, y = wine
+    X = with_missing(X)
+    S, _ = split(y, 0.1)
+    some = make_column_transformer((ErasableSimpleImputer(), [0, 1, 2, 3]), remainder="passthrough")
+    for first in (ErasableSimpleImputer(), some, make_pipeline(StandardScaler(), ErasableSimpleImputer())):
+        pipe = make_pipeline(first, ErasableSimpleImputer(), StandardScaler(), EXACT)
+        model, retrained = downdated(pipe, X, y, S)
+        same_statistics(model[1], retrained[1])
+        same_statistics(model[2], retrained[2])
+
+
+def test_scalers_that_saw_other_rows_than_the_imputer(wine):
+    """How many of their values were filled in is not known: refused, and nothing changes."""
+    X, y = wine
+    X = with_missing(X)
+    inner = make_pipeline(StandardScaler(), EXACT)
+    labels = np.column_stack([y == 0, y == 1]).astype(int)
+    for composite, given in [
+        (OneVsOneClassifier(inner), {}),
+        (BaggingClassifier(inner, n_estimators=2, max_features=0.5, random_state=0), {"positions": np.arange(5)}),
+    ]:
+        model = make_pipeline(ErasableSimpleImputer(), composite).fit(X, y)
+        before = snapshot(model)
+        with pytest.raises(ErasureError, match="filled in"):
+            unlearn(model, X[:5], y[:5], preprocessing="downdate", **given)
+        assert snapshot(model) == before
+    chain = make_pipeline(ErasableSimpleImputer(), ClassifierChain(inner)).fit(X, labels)
+    unlearn(chain, X[:5], labels[:5], preprocessing="downdate")
+    for i, part in enumerate(chain[-1].estimators_):
+        earlier = np.column_stack([chain[0].transform(X[5:]), labels[5:, :i]])
+        same_statistics(part[0], StandardScaler().fit(earlier))
+
+
+def test_weights_that_a_scaler_was_given(wine):
+    """By the name of its step; without them the rows cannot leave it."""
+    X, y = wine
+    weight = np.random.default_rng(0).uniform(1, 2, len(y))
+    pipe = make_pipeline(StandardScaler(), EXACT)
+    given = {"standardscaler__sample_weight": weight, "erasablelogisticregression__sample_weight": weight}
+    model = clone(pipe).fit(X, y, **given)
+    before = snapshot(model)
+    with pytest.raises(ErasureError, match="got rows without"):
+        unlearn(model, X[:20], y[:20], preprocessing="downdate")
+    assert snapshot(model) == before
+    unlearn(model, X[:20], y[:20], sample_weight=weight[:20], preprocessing="downdate")
+    same_statistics(model[0], StandardScaler().fit(X[20:], sample_weight=weight[20:]))
+
+
+def test_weights_are_for_those_who_asked(wine):
+    X, y = wine
+    weight = np.random.default_rng(0).uniform(5, 10, len(y))
+    with sklearn.config_context(enable_metadata_routing=True):
+        scaler = StandardScaler().set_fit_request(sample_weight="w")
+        model = make_pipeline(scaler, clone(EXACT).set_fit_request(sample_weight=False)).fit(X, y, w=weight)
+        unlearn(model, X[:5], y[:5], sample_weight=weight[:5], preprocessing="downdate")
+    same_statistics(model[0], StandardScaler().fit(X[5:], sample_weight=weight[5:]))
+    assert model[-1].erasures_[0].weight_erased == 5
+
+
+def test_a_row_that_ruled_a_variance_is_told(wine):
+    rng = np.random.default_rng(1)
+    Z = rng.standard_normal((500, 2))
+    labels = (Z.sum(axis=1) > 0).astype(int)
+    Z[0, 0], labels[0] = 1e6, 1
+    net = ErasableMLPClassifier((3,), max_iter=20, random_state=0, unlearn_epsilon=1.0)
+    model = make_pipeline(StandardScaler(), net).fit(Z, labels)
+    with pytest.warns(ErasureWarning, match="got 1 columns that the rows ruled"):
+        unlearn(model, Z[:1], labels[:1], preprocessing="downdate")
+
+
+def test_a_cache_is_named(wine, tmp_path):
+    X, y = wine
+    model = make_pipeline(StandardScaler(), EXACT, memory=str(tmp_path)).fit(X, y)
+    assert preview_unlearn(model, X[:3], y[:3]).kept_by == ("standardscaler", "memory")
 
 
 def test_missing_values_that_a_scaler_skips(wine):
