@@ -20,8 +20,8 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_ssse._checks import check_outputs, check_positions, encode
 from sklearn_ssse._compat import BaseSearchCV, ConstantPredictor
-from sklearn_ssse._dispatch import erasable_models, inside, route, work_out, work_out_all
 from sklearn_ssse._plan import Change
+from sklearn_ssse._routes import erasable_models, inside, route, work_out, work_out_all
 from sklearn_ssse.exceptions import ErasureError
 from sklearn_ssse.metrics import GammaScorer
 

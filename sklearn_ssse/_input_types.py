@@ -13,7 +13,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 from sklearn.utils import get_tags
 
-from sklearn_ssse._dispatch import inside
+from sklearn_ssse._routes import inside
 
 ENCODERS = (OneHotEncoder, OrdinalEncoder, TargetEncoder)
 

@@ -10,9 +10,9 @@ import numpy as np
 from sklearn.multiclass import OneVsRestClassifier
 
 from sklearn_ssse._checks import is_multilabel
-from sklearn_ssse._dispatch import inside, known_columns
 from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._input_types import input_types
+from sklearn_ssse._routes import inside, known_columns
 
 TRUTH = {"true": 1.0, "false": 0.0}
 FEW = 8

@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._checks import check_fresh, check_rows
-from sklearn_ssse._dispatch import final_step, transformed
 from sklearn_ssse._erasure import NO_CURVATURE, ErasableMixin
+from sklearn_ssse._routes import final_step, transformed
 from sklearn_ssse._step import TRUSTED_MARGIN
 from sklearn_ssse.exceptions import ErasureError
 

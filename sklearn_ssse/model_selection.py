@@ -27,19 +27,10 @@ from sklearn_ssse._compat import (
     safe_indexing,
     with_callbacks,
 )
-from sklearn_ssse._dispatch import (
-    bare_copies,
-    erasable_models,
-    final_step,
-    inside,
-    preview_unlearn,
-    route,
-    transformed,
-    unlearn,
-    work_out,
-)
+from sklearn_ssse._dispatch import preview_unlearn, unlearn
 from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._families import pack_parameters
+from sklearn_ssse._routes import bare_copies, erasable_models, final_step, inside, route, transformed, work_out
 from sklearn_ssse.metrics import METRICS, distances, epsilon_names, fit_with_weights, gamma, parameter_distance
 
 DEFAULT_EPSILONS = ("auto", *np.geomspace(0.05, 20, 14).round(4).tolist())

@@ -35,7 +35,7 @@ from sklearn_ssse import (
     preview_unlearn,
     unlearn,
 )
-from sklearn_ssse._dispatch import erasable_models
+from sklearn_ssse._routes import erasable_models
 from tests.check_erasable import snapshot
 from tests.reference import theta
 

@@ -31,9 +31,9 @@ from sklearn_ssse import (
     _files,
     unlearn,
 )
-from sklearn_ssse._dispatch import erasable_models
 from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._residuals import CURVATURES
+from sklearn_ssse._routes import erasable_models
 from sklearn_ssse.preprocessing import ErasableSimpleImputer
 from tests.check_erasable import arrays, snapshot
 from tests.conftest import ADULT

@@ -22,9 +22,9 @@ from sklearn_ssse import (
     preview_unlearn,
     unlearn,
 )
-from sklearn_ssse._dispatch import Rows, bare_copies, erasures_of, work_out_all
 from sklearn_ssse._many import work_out_together
 from sklearn_ssse._plan import carry_out
+from sklearn_ssse._routes import Rows, bare_copies, erasures_of, work_out_all
 from tests.check_erasable import snapshot
 
 N_OUTPUTS = 5

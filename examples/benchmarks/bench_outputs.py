@@ -31,8 +31,8 @@ from sklearn.multioutput import MultiOutputClassifier
 
 import sklearn_ssse
 from sklearn_ssse import ErasableLogisticRegression, unlearn
-from sklearn_ssse._dispatch import Rows, bare_copies, erasures_of, work_out_all
 from sklearn_ssse._plan import carry_out
+from sklearn_ssse._routes import Rows, bare_copies, erasures_of, work_out_all
 
 WIDTHS = (32, 128, 512)
 ROWS = (1, 10)
