@@ -124,6 +124,11 @@ def _add_rows(parser):
     )
     add("--weights", metavar="COLUMN", help="column of the weights that the rows had at fit")
     add(
+        "--positions",
+        metavar="COLUMN",
+        help="column that counts, from 0, where the rows were at fit; for bagged models",
+    )
+    add(
         "--missing",
         metavar="TEXT",
         action="append",

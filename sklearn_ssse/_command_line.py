@@ -30,7 +30,7 @@ def run_unlearn(args):
     models = erasable_models(file.model)
     before = [len(model.erasures_) for model in models]
     with _quiet(rows) as told:
-        unlearn(file.model, rows.X, rows.y, args.epsilon, **_options(args, rows))
+        unlearn(file.model, rows.X, rows.y, args.epsilon, preprocessing=args.preprocessing, **_options(args, rows))
     records = [record for model, count in zip(models, before, strict=True) for record in model.erasures_[count:]]
     _check_any(args, file.model, records)
     data = file.dumps(file.model)
@@ -51,7 +51,10 @@ def run_preview(args):
     model = _read_model(args).model
     rows = _read_rows(args, model)
     with _quiet(rows) as told:
-        plan = planned(model, rows.X, rows.y, args.epsilon, **_options(args, rows))
+        options = _options(args, rows)
+        plan = planned(
+            model, rows.X, rows.y, args.epsilon, options.pop("sample_weight"), args.preprocessing, params=options
+        )
         plan.warn()
     records = [erasure.record for erasure in plan.erasures if erasure.record.n_erased]
     _check_any(args, model, records)
@@ -96,12 +99,13 @@ def _read_model(args):
 
 
 def _read_rows(args, model):
-    names = {"weights": args.weights, "group": args.group_column, "forget": args.forget}
+    names = {"weights": args.weights, "positions": args.positions, "group": args.group_column, "forget": args.forget}
     return read_rows(args.rows, model, args.target, missing=args.missing, **names)
 
 
 def _options(args, rows):
-    return {"sample_weight": rows.sample_weight, "preprocessing": args.preprocessing}
+    positions = {} if rows.positions is None else {"positions": rows.positions}
+    return {"sample_weight": rows.sample_weight, **positions}
 
 
 @contextmanager

@@ -24,10 +24,11 @@ class Rows(NamedTuple):
     X: object
     y: np.ndarray
     sample_weight: object
+    positions: object
     text: object
 
 
-def read_rows(path, estimator, target, *, weights=None, group=None, forget=None, missing=()):
+def read_rows(path, estimator, target, *, weights=None, positions=None, group=None, forget=None, missing=()):
     """Read the rows to erase.
 
     Parameters
@@ -37,8 +38,8 @@ def read_rows(path, estimator, target, *, weights=None, group=None, forget=None,
     estimator : fitted estimator
     target : list of str
         The columns of the labels, one for each output; a name may be several, separated by commas.
-    weights, group : str, default=None
-        The columns of the weights and of the groups.
+    weights, positions, group : str, default=None
+        The columns of the weights, of the positions in the data of fit, and of the groups.
     forget : list of str, default=None
         Of which groups the rows are read; what others have need not be anything that the model knows.
     missing : sequence of str
@@ -50,7 +51,7 @@ def read_rows(path, estimator, target, *, weights=None, group=None, forget=None,
     """
     text, inferred = _read(path, missing)
     target = [name for given in target for name in ([given] if given in text.columns else given.split(","))]
-    named = [*target, *(name for name in (weights, group) if name is not None)]
+    named = [*target, *(name for name in (weights, positions, group) if name is not None)]
     features = _features(path, text, estimator, named)
     if text.empty:
         raise ValueError(f"{path} must hold at least one row, got only the names of the columns.")
@@ -66,6 +67,7 @@ def read_rows(path, estimator, target, *, weights=None, group=None, forget=None,
         X=_inputs(text, inferred, features, estimator),
         y=_labels(text, estimator, target),
         sample_weight=None if weights is None else _weights(weights, text[weights]),
+        positions=None if positions is None else _positions(positions, text[positions]),
         text=text,
     )
 
@@ -248,6 +250,15 @@ def _weights(name, raw):
             f"Column {name} must hold the weights of the rows, numbers of at least 0, got something else in {bad} of {len(raw)} rows."
         )
     return np.array(values)
+
+
+def _positions(name, raw):
+    bad = ~raw.str.strip().str.fullmatch(r"\d+").to_numpy(dtype=bool)
+    if bad.any():
+        raise ValueError(
+            f"Column {name} must hold where the rows were at fit, counted from 0, got something else in {bad.sum()} of {len(raw)} rows."
+        )
+    return np.array([int(cell) for cell in raw])
 
 
 def matches(raw, known):

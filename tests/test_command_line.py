@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.ensemble import BaggingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -589,3 +590,19 @@ def test_text_stays_text(tmp_path, monkeypatch):
     assert erase("model.joblib", "rows.csv", "--trust-pickle") == 0
     unlearn(model, frame[:2], y[:2])
     assert np.array_equal(joblib.load("erased")[-1].coef_, model[-1].coef_)
+
+
+def test_positions_of_rows_in_bagged_models(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    bag = BaggingClassifier(ErasableLogisticRegression(curvature="fisher", max_iter=500), 3, random_state=0).fit(X, y)
+    skops.dump(bag, "model.skops")
+    S = [3, 70, 71]
+    X.iloc[S].assign(income=y.iloc[S], place=S).to_csv("rows.csv", index=False)
+    assert erase("model.skops", "rows.csv", "--positions", "place") == 0
+    unlearn(bag, X.iloc[S], y.iloc[S], positions=S)
+    erased = skops.load("erased", trusted=TRUSTED)
+    assert np.array_equal(erased.predict_proba(X), bag.predict_proba(X))
+    X.iloc[S].assign(income=y.iloc[S], place=["3", "-1", "x"]).to_csv("rows.csv", index=False)
+    assert erase("model.skops", "rows.csv", "--positions", "place", out="m", record="r") == 1
+    assert "got something else in 2 of 3 rows" in capsys.readouterr().err
