@@ -226,5 +226,6 @@ def planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups=None,
     rows = Rows(X, y, sample_weight, params.pop("positions", None), epsilon, preprocessing, params)
     for part in rows[1:4]:
         check_consistent_length(X, part)
-    plan = work_out(estimator, chosen(rows, groups, forget, known_columns(estimator)))
+    known = known_columns(estimator) if isinstance(groups, str) else None
+    plan = work_out(estimator, chosen(rows, groups, forget, known))
     return plan._replace(erasures=erasures_of(plan.erasures))

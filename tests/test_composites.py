@@ -13,6 +13,7 @@ from sklearn.ensemble import (
     StackingClassifier,
     VotingClassifier,
 )
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectKBest
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import (
@@ -340,3 +341,12 @@ def test_a_third_party_inside_is_erased_with_the_rest_or_not_at_all(data):
     assert snapshot(model) == before
     unlearn(model, X[:4], Y[:4])
     assert all(part.boxed_ and part.n_samples_remaining_ == 236 for part in model.estimators_)
+
+
+@pytest.mark.parametrize(
+    "estimator", [MultiOutputClassifier(LR), OneVsOneClassifier(LR), GridSearchCV(LR, {}), FrozenEstimator(LR), PIPE]
+)
+def test_what_is_not_fitted_says_so(data, estimator):
+    for verb in (unlearn, preview_unlearn):
+        with pytest.raises(NotFittedError):
+            verb(estimator, data[0][:3], data[1]["labels"][:3])
