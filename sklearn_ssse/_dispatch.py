@@ -226,6 +226,9 @@ def planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups=None,
     rows = Rows(X, y, sample_weight, params.pop("positions", None), epsilon, preprocessing, params)
     for part in rows[1:4]:
         check_consistent_length(X, part)
-    known = known_columns(estimator) if isinstance(groups, str) else None
+    known = None
+    if isinstance(groups, str):
+        known = known_columns(estimator)
+        known = getattr(estimator, "n_features_in_", None) if known is None else known
     plan = work_out(estimator, chosen(rows, groups, forget, known))
     return plan._replace(erasures=erasures_of(plan.erasures))

@@ -17,8 +17,8 @@ def chosen(rows, groups, forget, known):
         The group of each row, or the column of X that holds it; None takes the index of X.
     forget : array-like or None
         Groups to erase; None erases all rows.
-    known : array of str or None
-        The columns that the estimator knows by name; another that holds the groups is dropped.
+    known : array of str, int or None
+        The columns that the estimator knows by name, or their number; another that holds the groups is dropped.
 
     Returns
     -------
@@ -75,6 +75,6 @@ def _column(rows, name, known):
             f"{type(X).__name__} of {num_samples(X)} rows."
         )
     groups = np.asarray(X[name])
-    if known is not None and name not in known:
+    if len(columns) == known + 1 if isinstance(known, int) else known is not None and name not in known:
         X = X.drop(columns=name) if hasattr(X, "iloc") else X.drop(name)
     return rows._replace(X=X), groups
