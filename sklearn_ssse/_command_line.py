@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
-from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration import Exact
 from sklearn_ssse._dispatch import planned, unlearn
 from sklearn_ssse._memory import readable
 from sklearn_ssse._model_files import read_model, sha256, write_together
-from sklearn_ssse._routes import erasable_models, inside
+from sklearn_ssse._routes import erasable_models, inside, is_fitted_to_rows, transformers
 from sklearn_ssse._row_files import read_rows, redacted
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
@@ -30,7 +29,7 @@ def run_unlearn(args):
     models = erasable_models(file.model)
     before = [len(model.erasures_) for model in models]
     with _quiet(rows) as told:
-        unlearn(file.model, rows.X, rows.y, args.epsilon, preprocessing=args.preprocessing, **_options(args, rows))
+        unlearn(file.model, rows.X, rows.y, args.epsilon, **_options(args, rows))
     records = [record for model, count in zip(models, before, strict=True) for record in model.erasures_[count:]]
     _check_any(args, file.model, records)
     data = file.dumps(file.model)
@@ -51,10 +50,7 @@ def run_preview(args):
     model = _read_model(args).model
     rows = _read_rows(args, model)
     with _quiet(rows) as told:
-        options = _options(args, rows)
-        plan = planned(
-            model, rows.X, rows.y, args.epsilon, options.pop("sample_weight"), args.preprocessing, params=options
-        )
+        plan = planned(model, rows.X, rows.y, args.epsilon, **_options(args, rows))
         plan.warn()
     records = [erasure.record for erasure in plan.erasures if erasure.record.n_erased]
     _check_any(args, model, records)
@@ -105,7 +101,7 @@ def _read_rows(args, model):
 
 def _options(args, rows):
     positions = {} if rows.positions is None else {"positions": rows.positions}
-    return {"sample_weight": rows.sample_weight, **positions}
+    return {"sample_weight": rows.sample_weight, "preprocessing": args.preprocessing, **positions}
 
 
 @contextmanager
@@ -165,9 +161,7 @@ def _fitted_transformers(estimator):
     """Names of the steps of pipelines, wherever they are, that learned from the rows at fit."""
     kept = []
     if isinstance(estimator, Pipeline):
-        for name, step in estimator.steps[:-1]:
-            if step is not None and step != "passthrough" and get_tags(step).requires_fit:
-                kept.append(name)
+        kept += [name for name, step in transformers(estimator.steps[:-1]) if is_fitted_to_rows(step)]
     for part in inside(estimator):
         kept += _fitted_transformers(part)
     return list(dict.fromkeys(kept))

@@ -79,7 +79,8 @@ def unlearn(
     >>> pipe[-1].n_samples_remaining_
     543
     """
-    plan = planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, params)
+    given = {"sample_weight": sample_weight, "preprocessing": preprocessing, "groups": groups, "forget": forget}
+    plan = planned(estimator, X, y, epsilon, **given, **params)
     for message in plan.warnings:
         warnings.warn(message, ErasureWarning, stacklevel=2)
     carry_out(plan.erasures, plan.changes)
@@ -211,16 +212,18 @@ def preview_unlearn(
     >>> preview_unlearn(pipe, X[:20], y[:20]).kept_by
     ('standardscaler',)
     """
-    plan = planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, params)
+    given = {"sample_weight": sample_weight, "preprocessing": preprocessing, "groups": groups, "forget": forget}
+    plan = planned(estimator, X, y, epsilon, **given, **params)
     records = [erasure.record for erasure in plan.erasures]
     if not records:  # of no rows
         records = [model._work_out().record for model in erasable_models(estimator)]
     return records[0] if len(records) == 1 else records
 
 
-def planned(estimator, X, y, epsilon, sample_weight, preprocessing, groups=None, forget=None, params=None):
-    """The `Plan` of `unlearn`, worked out in full."""
-    params = dict(params or {})
+def planned(
+    estimator, X, y, epsilon=None, *, sample_weight=None, preprocessing="keep", groups=None, forget=None, **params
+):
+    """The `Plan` of `unlearn` with the same arguments, worked out in full."""
     if preprocessing not in PREPROCESSING:
         raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {preprocessing!r}.")
     rows = Rows(X, y, sample_weight, params.pop("positions", None), epsilon, preprocessing, params)

@@ -210,11 +210,12 @@ def _costs(batch, inverse, state, classes):
         direction = make_step(rows, None, inverse, None, state, after).direction
         directions.append(direction * np.linalg.norm(theta) / max(np.linalg.norm(direction), np.finfo(np.float64).tiny))
     sample = batch.take(np.sort(rng.choice(batch.n_samples, min(COST_ROWS, batch.n_samples), replace=False)))
-    right = [
-        np.mean([sample.log_odds(theta + length * direction)[1].mean() for direction in directions])
-        for length in (0.0, *LENGTHS)
-    ]
-    return tuple(float(max(right[0] - share, 0.0)) for share in right[1:])
+
+    def right(length):
+        return np.mean([sample.log_odds(theta + length * direction)[1].mean() for direction in directions])
+
+    now = sample.log_odds(theta)[1].mean()
+    return tuple(float(max(now - right(length), 0.0)) for length in LENGTHS)
 
 
 def _temperature(batch):

@@ -13,7 +13,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 from sklearn.utils import get_tags
 
-from sklearn_ssse._routes import inside
+from sklearn_ssse._routes import inside, transformers
 
 ENCODERS = (OneHotEncoder, OrdinalEncoder, TargetEncoder)
 
@@ -65,9 +65,7 @@ def input_types(estimator, n_columns):
 def _consumers(step, positions):
     """The fitted steps that see columns of the input as they are, or with missing values filled in, and the columns' positions."""
     if isinstance(step, Pipeline):
-        for _, inner in step.steps:
-            if inner is None or inner == "passthrough":
-                continue
+        for _, inner in transformers(step.steps):
             if getattr(inner, "n_features_in_", len(positions)) != len(
                 positions
             ):  # the imputer before dropped or added some

@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_ssse._compat import num_samples, routing_enabled, safe_indexing, scale_of
 from sklearn_ssse._moved import Moved
 from sklearn_ssse._plan import Change
+from sklearn_ssse._routes import is_fitted_to_rows, transformers
 from sklearn_ssse.exceptions import ErasureError
 from sklearn_ssse.preprocessing import as_numbers, missing
 
@@ -86,9 +87,9 @@ class Flow(NamedTuple):
 
 def kept(steps, flow):
     """Rows through the steps (name, transformer) of a pipeline that keep their statistics."""
-    for name, step in _transformers(steps):
+    for name, step in transformers(steps):
         flow = flow._replace(X=transform(step, flow.X))
-        flow = flow.keep(name) if _is_fitted_to_rows(step) else flow
+        flow = flow.keep(name) if is_fitted_to_rows(step) else flow
     return flow
 
 
@@ -97,7 +98,7 @@ def through(steps, flow):
 
     Steps before one that cannot follow a move keep their statistics.
     """
-    steps = _transformers(steps)
+    steps = transformers(steps)
     first = max((i for i, (_, step) in enumerate(steps) if not follows(step)), default=0)
     if flow.moved and not all(follows(step) for _, step in steps):
         raise ErasureError(
@@ -127,14 +128,6 @@ def transform(step, X):
         return step.transform(np.zeros((1, step.n_features_in_)))[:0]
 
 
-def _transformers(steps):
-    return [(name, step) for name, step in steps if step is not None and step != "passthrough"]
-
-
-def _is_fitted_to_rows(step):
-    return getattr(step.__sklearn_tags__(), "requires_fit", True)
-
-
 @singledispatch
 def follows(step):
     """Whether a step can take columns that move."""
@@ -145,12 +138,12 @@ def follows(step):
 def leave(step, flow, name):
     """Take the rows out of a step; one that is not known keeps them, and must be given columns that stay."""
     flow = flow._replace(X=transform(step, flow.X))
-    return flow.keep(name) if _is_fitted_to_rows(step) else flow
+    return flow.keep(name) if is_fitted_to_rows(step) else flow
 
 
 @follows.register(Pipeline)
 def _(step):
-    return all(part is None or part == "passthrough" or follows(part) for _, part in step.steps)
+    return all(follows(part) for _, part in transformers(step.steps))
 
 
 @leave.register(Pipeline)
@@ -195,13 +188,13 @@ def _(step, flow, name):
         changes = (*changes, *branch.changes)
         kept = (*kept, *(f"{name}__{inner}" for inner in branch.kept))
         messages = (*messages, *branch.warnings)
-    flow = flow._replace(warnings=messages)
     return flow._replace(
         X=out,
         moved=moved if moved else None,
         filled=filled if np.isfinite(filled.present).any() else None,
         changes=changes,
         kept=kept,
+        warnings=messages,
     )
 
 

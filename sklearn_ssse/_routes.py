@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._checks import check_outputs
@@ -225,14 +226,24 @@ def erasable_models(estimator):
     return list(models.values())
 
 
+def transformers(steps):
+    """The steps (name, transformer) of a pipeline that do anything."""
+    return [(name, step) for name, step in steps if step is not None and step != "passthrough"]
+
+
+def is_fitted_to_rows(step):
+    """Whether a transformer learns from the rows at fit."""
+    return get_tags(step).requires_fit
+
+
 def known_columns(estimator):
     """Names of the columns that an estimator was fitted on, or None: a pipeline that passes them through does not tell."""
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
         return names
     if isinstance(estimator, Pipeline):
-        steps = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
-        return known_columns(steps[0]) if steps and steps[0] is not estimator.steps[0][1] else None
+        steps = transformers(estimator.steps)
+        return known_columns(steps[0][1]) if steps else None
     return next((known_columns(part) for part in inside(estimator)), None)
 
 

@@ -267,9 +267,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         given = logistic_parameters(fitted, y)
         own = set(cls._get_param_names())
         model = cls(**{**{name: value for name, value in given.items() if name in own}, **params})
-        for name in _FITTED:
-            if name in vars(fitted):
-                setattr(model, name, copy.deepcopy(vars(fitted)[name]))
+        _copy_fitted(fitted, model)
         n_iter = np.atleast_1d(fitted.n_iter_)  # of a search, the most of its fits
         model.n_iter_ = n_iter if n_iter.ndim == 1 else n_iter.max(keepdims=True).ravel()
         model.fit_curvature(X, y, sample_weight)
@@ -294,9 +292,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         """
         check_is_fitted(self)
         plain = self._plain()
-        for name in _FITTED:
-            if name in vars(self):
-                setattr(plain, name, vars(self)[name].copy() if hasattr(vars(self)[name], "copy") else vars(self)[name])
+        _copy_fitted(self, plain)
         return plain
 
     def _plain(self):
@@ -327,3 +323,10 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         tags = super().__sklearn_tags__()
         tags.array_api_support = False
         return tags
+
+
+def _copy_fitted(source, target):
+    """Copy what `fit` of the parent class leaves in the object."""
+    for name in _FITTED:
+        if name in vars(source):
+            setattr(target, name, copy.deepcopy(vars(source)[name]))
