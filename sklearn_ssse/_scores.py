@@ -154,6 +154,16 @@ class Scores:
         rows = [deltas[:, :, np.newaxis] * columns[:, np.newaxis, :] for deltas, columns in parts]
         return self.xp.concat(rows, axis=2).reshape(self.n_rows, stop - start)
 
+    def by_output(self):
+        """Rows over the parameters of each output by itself, where one stands for the c of a sample: inputs times a length.
+
+        Inputs (n_samples, width), with ones, and lengths (n_samples, n_outputs) for each layer.
+        """
+        return [
+            (_columns(layer.inputs, layer.bias, slice(0, layer.shape[1])), (layer.deltas**2).sum(axis=1) ** 0.5)
+            for layer in self.layers
+        ]
+
     def add_unit_grams(self, out, kernels=_grams):
         """Add to ``out`` the blocks of ``R^T R`` that belong to one output each, (n_outputs, width, width) for each layer."""
         for total, layer in zip(out, self.layers, strict=True):
@@ -165,9 +175,9 @@ class Scores:
             return kernels.layer_gram(*self.layers[0])
         return add_up(kernels.product(piece.to_dense()) for piece in self.pieces())
 
-    def pieces(self):
-        """The same rows in parts that can be made dense."""
-        step = max(1, DENSE_SIZE // (self.n_parameters * self.rows_per_sample))
+    def pieces(self, numbers=None):
+        """The same rows in parts that can be made dense, or that need so many numbers for a sample."""
+        step = max(1, DENSE_SIZE // (numbers or self.n_parameters * self.rows_per_sample))
         if self.n_samples <= step:
             yield self
             return

@@ -93,9 +93,8 @@ def shrunken(inverse, scores):
 
 def _factors(inverse, piece):
     """Factors, (n_samples,), for a part of the rows by themselves."""
-    R = piece.to_dense()
-    K = inverse.solve(np.ascontiguousarray(R.T))
-    M, Q = R @ K, K.T @ (inverse.ridge[:, np.newaxis] * K)
+    K = inverse.solve_rows(piece)
+    M, Q = piece.to_dense() @ K, K.T @ (inverse.ridge[:, np.newaxis] * K)
     factors = np.ones(piece.n_samples)
     for _ in range(N_TRIALS):
         scale = np.repeat(factors, piece.rows_per_sample)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.special import expit, softmax
 
@@ -241,6 +242,33 @@ def test_update_of_several_layers(size):
     for S in (np.arange(2), np.arange(40)):
         part = INVERSES["block"].build(take(scores, without(S, 60)), np.ones(21), block_size=size)
         assert relative(part.update(take(scores, S)).to_dense(), whole.to_dense()) < 1e-12
+
+
+@pytest.mark.parametrize("csr", [False, True])
+@pytest.mark.parametrize("k", [3, 40])  # fewer rows than the blocks are wide, and more
+def test_blocks_of_outputs_take_one_row_for_those_of_a_sample(k, csr):
+    rng = np.random.default_rng(0)
+    a, deltas = rng.standard_normal((60, 4)), rng.standard_normal((60, 5, 3))
+    deltas[0, :, 1] = 0.0  # a unit that is off
+    layers = [
+        Layer(sparse.csr_array(a) if csr else a, deltas, True),
+        Layer(rng.standard_normal((60, 3)), rng.standard_normal((60, 5, 2)), False),
+    ]
+    scores, S = Scores(layers), np.arange(k)
+    inverse = INVERSES["block"].build(scores, np.full(21, 0.7))
+    P, R = inverse.to_dense(), take(scores, S).to_dense()
+    removal = inverse.removal(take(scores, S))
+    own = [np.linalg.eigvalsh(rows @ P @ rows.T)[-1] for rows in R.reshape(k, 5, 21)]
+    assert_allclose(removal.leverage, own, rtol=1e-10)
+    assert_allclose(inverse.leverage(take(scores, S)), own, rtol=1e-10)
+    assert_allclose(inverse.solve_rows(take(scores, S)), P @ R.T, rtol=1e-10, atol=1e-14)
+    blocks = [slice(5 * j, 5 * j + 5) for j in range(3)] + [slice(15, 18), slice(18, 21)]
+    largest = max(np.linalg.eigvalsh(R[:, block] @ P[block, block] @ R[:, block].T)[-1] for block in blocks)
+    assert_allclose(removal.margin, 1 - largest, rtol=1e-10)
+    rest = INVERSES["block"].build(take(scores, without(S, 60)), np.full(21, 0.7))
+    assert relative(removal.inverse().to_dense(), rest.to_dense()) < 1e-11
+    v = rng.standard_normal(21)
+    assert_allclose(removal.solve(v), rest.solve(v), rtol=1e-9)
 
 
 def test_kernels_against_a_dense_inverse():

@@ -59,6 +59,10 @@ class AbstractInverse(ABC):
     def solve(self, v):
         """``A^{-1} v`` for v of shape (d,) or (d, m)."""
 
+    def solve_rows(self, scores):
+        """``A^{-1} R^T`` for few rows R, (d, n_rows)."""
+        return self.solve(np.ascontiguousarray(scores.to_dense().T))
+
     @abstractmethod
     def removal(self, scores):
         """`Removal` of the rows ``scores``: the spectrum that decides whether they can go, and what follows."""
@@ -71,10 +75,9 @@ class AbstractInverse(ABC):
         """Leverage of each sample: largest eigenvalue of its own block of ``R A^{-1} R^T``, (n_samples,)."""
         out = [np.zeros(0)]
         for part in chain.from_iterable(chunk.pieces() for chunk in scores.chunks()):
-            R = part.to_dense()
-            shape = part.n_samples, part.rows_per_sample, R.shape[1]
-            K = self.solve(R.T).T.reshape(shape)
-            out.append(largest_eigenvalues(K @ R.reshape(shape).transpose(0, 2, 1)))
+            shape = part.n_samples, part.rows_per_sample, part.n_parameters
+            R, K = part.to_dense().reshape(shape), self.solve_rows(part).T.reshape(shape)
+            out.append(largest_eigenvalues(K @ R.transpose(0, 2, 1)))
         return np.concatenate(out)
 
     @abstractmethod

@@ -1,11 +1,21 @@
 """Inverses of consecutive diagonal blocks."""
 
+from itertools import chain
+
 import numpy as np
 
 from sklearn_ssse import _kernels
-from sklearn_ssse._inverse._base import AbstractInverse, Removal, gain, not_positive_definite, resolve
+from sklearn_ssse._inverse._base import (
+    AbstractInverse,
+    Removal,
+    gain,
+    largest_eigenvalues,
+    not_positive_definite,
+    resolve,
+)
 from sklearn_ssse._inverse._full import remove_diagonal, starting_ridge
 from sklearn_ssse._kernels._blas import invert_blocks, symmetric
+from sklearn_ssse._kernels._threads import each
 
 
 class BlockInverse(AbstractInverse):
@@ -60,8 +70,30 @@ class BlockInverse(AbstractInverse):
             return np.concatenate([(P @ part[..., np.newaxis]).ravel() for P, part in parts])
         return np.concatenate([(P @ part).reshape(P.shape[0] * P.shape[1], v.shape[1]) for P, part in parts])
 
+    def solve_rows(self, scores):
+        if not by_output(scores, self.layout):
+            return super().solve_rows(scores)
+        rows = zip(self.stacks, scores.layers, scores.by_output(), strict=True)
+        parts = [
+            (P @ inputs.T)[..., np.newaxis] * layer.deltas.transpose(2, 0, 1)[:, np.newaxis]
+            for P, layer, (inputs, _) in rows
+        ]
+        return np.concatenate([part.reshape(-1, scores.n_rows) for part in parts])
+
     def removal(self, scores):
         return BlockRemoval(self, scores)
+
+    def leverage(self, scores):
+        if not by_output(scores, self.layout):
+            return super().leverage(scores)
+        out = [np.zeros(0)]
+        for part in chain.from_iterable(chunk.pieces(self.n_parameters) for chunk in scores.chunks()):
+            diagonals = [
+                np.einsum("iw,jwi->ij", inputs, P @ inputs.T)
+                for P, (inputs, _) in zip(self.stacks, part.by_output(), strict=True)
+            ]
+            out.append(_own_leverage(part, diagonals))
+        return np.concatenate(out)
 
     def moved(self, moved, shapes):
         if self.layout != list(shapes):
@@ -115,21 +147,24 @@ class BlockRemoval(Removal):
 
     def __init__(self, inverse, scores):
         self._inverse = inverse
-        self.leverage = inverse.leverage(scores)
         layout = inverse.layout
-        self._parts = []
+        self._parts, own = [], []
         few, pieces = pieces_of(scores, layout)
         for P, piece in zip(inverse.stacks, pieces, strict=True):
             if few:  # piece: (n_blocks, size, n_rows)
-                K = P @ piece
-                m, V = np.linalg.eigh(piece.transpose(0, 2, 1) @ K)
-                basis = K @ V
+                other = P @ piece
+                M = piece.transpose(0, 2, 1) @ other
+                own.append(np.einsum("jii->ij", M).copy())
             else:  # piece: (n_blocks, size, size), the Gram matrix of the rows
-                L = np.linalg.cholesky(P)
-                m, Q = np.linalg.eigh(L.transpose(0, 2, 1) @ piece @ L)
-                basis = (L @ Q) * np.sqrt(np.maximum(m, 0.0))[:, np.newaxis, :]
-            self._parts.append((P, m, basis))
+                other = np.linalg.cholesky(P)
+                M = other.transpose(0, 2, 1) @ piece @ other
+            m = _eigen(M, other)
+            if not few:
+                other *= np.sqrt(np.maximum(m, 0.0))[:, np.newaxis, :]
+            self._parts.append((P, m, other))
         self.spectrum = np.concatenate([m.ravel() for _, m, _ in self._parts])
+        alike = few and by_output(scores, layout)
+        self.leverage = _own_leverage(scores.collect(), own, whole=True) if alike else inverse.leverage(scores)
         self._leaving = scores.diagonal()
 
     def solve(self, v, *, damped=False):
@@ -143,9 +178,31 @@ class BlockRemoval(Removal):
     def inverse(self):
         old, stacks = self._inverse, []
         for P, m, U in self._parts:
-            scaled = U * np.sqrt(gain(m))[:, np.newaxis, :]
-            stacks.append(symmetric(P + scaled @ scaled.transpose(0, 2, 1)))
+            stacks.append(np.empty_like(P))
+            _each_plus(stacks[-1], P, U, np.sqrt(gain(m)))
         return BlockInverse(stacks, old.ridge, old.diagonal - self._leaving, old.inversion)
+
+
+def _eigen(M, basis):
+    """Eigenvalues of each of many symmetric blocks; ``basis``, (n_blocks, size, m), goes over to the eigenvectors in place."""
+    m = np.empty(M.shape[:2])
+
+    def turn(j):
+        m[j], V = np.linalg.eigh(M[j])
+        basis[j] = basis[j] @ V
+
+    each(turn, range(len(M)), M.shape[1] ** 3)
+    return m
+
+
+def _each_plus(out, P, U, scale):
+    """``out = P + U diag(scale^2) U^T`` for each block; a product of a matrix and its own transpose is exactly symmetric."""
+
+    def add(j):
+        half = U[j] * scale[j]
+        np.add(P[j], half @ half.T, out=out[j])
+
+    each(add, range(len(P)), P.shape[1] ** 2 * U.shape[2])
 
 
 def _inverted(stack):
@@ -177,10 +234,37 @@ def split(v, layout):
     return out
 
 
+def by_output(scores, layout):
+    """Whether the blocks are those of the outputs."""
+    return list(layout) == [tuple(shape) for shape in scores.shapes]
+
+
 def pieces_of(scores, layout):
-    """Whether rows are few, and their parts, (n_blocks, size, n_rows) for each run; of many rows the Gram matrices of the blocks."""
-    few = scores.n_rows <= max(size for _, size in layout)
-    return few, split(scores.to_dense().T, layout) if few else block_grams(scores, layout)
+    """Whether rows are few, and their parts, (n_blocks, size, n_rows) for each run; of many rows the Gram matrices of the blocks.
+
+    On the blocks of the outputs one row stands for those of a sample.
+    """
+    outputs = by_output(scores, layout)
+    few = (scores.n_samples if outputs else scores.n_rows) <= max(size for _, size in layout)
+    if not few:
+        return few, block_grams(scores, layout)
+    if not outputs:
+        return few, split(scores.to_dense().T, layout)
+    rows = scores.collect().by_output()
+    return few, [inputs.T * lengths.T[:, np.newaxis, :] for inputs, lengths in rows]
+
+
+def _own_leverage(scores, diagonals, *, whole=False):
+    """Leverage on the blocks of the outputs, (n_samples,), from ``a^T P_j a`` of the inputs a, (n_samples, n_outputs) for each layer.
+
+    With ``whole`` these are those of the rows that stand for a sample.
+    """
+    own = 0.0
+    for layer, (_, lengths), diagonal in zip(scores.layers, scores.by_output(), diagonals, strict=True):
+        if whole:
+            diagonal = np.divide(diagonal, lengths**2, out=np.zeros_like(diagonal), where=lengths > 0)
+        own = own + (layer.deltas * diagonal[:, np.newaxis]) @ layer.deltas.transpose(0, 2, 1)
+    return largest_eigenvalues(own)
 
 
 def block_grams(scores, layout, kernels=None):
@@ -188,7 +272,7 @@ def block_grams(scores, layout, kernels=None):
     kernels = kernels or _kernels.load("numba")
     total = [kernels.asarray(np.zeros((count, size, size))) for count, size in layout]
     for chunk in scores.chunks():
-        if list(layout) == [tuple(shape) for shape in chunk.shapes]:
+        if by_output(chunk, layout):
             chunk.add_unit_grams(total, kernels)
             continue
         start = 0

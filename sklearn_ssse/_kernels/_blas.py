@@ -44,7 +44,7 @@ def invert_blocks(A, scale):
     def invert_some(blocks):
         try:
             half = np.linalg.inv(np.linalg.cholesky(A[blocks])) * scale[blocks, np.newaxis, :]
-            P[blocks] = symmetric(half.transpose(0, 2, 1) @ half)
+            P[blocks] = half.transpose(0, 2, 1) @ half
         except np.linalg.LinAlgError:
             failed.append(blocks)
 
