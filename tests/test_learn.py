@@ -176,6 +176,7 @@ def distances(real_data):
             keep = without(S, len(y))
             yw, Xw = wrong_labels(y, S), X.copy()
             Xw[S, 2] += 2.0  # a typing error in one column
+            without_them = ErasableLogisticRegression(**LR, curvature="fisher").fit(X[keep], y[keep])
             for verb, (X_fit, y_fit) in {
                 "learn": (X[keep], y[keep]),
                 "labels": (X, yw),
@@ -190,6 +191,9 @@ def distances(real_data):
                         moved.learn(X[S], y[S])
                     else:
                         moved.rectify(X_fit[S], y_fit[S], X[S], y[S])
+                        erased = copy.deepcopy(model).unlearn(X_fit[S], y_fit[S])
+                        ratio = parameter_distance(original, erased, without_them)
+                        out.setdefault((name, f"erase {verb}", kind), {})[what] = ratio
                     out.setdefault((name, verb, kind), {})[what] = parameter_distance(original, moved, retrained)
     return out
 
@@ -218,6 +222,18 @@ def test_fisher_rectifies(distances):
     assert np.median(pick(distances, "fisher", "feature")) < 0.4
     for verb in ("labels", "feature"):
         assert pick(distances, "fisher", verb).max() < 1.0
+
+
+@pytest.mark.parametrize(
+    ("verb", "what"), [("labels", "fisher"), ("feature", "fisher"), ("labels", "auto"), ("feature", "auto")]
+)
+def test_rows_are_rectified_as_closely_as_they_are_erased(distances, verb, what):
+    """Wrong rows pull harder than others: erasing them is as far from training without them."""
+    righted, erased = pick(distances, what, verb), pick(distances, what, f"erase {verb}")
+    rows_that_come_have_an_eps_of_their_own = (verb, what) == ("feature", "auto")
+    assert np.median(righted) < (1.3 if rows_that_come_have_an_eps_of_their_own else 1.15) * np.median(erased)
+    if what == "fisher":
+        assert (righted < 1.3 * erased + 0.05).all()
 
 
 def test_learning_takes_an_erasure_back(real_data):
