@@ -80,6 +80,12 @@ def check_labels(estimator, y):
     return y.astype(np.int64)
 
 
+def row_weights(codes, weight, class_weight):
+    """Weights of rows, ones for None, times those of their classes, none for None."""
+    weight = np.ones(len(codes)) if weight is None else weight
+    return weight if class_weight is None else weight * class_weight[codes]
+
+
 def members(codes, n_classes):
     """Indicator of each class or label, (n_samples, n_classes)."""
     return codes.astype(np.float64) if codes.ndim == 2 else np.eye(n_classes)[codes]

@@ -6,7 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._checks import check_dense, check_rows, members
+from sklearn_ssse._checks import check_dense, check_rows, members, row_weights
 from sklearn_ssse._compat import CallbackSupportMixin, Interval, StrOptions, with_callbacks
 from sklearn_ssse._files import checked, stamped
 from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
@@ -108,9 +108,8 @@ class CurvatureMixin(CallbackSupportMixin):
     def _set_curvature(self, X, codes, weight, class_weight=None):
         """Build everything that erasure needs, then store it."""
         weighted = weight is not None
-        weight = np.ones(len(codes)) if weight is None else weight
         class_weight = self._frozen_class_weight(codes, weight) if class_weight is None else class_weight
-        weight = weight if class_weight is None else weight * class_weight[codes]
+        weight = row_weights(codes, weight, class_weight)
         mass, own = float(weight.sum()), members(codes, len(self.classes_))
         mixed = self.fisher_batch_size > 1
         if mixed and self.leave_out is True:

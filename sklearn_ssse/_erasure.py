@@ -13,6 +13,7 @@ from sklearn_ssse._checks import (
     check_remaining,
     check_rows,
     is_multilabel,
+    row_weights,
 )
 from sklearn_ssse._curvature import CurvatureMixin
 from sklearn_ssse._plan import Erasure, carry_out
@@ -285,10 +286,9 @@ class ErasableMixin(CurvatureMixin):
             return family.batch(np.zeros((0, self.n_features_in_)), np.zeros(shape, dtype=np.int64), np.zeros(0))
         X, codes, weight = check_rows(self, *rows, ensure_min_samples=0)
         X = moved.rows(X) if moved else X
-        weight = np.ones(len(codes)) if weight is None else weight
+        weight = row_weights(codes, weight, state.class_weight)
         if not weight.all():
             X, codes, weight = X[weight > 0], codes[weight > 0], weight[weight > 0]
-        weight = weight if state.class_weight is None else weight * state.class_weight[codes]
         return family.batch(X, codes, weight)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._checks import check_fresh, check_rows
+from sklearn_ssse._checks import check_fresh, check_rows, row_weights
 from sklearn_ssse._erasure import NO_CURVATURE, ErasableMixin
 from sklearn_ssse._routes import final_step, transformed
 from sklearn_ssse._step import TRUSTED_MARGIN
@@ -322,8 +322,7 @@ def row_leverage(estimator, X, y, sample_weight=None):
     check_fresh(state)
     if state.mixed:
         raise ErasureError("Leverage needs single rows, got a curvature of mini-batches. Use fisher_batch_size=1.")
-    weight = np.ones(len(codes)) if weight is None else weight
-    weight = weight if state.class_weight is None else weight * state.class_weight[codes]
+    weight = row_weights(codes, weight, state.class_weight)
     leverage = estimator.curvature_.leverage(estimator._family().batch(X, codes, weight).scores(state.curvature))
     if leverage.size and estimator.structure_ != "block" and leverage.max() >= 1:
         raise ErasureError(
