@@ -26,7 +26,7 @@ DAMPING = {"empirical_fisher": 1e-3, "fisher": 3e-3}
 SMALLEST_SHIFT = 1.5
 COLDEST, HOTTEST = 0.1, 10.0
 # eps is looked for from here to here; where the rows need not lose at all, at most at 1 and until they lose this share.
-SHORTEST, LONGEST = 0.02, 300.0
+SHORTEST, LONGEST = 0.002, 300.0
 LEAST_LOSS = 0.01
 # Random pseudo-forget sets: their number, and the rows of each, but no more than a share of all. Their eps weighs as much as so many
 # rows of S: the accuracy on a few says little. Less where the prior moves.
@@ -43,9 +43,9 @@ LARGEST_CHANGE = 0.5
 # A step after others is shortened to so many times the length of a random set's at fit, by the number of rows, and to less where it is so
 # many times longer still: such a direction leads nowhere.
 OUT_OF_PROPORTION, USELESS = 1.5, 4.0
-N_POINTS, N_BISECTIONS = 16, 4
-# Rows that come: eps is looked for up to here, until no larger share of them is unknown than this, or than of the training rows.
-LONGEST_NEW = 3.0
+N_POINTS, N_BISECTIONS = 20, 4
+# Rows that come: eps is looked for from here to here, until no larger share of them is unknown than this, or than of the training rows.
+SHORTEST_NEW, LONGEST_NEW = 0.02, 3.0
 STILL_UNKNOWN = 0.02
 
 
@@ -127,7 +127,7 @@ class HeldOut:
             predicted = batch.log_odds(theta + eps * step.direction)[1]
             return 1.0 - float(np.average(predicted.mean(axis=1), weights=batch.weight))
 
-        return _first_below(unknown, max(1.0 - self.accuracy, STILL_UNKNOWN), SHORTEST, LONGEST_NEW)
+        return _first_below(unknown, max(1.0 - self.accuracy, STILL_UNKNOWN), SHORTEST_NEW, LONGEST_NEW)
 
     def _in_proportion(self, eps, step):
         """eps, shortened where earlier erasures have moved the parameters so far from the curvature that the step is out of proportion.

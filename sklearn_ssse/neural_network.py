@@ -39,7 +39,8 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
     curvature : {'empirical_fisher', 'fisher'}, default='empirical_fisher'
         What is inverted: the mean of ``g_i g_i^T`` over the gradients of the rows, or the Gauss-Newton matrix.
     structure : {'auto', 'full', 'block', 'low_rank', 'diagonal'}, default='auto'
-        What is kept of the inverse, as in `ErasableLogisticRegression`. 'block' without `block_size`: one block for each unit.
+        What is kept of the inverse, as in `ErasableLogisticRegression`, but 'auto' takes 'full' up to 1000 parameters only. 'block' without
+        `block_size`: one block for each unit.
     block_size, rank : int, default=None
         See `structure`.
     damping : float or 'auto', default='auto'

@@ -299,10 +299,12 @@ def test_automatic_eps_predicts_as_many_rows_as_a_net_that_has_not_seen_them(dig
     s = np.log((n_c - 100 + 0.5) / (n_c + 0.5))
     wanted = np.mean([expit(abs(z[i]) / T) * (abs(z[i]) > -max(T, 1.5) * s) for i in S])
     weight = 20 * np.exp(s)
-    eps = clf.preview_unlearn(X[S], y[S]).epsilon
+    record = clf.preview_unlearn(X[S], y[S])
+    eps = record.epsilon
     own = np.exp(((100 + weight) * np.log(eps) - weight * np.log(clf.unlearn_epsilon_)) / 100)
     shares = {
         factor: log_odds_and_share(copy.deepcopy(clf).unlearn(X[S], y[S], factor * own), X[S], y[S])[1]
+        - np.interp(factor * own / eps * record.relative_shift, LENGTHS, calibration.costs)  # what it costs other rows
         for factor in (0.9, 1.0)
     }
     assert shares[1.0] <= wanted < shares[0.9]

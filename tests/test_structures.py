@@ -178,6 +178,8 @@ def test_automatic_structure(monkeypatch):
     assert chosen((1, 50_000)) == ("low_rank", {})
     assert chosen((1, 100), rank=5) == ("low_rank", {"rank": 5})
     assert chosen((3, 10**7))[0] == "diagonal"
+    assert chosen((50, 65), (10, 51)) == ("block", {})
+    assert chosen((10, 65), (10, 11)) == ("full", {})
     monkeypatch.setattr(_choice, "available_bytes", lambda: 5 * 10**8)
     assert chosen((1, 3000))[0] != "full"
 

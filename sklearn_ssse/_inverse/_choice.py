@@ -5,6 +5,8 @@ from sklearn_ssse.exceptions import ErasureError
 
 # A dense block of more parameters than this is not chosen automatically: 128 MB, and a factorisation of a second or so.
 WIDEST = 4000
+# All of a net's in one matrix from fewer on: its blocks come as close to retraining, and take less time than its training.
+WIDEST_NET = 1000
 # A build takes this many times what it keeps, and so much for a chunk of rows.
 PEAK_FACTOR = 3
 PEAK_EXTRA = 2 * 10**8
@@ -13,9 +15,9 @@ PEAK_EXTRA = 2 * 10**8
 def choose_structure(inverses, structure, shapes, options):
     """Name of the structure and its options.
 
-    "auto" takes the structure that an option which was given belongs to. Otherwise: "full" up to ``WIDEST`` parameters, "block" where
-    the widest output unit has at most as many, then "low_rank", each if it fits into half of the memory that is available;
-    "diagonal" where nothing else does.
+    "auto" takes the structure that an option which was given belongs to. Otherwise: "full" up to ``WIDEST`` parameters, of several layers
+    up to ``WIDEST_NET``, "block" where the widest output unit has at most ``WIDEST``, then "low_rank", each if it fits into half of the
+    memory that is available; "diagonal" where nothing else does.
 
     Parameters
     ----------
@@ -54,12 +56,11 @@ def choose_structure(inverses, structure, shapes, options):
 
 def _automatic(inverses, shapes, given):
     candidates = [name for name in inverses if all(option in inverses[name].options for option in given)]
-    narrow = {"full": sum(count * width for count, width in shapes), "block": max(width for _, width in shapes)}
+    d, widest = sum(count * width for count, width in shapes), max(width for _, width in shapes)
+    narrow = {"full": d <= (WIDEST if len(shapes) == 1 else WIDEST_NET), "block": widest <= WIDEST}
     for name in candidates:
         explicit = "block_size" in given or "rank" in given
-        if (explicit or narrow.get(name, 0) <= WIDEST) and _peak(
-            inverses[name], shapes, given
-        ) <= available_bytes() / 2:
+        if (explicit or narrow.get(name, True)) and _peak(inverses[name], shapes, given) <= available_bytes() / 2:
             return name
     return candidates[-1] if candidates else next(iter(inverses))
 
