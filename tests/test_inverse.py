@@ -245,7 +245,7 @@ def test_update_of_several_layers(size):
 
 
 @pytest.mark.parametrize("csr", [False, True])
-@pytest.mark.parametrize("k", [3, 40])  # fewer rows than the blocks are wide, and more
+@pytest.mark.parametrize("k", [3, 4, 40])  # fewer rows than all blocks are wide, than some, than none
 def test_blocks_of_outputs_take_one_row_for_those_of_a_sample(k, csr):
     rng = np.random.default_rng(0)
     a, deltas = rng.standard_normal((60, 4)), rng.standard_normal((60, 5, 3))

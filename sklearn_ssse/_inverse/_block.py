@@ -14,6 +14,7 @@ from sklearn_ssse._inverse._base import (
     resolve,
 )
 from sklearn_ssse._inverse._full import remove_diagonal, starting_ridge
+from sklearn_ssse._inverse._layout import block_grams, block_layout, by_output, pieces_of, split
 from sklearn_ssse._kernels._blas import invert_blocks, symmetric
 from sklearn_ssse._kernels._threads import each
 
@@ -88,11 +89,11 @@ class BlockInverse(AbstractInverse):
             return super().leverage(scores)
         out = [np.zeros(0)]
         for part in chain.from_iterable(chunk.pieces(self.n_parameters) for chunk in scores.chunks()):
-            diagonals = [
-                np.einsum("iw,jwi->ij", inputs, P @ inputs.T)
-                for P, (inputs, _) in zip(self.stacks, part.by_output(), strict=True)
-            ]
-            out.append(_own_leverage(part, diagonals))
+            own = np.zeros((part.n_samples, part.rows_per_sample, part.rows_per_sample))
+            for P, layer, (inputs, _) in zip(self.stacks, part.layers, part.by_output(), strict=True):
+                diagonal = np.einsum("iw,jwi->ij", inputs, P @ inputs.T)
+                own += (layer.deltas * diagonal[:, np.newaxis]) @ layer.deltas.transpose(0, 2, 1)
+            out.append(largest_eigenvalues(own))
         return np.concatenate(out)
 
     def moved(self, moved, shapes):
@@ -107,9 +108,8 @@ class BlockInverse(AbstractInverse):
         return BlockInverse([first, *self.stacks[1:]], self.ridge, diagonal, self.inversion)
 
     def update(self, scores):
-        few, pieces = pieces_of(scores, self.layout)
         stacks = []
-        for P, piece in zip(self.stacks, pieces, strict=True):
+        for P, (few, piece) in zip(self.stacks, pieces_of(scores, self.layout), strict=True):
             if few:
                 K = P @ piece
                 inner, other = piece.transpose(0, 2, 1) @ K, K
@@ -147,15 +147,12 @@ class BlockRemoval(Removal):
 
     def __init__(self, inverse, scores):
         self._inverse = inverse
-        layout = inverse.layout
-        self._parts, own = [], []
-        few, pieces = pieces_of(scores, layout)
-        for P, piece in zip(inverse.stacks, pieces, strict=True):
-            if few:  # piece: (n_blocks, size, n_rows)
+        self._parts = []
+        for P, (few, piece) in zip(inverse.stacks, pieces_of(scores, inverse.layout), strict=True):
+            if few:
                 other = P @ piece
                 M = piece.transpose(0, 2, 1) @ other
-                own.append(np.einsum("jii->ij", M).copy())
-            else:  # piece: (n_blocks, size, size), the Gram matrix of the rows
+            else:
                 other = np.linalg.cholesky(P)
                 M = other.transpose(0, 2, 1) @ piece @ other
             m = _eigen(M, other)
@@ -163,8 +160,7 @@ class BlockRemoval(Removal):
                 other *= np.sqrt(np.maximum(m, 0.0))[:, np.newaxis, :]
             self._parts.append((P, m, other))
         self.spectrum = np.concatenate([m.ravel() for _, m, _ in self._parts])
-        alike = few and by_output(scores, layout)
-        self.leverage = _own_leverage(scores.collect(), own, whole=True) if alike else inverse.leverage(scores)
+        self.leverage = inverse.leverage(scores)
         self._leaving = scores.diagonal()
 
     def solve(self, v, *, damped=False):
@@ -212,75 +208,6 @@ def _inverted(stack):
     if out is None:
         raise not_positive_definite(np.einsum("bii->bi", stack))
     return out
-
-
-def block_layout(shapes, block_size):
-    """Runs of equal blocks, as (number of blocks, size) in the order of the parameters."""
-    if block_size is None:
-        return [(n_outputs, width) for n_outputs, width in shapes]
-    d = sum(n_outputs * width for n_outputs, width in shapes)
-    size = min(block_size, d)
-    whole, rest = divmod(d, size)
-    return [(whole, size)] + ([(1, rest)] if rest else [])
-
-
-def split(v, layout):
-    """The parts of v, (d,) or (d, m), as (n_blocks, size) or (n_blocks, size, m) for each run."""
-    out, start = [], 0
-    for count, size in layout:
-        stop = start + count * size
-        out.append(v[start:stop].reshape(count, size, *v.shape[1:]))
-        start = stop
-    return out
-
-
-def by_output(scores, layout):
-    """Whether the blocks are those of the outputs."""
-    return list(layout) == [tuple(shape) for shape in scores.shapes]
-
-
-def pieces_of(scores, layout):
-    """Whether rows are few, and their parts, (n_blocks, size, n_rows) for each run; of many rows the Gram matrices of the blocks.
-
-    On the blocks of the outputs one row stands for those of a sample.
-    """
-    outputs = by_output(scores, layout)
-    few = (scores.n_samples if outputs else scores.n_rows) <= max(size for _, size in layout)
-    if not few:
-        return few, block_grams(scores, layout)
-    if not outputs:
-        return few, split(scores.to_dense().T, layout)
-    rows = scores.collect().by_output()
-    return few, [inputs.T * lengths.T[:, np.newaxis, :] for inputs, lengths in rows]
-
-
-def _own_leverage(scores, diagonals, *, whole=False):
-    """Leverage on the blocks of the outputs, (n_samples,), from ``a^T P_j a`` of the inputs a, (n_samples, n_outputs) for each layer.
-
-    With ``whole`` these are those of the rows that stand for a sample.
-    """
-    own = 0.0
-    for layer, (_, lengths), diagonal in zip(scores.layers, scores.by_output(), diagonals, strict=True):
-        if whole:
-            diagonal = np.divide(diagonal, lengths**2, out=np.zeros_like(diagonal), where=lengths > 0)
-        own = own + (layer.deltas * diagonal[:, np.newaxis]) @ layer.deltas.transpose(0, 2, 1)
-    return largest_eigenvalues(own)
-
-
-def block_grams(scores, layout, kernels=None):
-    """Diagonal blocks of ``R^T R``, (n_blocks, size, size) for each run, as arrays of the kernels."""
-    kernels = kernels or _kernels.load("numba")
-    total = [kernels.asarray(np.zeros((count, size, size))) for count, size in layout]
-    for chunk in scores.chunks():
-        if by_output(chunk, layout):
-            chunk.add_unit_grams(total, kernels)
-            continue
-        start = 0
-        for out in total:
-            for block in out:
-                block += kernels.product(kernels.asarray(chunk.block_rows(start, start + len(block))))
-                start += len(block)
-    return total
 
 
 def _diagonals(stack, kernels):
