@@ -4,6 +4,7 @@ import copy
 import pickle
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ from sklearn_ssse import (
     parameter_distance,
     unlearn,
 )
-from sklearn_ssse._held_out import LENGTHS
+from sklearn_ssse._held_out import LENGTHS, _smallest_eps
 from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._kernels._numba import ACTIVATIONS
 from sklearn_ssse._neighbors import leave_one_out_accuracy
@@ -309,6 +310,14 @@ def test_automatic_eps_predicts_as_many_rows_as_a_net_that_has_not_seen_them(dig
     }
     assert shares[1.0] <= wanted < shares[0.9]
     assert n - 100 == clf.preview_unlearn(X[S], y[S]).n_remaining
+
+
+@pytest.mark.parametrize("where", [0.005, 0.7, 40.0])
+def test_eps_is_the_smallest_at_which_so_few_rows_are_predicted(where):
+    family = SimpleNamespace(theta=np.zeros(1))
+    batch = SimpleNamespace(family=family, log_odds=lambda theta: (None, np.full((10, 1), theta[0] < where)))
+    step = SimpleNamespace(batch=batch, direction=np.ones(1), mean=np.mean)
+    assert where <= _smallest_eps([step], 0.5) < 1.05 * where
 
 
 def test_eps_of_random_rows(digits_net):

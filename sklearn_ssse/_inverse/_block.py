@@ -16,7 +16,7 @@ from sklearn_ssse._inverse._base import (
 from sklearn_ssse._inverse._full import remove_diagonal, starting_ridge
 from sklearn_ssse._inverse._layout import block_grams, block_layout, by_output, pieces_of, split
 from sklearn_ssse._kernels._blas import invert_blocks, symmetric
-from sklearn_ssse._kernels._threads import each
+from sklearn_ssse._kernels._threads import each_some
 
 
 class BlockInverse(AbstractInverse):
@@ -89,11 +89,8 @@ class BlockInverse(AbstractInverse):
             return super().leverage(scores)
         out = [np.zeros(0)]
         for part in chain.from_iterable(chunk.pieces(self.n_parameters) for chunk in scores.chunks()):
-            own = np.zeros((part.n_samples, part.rows_per_sample, part.rows_per_sample))
-            for P, layer, (inputs, _) in zip(self.stacks, part.layers, part.by_output(), strict=True):
-                diagonal = np.einsum("iw,jwi->ij", inputs, P @ inputs.T)
-                own += (layer.deltas * diagonal[:, np.newaxis]) @ layer.deltas.transpose(0, 2, 1)
-            out.append(largest_eigenvalues(own))
+            rows = zip(self.stacks, part.by_output(), strict=True)
+            out.append(_leverage(part, [np.einsum("iw,jwi->ij", inputs, P @ inputs.T) for P, (inputs, _) in rows]))
         return np.concatenate(out)
 
     def moved(self, moved, shapes):
@@ -147,11 +144,12 @@ class BlockRemoval(Removal):
 
     def __init__(self, inverse, scores):
         self._inverse = inverse
-        self._parts = []
+        self._parts, own = [], []
         for P, (few, piece) in zip(inverse.stacks, pieces_of(scores, inverse.layout), strict=True):
             if few:
                 other = P @ piece
                 M = piece.transpose(0, 2, 1) @ other
+                own.append(np.einsum("jii->ij", M).copy())
             else:
                 other = np.linalg.cholesky(P)
                 M = other.transpose(0, 2, 1) @ piece @ other
@@ -160,7 +158,8 @@ class BlockRemoval(Removal):
                 other *= np.sqrt(np.maximum(m, 0.0))[:, np.newaxis, :]
             self._parts.append((P, m, other))
         self.spectrum = np.concatenate([m.ravel() for _, m, _ in self._parts])
-        self.leverage = inverse.leverage(scores)
+        known = len(own) == len(self._parts) and by_output(scores, inverse.layout)
+        self.leverage = _leverage(scores.collect(), own, times_lengths=True) if known else inverse.leverage(scores)
         self._leaving = scores.diagonal()
 
     def solve(self, v, *, damped=False):
@@ -172,33 +171,46 @@ class BlockRemoval(Removal):
         return np.concatenate(out)
 
     def inverse(self):
-        old, stacks = self._inverse, []
-        for P, m, U in self._parts:
-            stacks.append(np.empty_like(P))
-            _each_plus(stacks[-1], P, U, np.sqrt(gain(m)))
+        old = self._inverse
+        stacks = [_plus(P, U, np.sqrt(gain(m))) for P, m, U in self._parts]
         return BlockInverse(stacks, old.ridge, old.diagonal - self._leaving, old.inversion)
+
+
+def _leverage(scores, diagonals, *, times_lengths=False):
+    """Leverage on the blocks of the outputs, (n_samples,), from ``a^T P_j a`` of the inputs a, (n_samples, n_outputs) for each layer.
+
+    Or from these times the squared lengths of the rows that stand for a sample.
+    """
+    own = 0.0
+    for layer, diagonal in zip(scores.layers, diagonals, strict=True):
+        squares = np.square(layer.deltas).sum(axis=1) if times_lengths else 1.0
+        scale = np.divide(diagonal, squares, out=np.zeros_like(diagonal), where=np.asarray(squares) > 0)
+        own = own + (layer.deltas * scale[:, np.newaxis]) @ layer.deltas.transpose(0, 2, 1)
+    return largest_eigenvalues(own)
 
 
 def _eigen(M, basis):
     """Eigenvalues of each of many symmetric blocks; ``basis``, (n_blocks, size, m), goes over to the eigenvectors in place."""
     m = np.empty(M.shape[:2])
 
-    def turn(j):
-        m[j], V = np.linalg.eigh(M[j])
-        basis[j] = basis[j] @ V
+    def turn(some):
+        m[some], V = np.linalg.eigh(M[some])
+        basis[some] = basis[some] @ V
 
-    each(turn, range(len(M)), M.shape[1] ** 3)
+    each_some(turn, len(M), M.shape[1] ** 3)
     return m
 
 
-def _each_plus(out, P, U, scale):
-    """``out = P + U diag(scale^2) U^T`` for each block; a product of a matrix and its own transpose is exactly symmetric."""
+def _plus(P, U, scale):
+    """``P + U diag(scale^2) U^T`` for each block; a product of a matrix and its own transpose is exactly symmetric."""
+    out = np.empty_like(P)
 
-    def add(j):
-        half = U[j] * scale[j]
-        np.add(P[j], half @ half.T, out=out[j])
+    def add(some):
+        half = U[some] * scale[some, np.newaxis]
+        np.add(P[some], half @ half.transpose(0, 2, 1), out=out[some])
 
-    each(add, range(len(P)), P.shape[1] ** 2 * U.shape[2])
+    each_some(add, len(P), P.shape[1] ** 2 * U.shape[2])
+    return out
 
 
 def _inverted(stack):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 
+from sklearn_ssse._chunks import slices
 from sklearn_ssse._compat import threadpool_controller
 
 # Operations of a job from which it is worth starting threads for.
@@ -31,6 +32,12 @@ def each(function, jobs, operations):
     with one_thread(), ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(function, jobs):
             pass
+
+
+def each_some(function, n_blocks, operations):
+    """Call ``function(slice)`` for as many of the blocks at a time as are worth a thread; each takes about so many ``operations``."""
+    step = max(1, int(WORTH_A_THREAD / operations)) if operations else n_blocks
+    each(function, list(slices(n_blocks, max(step, 1))), step * operations)
 
 
 @contextmanager
