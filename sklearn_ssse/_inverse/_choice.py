@@ -5,7 +5,7 @@ from sklearn_ssse.exceptions import ErasureError
 
 # A dense block of more parameters than this is not chosen automatically: 128 MB, and a factorisation of a second or so.
 WIDEST = 4000
-# All of a net's in one matrix from fewer on: its blocks come as close to retraining, and take less time than its training.
+# Of a net fewer: its blocks come as close to retraining, and take less time to build than the net to train.
 WIDEST_NET = 1000
 # A build takes this many times what it keeps, and so much for a chunk of rows.
 PEAK_FACTOR = 3

@@ -36,8 +36,8 @@ def each(function, jobs, operations):
 
 def each_some(function, n_blocks, operations):
     """Call ``function(slice)`` for as many of the blocks at a time as are worth a thread; each takes about so many ``operations``."""
-    step = max(1, int(WORTH_A_THREAD / operations)) if operations else n_blocks
-    each(function, list(slices(n_blocks, max(step, 1))), step * operations)
+    step = max(1, int(WORTH_A_THREAD / max(operations, 1)))
+    each(function, list(slices(n_blocks, step)), step * operations)
 
 
 @contextmanager
