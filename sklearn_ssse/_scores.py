@@ -39,6 +39,11 @@ class Layer(NamedTuple):
         return self.inputs.shape[1]
 
     @property
+    def lengths(self):
+        """Norms of the deltas of each sample on each output, (n_samples, n_outputs)."""
+        return (self.deltas**2).sum(axis=1) ** 0.5
+
+    @property
     def shape(self):
         """Shape of the layer's parameter matrix."""
         return self.deltas.shape[2], self.n_inputs + self.bias
@@ -159,10 +164,7 @@ class Scores:
 
         Inputs (n_samples, width), with ones, and lengths (n_samples, n_outputs) for each layer.
         """
-        return [
-            (_columns(layer.inputs, layer.bias, slice(0, layer.shape[1])), (layer.deltas**2).sum(axis=1) ** 0.5)
-            for layer in self.layers
-        ]
+        return [(_columns(layer.inputs, layer.bias, slice(0, layer.shape[1])), layer.lengths) for layer in self.layers]
 
     def add_unit_grams(self, out, kernels=_grams):
         """Add to ``out`` the blocks of ``R^T R`` that belong to one output each, (n_outputs, width, width) for each layer."""

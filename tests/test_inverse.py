@@ -377,6 +377,17 @@ def test_jobs_over_threads_are_those_in_turn(monkeypatch):
         _threads.each(fail, [0, 1], 1)
 
 
+@pytest.mark.parametrize(("operations", "blocks"), [(1, 10), (3e6, 4), (1e7, 1), (1e9, 1)])
+def test_blocks_are_worked_on_as_many_at_a_time_as_are_worth_a_thread(operations, blocks, monkeypatch):
+    done = []
+    monkeypatch.setattr(_threads, "each", lambda function, jobs, operations: done.append((jobs, operations)))
+    _threads.each_some(None, 10, operations)
+    ((jobs, of_a_job),) = done
+    assert [i for job in jobs for i in range(10)[job]] == list(range(10))
+    assert jobs[0] == slice(0, blocks)
+    assert of_a_job >= _threads.WORTH_A_THREAD
+
+
 def test_the_last_of_several_threads_takes_the_limit_back():
     before = [library.num_threads for library in _threads._blas().lib_controllers]
     first, second = _threads.one_thread(), _threads.one_thread()

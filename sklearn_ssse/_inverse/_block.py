@@ -90,7 +90,8 @@ class BlockInverse(AbstractInverse):
         out = [np.zeros(0)]
         for part in chain.from_iterable(chunk.pieces(self.n_parameters) for chunk in scores.chunks()):
             rows = zip(self.stacks, part.by_output(), strict=True)
-            out.append(_leverage(part, [np.einsum("iw,jwi->ij", inputs, P @ inputs.T) for P, (inputs, _) in rows]))
+            diagonals = [np.einsum("iw,jwi->ij", inputs, P @ inputs.T) * lengths**2 for P, (inputs, lengths) in rows]
+            out.append(_leverage(part, diagonals))
         return np.concatenate(out)
 
     def moved(self, moved, shapes):
@@ -159,7 +160,7 @@ class BlockRemoval(Removal):
             self._parts.append((P, m, other))
         self.spectrum = np.concatenate([m.ravel() for _, m, _ in self._parts])
         known = len(own) == len(self._parts) and by_output(scores, inverse.layout)
-        self.leverage = _leverage(scores.collect(), own, times_lengths=True) if known else inverse.leverage(scores)
+        self.leverage = _leverage(scores.collect(), own) if known else inverse.leverage(scores)
         self._leaving = scores.diagonal()
 
     def solve(self, v, *, damped=False):
@@ -176,16 +177,16 @@ class BlockRemoval(Removal):
         return BlockInverse(stacks, old.ridge, old.diagonal - self._leaving, old.inversion)
 
 
-def _leverage(scores, diagonals, *, times_lengths=False):
-    """Leverage on the blocks of the outputs, (n_samples,), from ``a^T P_j a`` of the inputs a, (n_samples, n_outputs) for each layer.
+def _leverage(scores, diagonals):
+    """Leverage on the blocks of the outputs, (n_samples,), from ``r^T P_j r``, (n_samples, n_outputs) for each layer.
 
-    Or from these times the squared lengths of the rows that stand for a sample.
+    r is the row that stands for those of a sample.
     """
     own = 0.0
     for layer, diagonal in zip(scores.layers, diagonals, strict=True):
-        squares = np.square(layer.deltas).sum(axis=1) if times_lengths else 1.0
-        scale = np.divide(diagonal, squares, out=np.zeros_like(diagonal), where=np.asarray(squares) > 0)
-        own = own + (layer.deltas * scale[:, np.newaxis]) @ layer.deltas.transpose(0, 2, 1)
+        lengths = layer.lengths[:, np.newaxis]
+        shares = np.divide(layer.deltas, lengths, out=np.zeros_like(layer.deltas), where=lengths > 0)
+        own = own + (shares * diagonal[:, np.newaxis]) @ shares.transpose(0, 2, 1)
     return largest_eigenvalues(own)
 
 

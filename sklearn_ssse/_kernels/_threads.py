@@ -3,6 +3,7 @@
 Products too narrow for BLAS to divide run one on each of its threads instead.
 """
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ def each(function, jobs, operations):
 
 def each_some(function, n_blocks, operations):
     """Call ``function(slice)`` for as many of the blocks at a time as are worth a thread; each takes about so many ``operations``."""
-    step = max(1, int(WORTH_A_THREAD / max(operations, 1)))
+    step = max(1, math.ceil(WORTH_A_THREAD / max(operations, 1)))
     each(function, list(slices(n_blocks, step)), step * operations)
 
 
