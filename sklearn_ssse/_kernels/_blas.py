@@ -4,13 +4,11 @@ import numpy as np
 from scipy.linalg import lapack
 
 from sklearn_ssse._chunks import slices
-from sklearn_ssse._kernels._threads import each
+from sklearn_ssse._kernels._threads import each_some
 
 # Up to this size the factorisation stays with NumPy's BLAS: SciPy brings a second one, and while the threads of the first
 # still spin after the Gram matrix, a call to the second waits for tens of milliseconds.
 SMALL = 1024
-# Numbers in so many blocks as are inverted together.
-SOME = 2**18
 # Rows that `rank_b_update` takes at once.
 WIDTH = 256
 
@@ -48,8 +46,7 @@ def invert_blocks(A, scale):
         except np.linalg.LinAlgError:
             failed.append(blocks)
 
-    step = max(1, SOME // A[0].size)
-    each(invert_some, list(slices(len(A), step)), min(step, len(A)) * len(A[0]) ** 3)
+    each_some(invert_some, len(A), len(A[0]) ** 3)
     return None if failed else P
 
 
