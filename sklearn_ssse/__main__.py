@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 from sklearn_ssse._command_line import run_inspect, run_preview, run_unlearn
+from sklearn_ssse._epsilon import read_epsilon
 from sklearn_ssse._version import __version__
+from sklearn_ssse.exceptions import ErasureError
 
 PROGRAM = "python -m sklearn_ssse"
 EXIT_CODES = """\
@@ -115,7 +117,12 @@ def _add_rows(parser):
         required=True,
         help="column of the labels; for several outputs repeat it, or separate by commas",
     )
-    add("--epsilon", metavar="E", type=_epsilon, help="step size, a number or 'auto' (default: as the model says)")
+    add(
+        "--epsilon",
+        metavar="E",
+        type=_epsilon,
+        help="step size, a number, 'auto' or a multiple of it such as 0.5*auto (default: as the model says)",
+    )
     add(
         "--preprocessing",
         choices=["keep", "downdate"],
@@ -140,7 +147,15 @@ def _add_rows(parser):
 
 
 def _epsilon(text):
-    return text if text == "auto" else float(text)
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        read_epsilon(text)
+    except ErasureError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _check(parser, args):

@@ -1,7 +1,6 @@
 """Every check of an erasure, in one voice: what must hold, what was given, what to do. All run before anything changes."""
 
 from dataclasses import replace
-from numbers import Real
 
 import numpy as np
 from scipy import sparse
@@ -145,20 +144,6 @@ def check_positions(positions, n_rows, n_samples):
             f"{int(((positions < 0) | (positions >= n_samples)).sum())} outside. Pass those in the data of fit."
         )
     return positions
-
-
-def check_epsilon(epsilon, *, calibrated):
-    """A positive float, or "auto" where it can be resolved."""
-    if isinstance(epsilon, str) and epsilon == "auto":
-        if not calibrated:
-            raise ErasureError(
-                "epsilon='auto' needs the calibration that `fit` makes when `unlearn_epsilon` is 'auto', got a model fitted with "
-                "a number. Pass a number, or call `fit_curvature` on the rows that remain."
-            )
-        return epsilon
-    if isinstance(epsilon, bool) or not isinstance(epsilon, Real) or not 0 < epsilon < np.inf:
-        raise ErasureError(f"epsilon must be a positive number or 'auto', got {epsilon!r}. Values near 1 are usual.")
-    return float(epsilon)
 
 
 def check_remaining(state, classes, codes, weight, *, arriving=None, may_vanish=False):

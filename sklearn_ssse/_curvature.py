@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._checks import check_dense, check_rows, members, row_weights
 from sklearn_ssse._compat import CallbackSupportMixin, Interval, StrOptions, with_callbacks
+from sklearn_ssse._epsilon import MultiplesOfAuto, usual_epsilon
 from sklearn_ssse._files import checked, stamped
 from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
 from sklearn_ssse._kernels import BACKENDS, choose_backend, load
@@ -44,7 +45,7 @@ PARAMETER_CONSTRAINTS = {
     "inversion": [StrOptions({"auto", *INVERSIONS})],
     "backend": [StrOptions({"auto", *BACKENDS})],
     "device": [str, None],
-    "unlearn_epsilon": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+    "unlearn_epsilon": [Interval(Real, 0, None, closed="neither"), MultiplesOfAuto()],
 }
 
 
@@ -152,8 +153,7 @@ class CurvatureMixin(CallbackSupportMixin):
         self.inversion_ = inverse.inversion
         self.backend_ = backend
         self.damping_ = inverse.ridge / mass if self.damping == "auto" else float(self.damping)
-        epsilon = self.unlearn_epsilon
-        self.unlearn_epsilon_ = 1 / state.calibration.random if epsilon == "auto" else float(epsilon)
+        self.unlearn_epsilon_ = usual_epsilon(self.unlearn_epsilon, state.calibration)
         self.n_samples_remaining_ = state.n_rows
         self._erasure_state = state
 

@@ -32,8 +32,8 @@ def unlearn(
         The rows to erase, as they were given to ``estimator.fit``. With `forget`, any rows, those to erase among them.
     y : array-like of shape (n_erased,) or (n_erased, n_outputs)
         The labels that the rows had at fit.
-    epsilon : float, default=None
-        Step size; None takes the parameter `unlearn_epsilon` of each model.
+    epsilon : float or str, default=None
+        Step size, see `ErasableLogisticRegression.unlearn`; None takes the parameter `unlearn_epsilon` of each model.
     sample_weight : array-like of shape (n_erased,), default=None
         The weights that the rows had at fit.
     preprocessing : {'keep', 'downdate'}, default='keep'
@@ -98,8 +98,8 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
         The rows to add, as they would be given to ``estimator.fit``.
     y : array-like of shape (n_added,) or (n_added, n_outputs)
         Their labels, of classes seen at fit.
-    epsilon : float, default=None
-        Step size; None takes the parameter `unlearn_epsilon` of each model.
+    epsilon : float or str, default=None
+        Step size, see `ErasableLogisticRegression.unlearn`; None takes the parameter `unlearn_epsilon` of each model.
     sample_weight : array-like of shape (n_added,), default=None
         Their weights.
 
@@ -143,8 +143,8 @@ def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weigh
         The rows as they were given to ``estimator.fit``.
     X_new, y_new : array-like
         The same rows with right features and labels, in the same order.
-    epsilon : float, default=None
-        Step size; None takes the parameter `unlearn_epsilon` of each model.
+    epsilon : float or str, default=None
+        Step size, see `ErasableLogisticRegression.unlearn`; None takes the parameter `unlearn_epsilon` of each model.
     sample_weight : array-like of shape (n_rows,), default=None
         The weights that the rows had at fit, and keep.
 

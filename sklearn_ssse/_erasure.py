@@ -6,7 +6,6 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._checks import (
-    check_epsilon,
     check_fresh,
     check_margin,
     check_pairs,
@@ -16,6 +15,7 @@ from sklearn_ssse._checks import (
     row_weights,
 )
 from sklearn_ssse._curvature import CurvatureMixin
+from sklearn_ssse._epsilon import NUMBERS, Multiple, check_epsilon
 from sklearn_ssse._plan import Erasure, carry_out
 from sklearn_ssse._records import ErasureRecord
 from sklearn_ssse._step import make_step, shrunken
@@ -27,9 +27,13 @@ NO_CURVATURE = (
 
 
 class ErasableMixin(CurvatureMixin):
-    """Erasure for a classifier; ``_traces`` names what training left in the object and an erasure drops."""
+    """Erasure for a classifier.
+
+    ``_traces`` names what training left in the object and an erasure drops; ``_search_grid`` is where `TunedEpsilonCV` looks for eps.
+    """
 
     _traces = ()
+    _search_grid = NUMBERS
 
     def unlearn(self, X, y, epsilon=None, *, sample_weight=None):
         """Erase training rows from the model, in place, in one step.
@@ -44,8 +48,8 @@ class ErasableMixin(CurvatureMixin):
             The rows to erase, as they were given to `fit`. Whether a row was there cannot be known.
         y : array-like of shape (n_erased,)
             The labels that the rows had at `fit`.
-        epsilon : float, default=None
-            Step size eps > 0. None takes the parameter `unlearn_epsilon`.
+        epsilon : float or str, default=None
+            Step size eps > 0, 'auto' or a multiple of it such as '0.5*auto'. None takes the parameter `unlearn_epsilon`.
         sample_weight : array-like of shape (n_erased,), default=None
             The weights that the rows had at `fit`.
 
@@ -106,8 +110,8 @@ class ErasableMixin(CurvatureMixin):
             The rows to add.
         y : array-like of shape (n_added,)
             Their labels, of classes seen at fit: a new class needs a model that is fitted anew.
-        epsilon : float, default=None
-            Step size eps > 0. None takes the parameter `unlearn_epsilon`.
+        epsilon : float or str, default=None
+            Step size eps > 0, 'auto' or a multiple of it such as '0.5*auto'. None takes the parameter `unlearn_epsilon`.
         sample_weight : array-like of shape (n_added,), default=None
             Their weights.
 
@@ -162,8 +166,8 @@ class ErasableMixin(CurvatureMixin):
             The labels that they had at `fit`.
         X_new, y_new
             The same rows with right features and labels, in the same order. The labels must be of classes seen at fit.
-        epsilon : float, default=None
-            Step size eps > 0. None takes the parameter `unlearn_epsilon`.
+        epsilon : float or str, default=None
+            Step size eps > 0, 'auto' or a multiple of it such as '0.5*auto'. None takes the parameter `unlearn_epsilon`.
         sample_weight : array-like of shape (n_rows,), default=None
             The weights that the rows had at `fit`, and keep.
 
@@ -238,9 +242,9 @@ class ErasableMixin(CurvatureMixin):
         step = make_step(
             batch, scores, inverse, removal if leave_out else None, old, new, arriving if arriving.n_samples else None
         )
-        if epsilon == "auto":
+        if isinstance(epsilon, Multiple):
             changed = batch.n_samples + arriving.n_samples
-            epsilon = old.calibration.epsilon(step) if changed else 1 / old.calibration.random
+            epsilon = epsilon.factor * (old.calibration.epsilon(step) if changed else 1 / old.calibration.random)
         leave_out, damped, step = step.leave_out, step.damped, epsilon * step.direction
         attributes = family.attributes(family.theta + step)
         if not (np.isfinite(step @ step) and _finite(attributes[name] for name in family.parameters)):

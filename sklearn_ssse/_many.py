@@ -16,7 +16,8 @@ from scipy import sparse
 from scipy.special import expit
 
 from sklearn_ssse._calibration import common_epsilons
-from sklearn_ssse._checks import check_epsilon, check_rows, least_margin
+from sklearn_ssse._checks import check_rows, least_margin
+from sklearn_ssse._epsilon import Multiple, check_epsilon
 from sklearn_ssse._families import pack_outputs, unpack_outputs
 from sklearn_ssse._inverse._base import gain
 from sklearn_ssse._kernels._threads import each
@@ -89,10 +90,11 @@ def work_out_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()
     c = removals.solve(a, damped) if leave_out else a
     mass, fit_mass = np.array([(state.mass, state.fit_mass) for state in after]).T
     growth = 1.0 if leave_out else (mass + erased) / mass
-    if "auto" in epsilons:
-        epsilons = _automatic([state.calibration for state in before], removals, a, c, targets, growth, leave_out)
-        if epsilons is None:
+    if isinstance(epsilons[0], Multiple):
+        found = _automatic([state.calibration for state in before], removals, a, c, targets, growth, leave_out)
+        if found is None:
             return None
+        epsilons = found * np.array([multiple.factor for multiple in epsilons])
     step = _times(c, removals.Z) * (growth * np.asarray(epsilons))[:, np.newaxis]
     length, norm = np.linalg.norm(step, axis=1), np.linalg.norm(theta, axis=1)
     attributes = unpack_outputs(models, theta + step)
@@ -194,7 +196,7 @@ class _Removals:
 
 
 def _asked(models, states, epsilon):
-    """The eps of each model, or "auto" of all; None if some cannot be had."""
+    """The eps of each model, numbers or multiples of "auto" of all; None if some cannot be had."""
     try:
         epsilons = [
             check_epsilon(
@@ -204,7 +206,7 @@ def _asked(models, states, epsilon):
         ]
     except ErasureError:
         return None
-    return epsilons if epsilons.count("auto") in (0, len(epsilons)) else None
+    return epsilons if len({type(epsilon) for epsilon in epsilons}) == 1 else None
 
 
 def _automatic(calibrations, removals, a, c, targets, growth, leave_out):

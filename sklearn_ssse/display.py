@@ -1,9 +1,12 @@
 """Pictures, in scikit-learn's pattern: arrays at first, ``plot`` draws them and returns the display with ``ax_`` and ``figure_``."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._checks import check_fresh, check_rows, row_weights
+from sklearn_ssse._epsilon import Multiple, read_epsilon
 from sklearn_ssse._erasure import NO_CURVATURE, ErasableMixin
 from sklearn_ssse._routes import final_step, transformed
 from sklearn_ssse._step import TRUSTED_MARGIN
@@ -89,15 +92,27 @@ class _EpsilonCurve:
         return np.array([cv_results[found[i]] for i in sorted(found)], dtype=float) if found else None
 
     def _ordered(self):
-        """Positions of the numbers among eps, in their order, and of "auto" or None."""
-        numbers = [i for i, eps in enumerate(self.epsilons) if eps != "auto"]
-        auto = [i for i, eps in enumerate(self.epsilons) if eps == "auto"]
-        return sorted(numbers, key=lambda i: self.epsilons[i]), auto[0] if auto else None
+        """Positions of eps in the order of the axis, its values, and the position of "auto" beside it or None.
+
+        The axis is of numbers or, where there are none, of multiples of "auto".
+        """
+        read = [read_epsilon(eps) for eps in self.epsilons]
+        numbers = {i: eps for i, eps in enumerate(read) if not isinstance(eps, Multiple)}
+        multiples = {i: eps.factor for i, eps in enumerate(read) if isinstance(eps, Multiple)}
+        auto = [i for i, factor in multiples.items() if factor == 1.0]
+        if numbers and len(auto) < len(multiples):
+            raise ValueError(
+                f"eps must be numbers, and 'auto' beside them, or multiples of 'auto', got {len(numbers)} numbers and {len(multiples)} "
+                "multiples. Plot the results of one kind."
+            )
+        axis = numbers or multiples
+        order = sorted(axis, key=axis.get)
+        return order, [axis[i] for i in order], auto[0] if numbers and auto else None
 
     def _draw(self, ax, values, *, label, color, linestyle, marker):
         """Mean over the forget sets with a band from the least to the largest; "auto" as a level line."""
-        order, auto = self._ordered()
-        eps, mean = [self.epsilons[i] for i in order], values.mean(axis=0)
+        order, eps, auto = self._ordered()
+        mean = values.mean(axis=0)
         (line,) = ax.plot(eps, mean[order], label=label, color=color, linestyle=linestyle, marker=marker, markersize=4)
         low, high = values.min(axis=0)[order], values.max(axis=0)[order]
         ax.fill_between(eps, low, high, color=color, alpha=0.15, linewidth=0)
@@ -107,7 +122,7 @@ class _EpsilonCurve:
                 ax.axhline(mean[auto], color=color, linestyle=AUTO[linestyle], linewidth=1.2, label=f'{label}, "auto"')
             )
         ax.set_xscale("log")
-        ax.set_xlabel("eps (step size)")
+        ax.set_xlabel("eps (step size)" if isinstance(self.epsilons[order[0]], Real) else 'eps as a multiple of "auto"')
         return lines
 
     def _finish(self, ax, lines, *, ncols):
@@ -124,7 +139,7 @@ class GammaCurveDisplay(_EpsilonCurve):
 
     Parameters
     ----------
-    epsilons : list of float or 'auto'
+    epsilons : list of float or str
     gamma : ndarray of shape (n_sets, n_epsilons)
         gamma_S of each forget set.
     distance_ratio : ndarray of shape (n_sets, n_epsilons), default=None
@@ -188,7 +203,7 @@ class AccuracyGapDisplay(_EpsilonCurve):
 
     Parameters
     ----------
-    epsilons : list of float or 'auto'
+    epsilons : list of float or str
     forget, retain : ndarray of shape (n_sets, n_epsilons)
 
     Attributes

@@ -67,9 +67,10 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         build is large, else numba. 'torch' needs ``pip install 'sklearn-ssse[torch]'``.
     device : str, default=None
         Device for 'torch', as torch names it; None is CUDA where there is one, else the CPU.
-    unlearn_epsilon : float or 'auto', default='auto'
+    unlearn_epsilon : float or str, default='auto'
         Step size eps of `unlearn`. 'auto' is calibrated at fit on pseudo-forget sets, without retraining, and fitted to each
-        forget set; for 'fisher' it is 1. Read at `unlearn`, so ``set_params(unlearn_epsilon=...)`` works after fit.
+        forget set; for 'fisher' it is 1. A str such as '0.5*auto' is a multiple of that. Read at `unlearn`,
+        so ``set_params(unlearn_epsilon=...)`` works after fit.
 
     Attributes
     ----------
@@ -317,7 +318,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     def _calibrate(self, batch, inverse, state):
         if self.curvature == "fisher":
             return _calibration.Exact()
-        return _calibration.calibrate(batch, inverse, self.curvature) if self.unlearn_epsilon == "auto" else None
+        return _calibration.calibrate(batch, inverse, self.curvature) if isinstance(self.unlearn_epsilon, str) else None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -324,7 +324,7 @@ def _key(template):
 
 
 def _epsilon(estimator):
-    """The candidate's eps, a number or "auto"."""
+    """The candidate's eps, as the user wrote it."""
     params = estimator.get_params()
     values = {params[name] for name in epsilon_names(estimator)}
     if len(values) != 1:

@@ -17,10 +17,10 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, column_or_1d, indexable
 
 from sklearn_ssse._attributes import attribute_scores, attribute_targets, outputs
-from sklearn_ssse._checks import check_epsilon
 from sklearn_ssse._compat import (
     CallbackSupportMixin,
     HasMethods,
+    Interval,
     StrOptions,
     check_sample_weight,
     num_samples,
@@ -28,12 +28,12 @@ from sklearn_ssse._compat import (
     with_callbacks,
 )
 from sklearn_ssse._dispatch import preview_unlearn, unlearn
+from sklearn_ssse._epsilon import Multiple, read_epsilon, usual_epsilon
 from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._families import pack_parameters
 from sklearn_ssse._routes import bare_copies, erasable_models, final_step, inside, route, transformed, work_out
 from sklearn_ssse.metrics import METRICS, distances, epsilon_names, fit_with_weights, gamma, parameter_distance
 
-DEFAULT_EPSILONS = ("auto", *np.geomspace(0.05, 20, 14).round(4).tolist())
 DEFAULT_SETS = {"n_splits": 5, "test_size": 0.05, "random_state": 0}
 # What is kept for each forget set and eps, after the score itself.
 MEASURES = ("distance_ratio", "forget_accuracy_gap", "retain_accuracy_gap")
@@ -51,14 +51,16 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
     """Erasable classifier whose eps is chosen by gamma_S on forget sets of its own training data.
 
     The parameters after an erasure are ``theta* + eps Delta``: one fit on all rows, one refit without each forget set and one erasure of
-    it serve every eps. Scores and choice are those of `GridSearchCV` over `unlearn_epsilon` with `GammaScorer` on the same folds.
+    it serve every eps. Scores, and with ``tolerance=0`` the choice, are those of `GridSearchCV` over `unlearn_epsilon` with `GammaScorer`
+    on the same folds.
 
     Parameters
     ----------
     estimator : estimator object
         An erasable classifier, a `Pipeline` that ends in one, or a `MultiOutputClassifier` of one. It is cloned.
-    epsilons : array-like of float or 'auto', default=None
-        Values of eps. None: 'auto' and 14 values from 0.05 to 20.
+    epsilons : array-like of float or str, default=None
+        Values of eps: numbers, 'auto', multiples of it such as '0.5*auto'. None: of a logistic regression 'auto' and 14 numbers from 0.05
+        to 20; of a net, which needs another number for each forget set, 13 multiples of 'auto' from 0.25 to 4.
     cv : int, cross-validation generator or iterable, default=None
         Its test folds are the forget sets: `ShuffleSplit` for random rows, `GroupShuffleSplit` for whole users, a list of index pairs.
         None: five random sets of 5 % of the rows.
@@ -68,10 +70,15 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         Forget sets that are worked on at a time, as in joblib.
     refit : bool, default=True
         Whether to keep the model fitted on all rows as `estimator_`, with the best eps.
+    tolerance : float, default=None
+        The best eps is the first of `epsilons` whose mean gamma_S is no more than so much below the largest. None: 0.05 for the
+        default `epsilons` of a net, else 0: the largest, as `GridSearchCV` chooses. With values in ascending order a tolerance prefers
+        short steps: gamma_S of two trained nets is below 1 whatever eps is, and grows with it beyond the point where the erased net
+        is closest to the retrained one.
 
     Attributes
     ----------
-    best_epsilon_ : float or 'auto'
+    best_epsilon_ : float or str
     best_score_ : float
         Its mean gamma_S over the forget sets; those on which the retrained model does not differ from the original one say nothing of eps
         and are left out, with an `UndefinedMetricWarning`.
@@ -119,15 +126,17 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         "metric": [StrOptions(set(METRICS))],
         "n_jobs": [Integral, None],
         "refit": ["boolean"],
+        "tolerance": [Interval(Real, 0, 1, closed="both"), None],
     }
 
-    def __init__(self, estimator, *, epsilons=None, cv=None, metric="roc_auc", n_jobs=None, refit=True):
+    def __init__(self, estimator, *, epsilons=None, cv=None, metric="roc_auc", n_jobs=None, refit=True, tolerance=None):
         self.estimator = estimator
         self.epsilons = epsilons
         self.cv = cv
         self.metric = metric
         self.n_jobs = n_jobs
         self.refit = refit
+        self.tolerance = tolerance
 
     @with_callbacks
     def fit(self, X, y, sample_weight=None, *, groups=None):
@@ -160,8 +169,8 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         self._validate_params()
         for name in ("estimator_", "classes_", "n_features_in_", "feature_names_in_"):  # of an earlier fit
             vars(self).pop(name, None)
-        epsilons = [check_epsilon(eps, calibrated=True) for eps in self._values()]
-        template = with_epsilon(self.estimator, "auto" if "auto" in epsilons else 1.0)
+        epsilons, tolerance = self._wanted()
+        template = with_epsilon(self.estimator, 1.0 if all(isinstance(eps, Real) for eps in epsilons) else "auto")
         plain = clone(plain_template(template))
         X, y, groups = indexable(X, y, groups)
         y = y.toarray() if sparse.issparse(y) else y
@@ -182,7 +191,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
             measured.append(values)
             informative.append(tells)
             task.call_on_fit_task_end(estimator=self)
-        self._keep_results(epsilons, np.array(measured), np.array(informative))
+        self._keep_results(epsilons, np.array(measured), np.array(informative), tolerance)
         if self.refit:
             self.estimator_ = _set_epsilon(original, self.best_epsilon_)
             self.classes_ = self.estimator_.classes_
@@ -257,14 +266,20 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         check_is_fitted(self, "estimator_")
         return self.estimator_
 
-    def _values(self):
-        values = DEFAULT_EPSILONS if self.epsilons is None else self.epsilons
+    def _wanted(self):
+        """The values of eps, each a float or a string, and the tolerance."""
+        grid = searched_model(self.estimator)._search_grid
+        values = grid.epsilons if self.epsilons is None else self.epsilons
         values = [value.item() if isinstance(value, np.generic) else value for value in values]
         if not values:
             raise ValueError("epsilons must hold at least one value, got none. Pass numbers above 0, or 'auto'.")
-        return [float(value) if isinstance(value, Real) and not isinstance(value, bool) else value for value in values]
+        read = [read_epsilon(value) for value in values]
+        values = [value if isinstance(eps, Multiple) else eps for value, eps in zip(values, read, strict=True)]
+        if self.tolerance is not None:
+            return values, self.tolerance
+        return values, grid.tolerance if self.epsilons is None else 0.0
 
-    def _keep_results(self, epsilons, measured, informative):
+    def _keep_results(self, epsilons, measured, informative, tolerance):
         """``cv_results_`` and the best eps, from (n_sets, n_epsilons, 1 + n_measures) and which sets tell anything, (n_sets,)."""
         if not informative.any():
             warnings.warn(
@@ -298,7 +313,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         results["rank_test_score"] = ranks
         self.cv_results_ = results
         self.n_splits_ = len(measured)
-        self.best_index_ = int(ranks.argmin())
+        self.best_index_ = int(np.argmax(mean >= mean.max() - tolerance))
         self.best_epsilon_ = epsilons[self.best_index_]
         self.best_score_ = float(mean[self.best_index_])
 
@@ -324,16 +339,25 @@ def _(estimator):
     return [estimator.estimator_]
 
 
+def searched_model(estimator):
+    """The erasable classifier inside, not fitted."""
+    if isinstance(estimator, Pipeline):
+        return searched_model(estimator.steps[-1][1])
+    if isinstance(estimator, MultiOutputClassifier):
+        return searched_model(estimator.estimator)
+    if isinstance(estimator, ErasableMixin):
+        return estimator
+    raise TypeError(
+        "TunedEpsilonCV takes an erasable classifier, a Pipeline that ends in one, or a MultiOutputClassifier of one, got "
+        f"{type(estimator).__name__} inside. Use ErasableLogisticRegression or ErasableMLPClassifier, and put TunedEpsilonCV inside "
+        "of other meta-estimators."
+    )
+
+
 def with_epsilon(estimator, epsilon):
     """A clone with ``unlearn_epsilon`` set wherever it is."""
     template = clone(estimator)
-    names = epsilon_names(template)
-    if not names:
-        raise TypeError(
-            f"TunedEpsilonCV takes an erasable classifier, alone or in a pipeline, got {type(estimator).__name__} without one. Use "
-            "ErasableLogisticRegression or ErasableMLPClassifier."
-        )
-    return template.set_params(**dict.fromkeys(names, epsilon))
+    return template.set_params(**dict.fromkeys(epsilon_names(template), epsilon))
 
 
 def plain_template(estimator):
@@ -343,20 +367,14 @@ def plain_template(estimator):
         return clone(estimator).set_params(**{name: plain_template(final)})
     if isinstance(estimator, MultiOutputClassifier):
         return clone(estimator).set_params(estimator=plain_template(estimator.estimator))
-    if isinstance(estimator, ErasableMixin):
-        return estimator._plain()
-    raise TypeError(
-        "TunedEpsilonCV takes an erasable classifier, a Pipeline that ends in one, or a MultiOutputClassifier of one, got "
-        f"{type(estimator).__name__} inside. Put TunedEpsilonCV inside of it."
-    )
+    return estimator._plain()
 
 
 def _set_epsilon(fitted, epsilon):
     fitted.set_params(**dict.fromkeys(epsilon_names(fitted), epsilon))
     for model in erasable_models(fitted):
         model.unlearn_epsilon = epsilon
-        if epsilon != "auto":
-            model.unlearn_epsilon_ = epsilon
+        model.unlearn_epsilon_ = usual_epsilon(epsilon, model._erasure_state.calibration)
     return fitted
 
 
@@ -399,9 +417,10 @@ def _measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
     ]
     comparable = pack_parameters(original).size == pack_parameters(retrained).size  # not where a class is missing
     out = []
-    for eps in epsilons:
+    for eps in map(read_epsilon, epsilons):
         for (_, model), start, step, own in zip(models, starts, steps, used, strict=True):
-            parameters = model._family().attributes(start + (own if eps == "auto" else eps) * step)
+            length = own * eps.factor if isinstance(eps, Multiple) else eps
+            parameters = model._family().attributes(start + length * step)
             for name, value in parameters.items():
                 setattr(model, name, value)
         scores = first, attribute_scores(final, rows[0], classes), last

@@ -13,6 +13,7 @@ from sklearn_ssse import _held_out
 from sklearn_ssse._checks import check_rows
 from sklearn_ssse._convergence import warn_if_wrong
 from sklearn_ssse._curvature import FITTED, PARAMETER_CONSTRAINTS
+from sklearn_ssse._epsilon import MULTIPLES
 from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._network import NetworkFamily
 
@@ -51,10 +52,11 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         Whether the erased rows are taken out of the curvature before the step. 'auto': True for 'fisher'.
     inversion : {'auto', 'rank1', 'rank_b', 'cholesky'}, default='auto'
         How 'full' and 'block' are inverted.
-    unlearn_epsilon : float or 'auto', default='auto'
+    unlearn_epsilon : float or str, default='auto'
         The eps of the step. 'auto': as long as it takes until as many of the erased rows are predicted as labelled as would be, had the net
         not seen them. How many that is `fit` learns from the leave-one-out accuracy of nearest neighbours, at most 2,000 of them;
         `unlearn` from forward passes on the erased rows alone. If a class vanishes, until at most 2 % of its rows are predicted as it.
+        A str such as '0.5*auto' is a multiple of that, for a search.
     backend : {'auto', 'numba', 'torch'}, default='auto'
         Where the curvature is built.
     device : str, default=None
@@ -98,6 +100,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
 
     _parameter_constraints = {**MLPClassifier._parameter_constraints, **PARAMETER_CONSTRAINTS}
     _traces = NetworkFamily.dropped
+    _search_grid = MULTIPLES
 
     def __init__(
         self,
@@ -323,7 +326,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         return [np.full(batch.n_parameters, batch.weight.sum() * _held_out.DAMPING[self.curvature])]
 
     def _calibrate(self, batch, inverse, state):
-        if self.unlearn_epsilon != "auto":
+        if not isinstance(self.unlearn_epsilon, str):
             return None
         return _held_out.calibrate(batch, inverse, state, self.classes_, self._leave_out(state))
 

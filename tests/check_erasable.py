@@ -85,6 +85,8 @@ def check_nothing(estimator, X, y):
 def check_preview(estimator, X, y, S):
     before = snapshot(estimator.fit(X, y))
     record = estimator.preview_unlearn(X[S], y[S])
+    if estimator.unlearn_epsilon == "auto":
+        assert estimator.preview_unlearn(X[S], y[S], "0.5 * auto").epsilon == 0.5 * record.epsilon
     assert snapshot(estimator) == before
     assert estimator.unlearn(X[S], y[S]).erasures_ == [record]
 
@@ -129,7 +131,10 @@ def check_atomic(estimator, X, y):
         (ErasureError, (X[4:], y[4:]), {}),
         (ErasureError, (np.vstack([X, X]), np.hstack([y, y])), {}),
         (ErasureError, (X[5:8], y[5:8]), {"sample_weight": [1e6, 1e6, 1e6]}),
-        *[(ErasureError, (X[5:8], y[5:8], epsilon), {}) for epsilon in (0, -1.0, np.nan, np.inf, True, "best")],
+        *[
+            (ErasureError, (X[5:8], y[5:8], epsilon), {})
+            for epsilon in (0, -1.0, np.nan, np.inf, True, "best", "0*auto", "auto*2")
+        ],
     ]
     if isinstance(
         estimator, LogisticRegression

@@ -101,7 +101,10 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize(("options", "more"), [({}, []), ({"epsilon": 0.5}, ["--epsilon", "0.5"])])
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [({}, []), ({"epsilon": 0.5}, ["--epsilon", "0.5"]), ({"epsilon": "2*auto"}, ["--epsilon", "2*auto"])],
+)
 def test_result_is_that_of_python(folder, fitted, people, capsys, options, more):
     assert erase("model.skops", "rows.csv", *more) == 0
     expected = erased_in_python(fitted, people, **options)

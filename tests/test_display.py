@@ -72,6 +72,17 @@ def test_curve_of_a_grid_search(tuned):
         GammaCurveDisplay.from_cv_results({})
 
 
+def test_curve_over_multiples(tuned):
+    results = tuned.cv_results_ | {"param_unlearn_epsilon": ["2*auto", "auto", "0.5*auto", "3 * auto"]}
+    display = GammaCurveDisplay.from_cv_results(results)
+    curve = display.ax_.lines[0]
+    assert np.array_equal(curve.get_xdata(), [0.5, 1.0, 2.0, 3.0])
+    assert np.allclose(curve.get_ydata(), results["mean_test_score"][[2, 1, 0, 3]])
+    assert display.ax_.get_xlabel() == 'eps as a multiple of "auto"'
+    with pytest.raises(ValueError, match="got 2 numbers and 2 multiples"):
+        GammaCurveDisplay.from_cv_results(results | {"param_unlearn_epsilon": ["2*auto", "auto", 0.5, 1.0]})
+
+
 def test_accuracy_gaps(tuned):
     display = AccuracyGapDisplay.from_estimator(tuned)
     assert np.allclose(display.forget.mean(axis=0), tuned.cv_results_["mean_forget_accuracy_gap"])

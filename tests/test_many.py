@@ -109,6 +109,7 @@ def test_together_is_one_by_one(data, curvature, leave_out, fit_intercept):
     model = fitted(data, curvature=curvature, leave_out=leave_out, fit_intercept=fit_intercept)
     check(model, X[:1], Y[:1])
     check(model, X[:10], Y[:10], 0.7)
+    check(model, X[:10], Y[:10], "0.5*auto")
     together, twin = check(model, X[:10], Y[:10])
     for rows in (slice(10, 11), slice(11, 19)):  # erasures after an erasure
         unlearn(together, X[rows], Y[rows])

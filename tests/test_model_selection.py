@@ -55,7 +55,7 @@ def data(many=False):
 def test_equals_a_grid_search(estimator, name, many, metric):
     X, y = data(many)
     (name,) = [p for p in estimator.get_params() if p.endswith("unlearn_epsilon")]
-    epsilons = [0.2, 1.0, "auto", 3.0]
+    epsilons = [0.2, 1.0, "auto", "0.5 * auto", 3.0]
     tuned = TunedEpsilonCV(estimator, epsilons=epsilons, cv=SETS, metric=metric).fit(X, y)
     search = GridSearchCV(
         estimator, {name: epsilons}, scoring=GammaScorer(X, y, metric=metric), cv=SETS, error_score="raise"
@@ -68,6 +68,39 @@ def test_equals_a_grid_search(estimator, name, many, metric):
     unlearn(tuned, X[:5], y[:5])
     unlearn(search.best_estimator_, X[:5], y[:5])
     assert np.allclose(tuned.estimator_.predict_proba(X), search.best_estimator_.predict_proba(X), rtol=0, atol=1e-10)
+
+
+def test_tolerance_takes_the_first_that_is_good_enough():
+    X, y = data()
+    options = {"epsilons": [0.05, 0.2, 0.5, 1.0, 3.0], "cv": SETS, "metric": "probability"}
+    best = TunedEpsilonCV(ErasableLogisticRegression(), **options).fit(X, y)
+    gamma = best.cv_results_["mean_test_score"]
+    assert best.best_index_ == gamma.argmax() > 0
+    for tolerance in (0.0, 0.1, 0.3, 1.0):
+        tuned = TunedEpsilonCV(ErasableLogisticRegression(), **options, tolerance=tolerance).fit(X, y)
+        enough = [i for i, value in enumerate(gamma) if value >= gamma.max() - tolerance]
+        assert tuned.best_index_ == enough[0]
+        assert tuned.best_epsilon_ == tuned.estimator_.unlearn_epsilon_ == options["epsilons"][enough[0]]
+        assert tuned.best_score_ == gamma[enough[0]]
+    with pytest.raises(ValueError, match="tolerance"):
+        TunedEpsilonCV(ErasableLogisticRegression(), tolerance=-0.1).fit(X, y)
+
+
+def test_a_net_is_searched_by_multiples_of_its_own_eps():
+    X, y = data()
+    pipe = make_pipeline(StandardScaler(), NET)
+    tuned = TunedEpsilonCV(pipe, cv=SETS, metric="probability").fit(X, y)
+    values = tuned.cv_results_["param_unlearn_epsilon"].tolist()
+    assert all(value.endswith("*auto") for value in values)
+    gamma = tuned.cv_results_["mean_test_score"]
+    assert tuned.best_index_ == int(np.flatnonzero(gamma >= gamma.max() - 0.05)[0])
+    factor = float(tuned.best_epsilon_.removesuffix("*auto"))
+    net = tuned.estimator_[-1]
+    assert net.unlearn_epsilon_ == factor / net._erasure_state.calibration.random
+    automatic = tuned.preview_unlearn(X[:9], y[:9], "auto").epsilon
+    assert tuned.unlearn(X[:9], y[:9]).estimator_[-1].erasures_[-1].epsilon == pytest.approx(factor * automatic)
+    given = TunedEpsilonCV(pipe, epsilons=values, cv=SETS, metric="probability").fit(X, y)
+    assert given.best_index_ == gamma.argmax()
 
 
 def test_measures_by_hand():

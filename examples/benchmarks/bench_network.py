@@ -28,7 +28,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
 from sklearn_ssse import ErasableMLPClassifier, ErasureError, ErasureWarning, TunedEpsilonCV
-from sklearn_ssse.model_selection import DEFAULT_EPSILONS
+from sklearn_ssse._epsilon import MULTIPLES
 
 NETS = {
     "50, adam": {"hidden_layer_sizes": (50,)},
@@ -122,7 +122,7 @@ def quality(args):
                             eps = tuned(clone(fitted[c]), X, y, kind, seed)
                             row[f"{c}, tuned"] = gap_at(eps, fitted[c], X, y, S, retrained, parts)
                             row[f"{c}, in hindsight"] = np.nanmin(
-                                [gap_at(eps, fitted[c], X, y, S, retrained, parts) for eps in DEFAULT_EPSILONS[1:]]
+                                [gap_at(eps, fitted[c], X, y, S, retrained, parts) for eps in MULTIPLES.epsilons]
                             )
                     rows.append(
                         row
