@@ -1,5 +1,6 @@
 """eps as users write it: a number, "auto", or a multiple of "auto" such as "0.5*auto"."""
 
+from functools import lru_cache
 from numbers import Real
 from typing import NamedTuple
 
@@ -57,6 +58,7 @@ def usual_epsilon(epsilon, calibration):
     return read.factor / calibration.random if isinstance(read, Multiple) else read
 
 
+@lru_cache
 def _factor(text):
     """0.5 of "0.5*auto", 1 of "auto"; None of anything else."""
     *factor, name = text.split("*")

@@ -21,7 +21,7 @@ from sklearn_ssse._epsilon import Multiple, check_epsilon
 from sklearn_ssse._families import pack_outputs, unpack_outputs
 from sklearn_ssse._inverse._base import gain
 from sklearn_ssse._kernels._threads import each
-from sklearn_ssse._memory import available_bytes
+from sklearn_ssse._memory import fits
 from sklearn_ssse._plan import Erasure
 from sklearn_ssse._records import ErasureRecord, amended
 from sklearn_ssse._residuals import CURVATURES, gradient
@@ -69,7 +69,7 @@ def work_out_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()
     theta, targets = pack_outputs(models), _targets(models, Y)
     if targets is None or not 0 < X.shape[0] <= theta.shape[1]:
         return None
-    if COPIES * 8 * len(models) * X.shape[0] * (X.shape[0] + theta.shape[1]) > available_bytes():
+    if not fits(COPIES * 8 * len(models) * X.shape[0] * (X.shape[0] + theta.shape[1])):
         return None
     by_class = _stacked(state.class_weight for state in before)
     weight = np.where(targets, by_class[:, 1:], by_class[:, :1]) * (1.0 if weight is None else weight)

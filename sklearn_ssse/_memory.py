@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+FEW = 2**24
+
 
 def available_bytes():
     """Memory that this process can still take, in bytes; infinity where the system does not tell."""
@@ -10,6 +12,11 @@ def available_bytes():
     if found[0] is None and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return min((value for value in found if value is not None), default=float("inf"))
+
+
+def fits(n_bytes):
+    """Whether so many bytes can be taken; few always, as asking takes longer than to use them."""
+    return n_bytes <= FEW or n_bytes <= available_bytes()
 
 
 def _meminfo():

@@ -9,7 +9,7 @@ from scipy.special import expit, softmax
 from sklearn_ssse import _kernels
 from sklearn_ssse._inverse import INVERSES, INVERSIONS
 from sklearn_ssse._inverse._base import Removal
-from sklearn_ssse._kernels import _threads
+from sklearn_ssse._kernels import _blas, _threads
 from sklearn_ssse._residuals import CURVATURES
 from sklearn_ssse._scores import Layer, Scores
 from tests.reference import recurrence, relative, without
@@ -397,3 +397,11 @@ def test_the_last_of_several_threads_takes_the_limit_back():
     assert all(library.num_threads == 1 for library in _threads._blas().lib_controllers)
     second.__exit__(None, None, None)
     assert [library.num_threads for library in _threads._blas().lib_controllers] == before
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (64, 1), (64, 3), (3, 128, 20), (2, 128, 21), (2, 33, 4), (64, 0)])
+def test_outer_products(shape):
+    U = np.random.default_rng(0).standard_normal(shape)
+    product = _blas.outer(U)
+    assert np.allclose(product, np.einsum("...ik,...jk->...ij", U, U), rtol=1e-12, atol=1e-12)
+    assert np.array_equal(product, np.swapaxes(product, -1, -2))

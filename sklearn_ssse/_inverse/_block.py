@@ -15,7 +15,7 @@ from sklearn_ssse._inverse._base import (
 )
 from sklearn_ssse._inverse._full import remove_diagonal, starting_ridge
 from sklearn_ssse._inverse._layout import block_grams, block_layout, by_output, pieces_of, split
-from sklearn_ssse._kernels._blas import invert_blocks, symmetric
+from sklearn_ssse._kernels._blas import invert_blocks, outer, symmetric
 from sklearn_ssse._kernels._threads import each_some
 
 
@@ -208,7 +208,7 @@ def _plus(P, U, scale):
 
     def add(some):
         half = U[some] * scale[some, np.newaxis]
-        np.add(P[some], half @ half.transpose(0, 2, 1), out=out[some])
+        np.add(P[some], outer(half), out=out[some])
 
     each_some(add, len(P), P.shape[1] ** 2 * U.shape[2])
     return out

@@ -11,6 +11,8 @@ from sklearn_ssse._kernels._threads import each_some
 SMALL = 1024
 # Rows that `rank_b_update` takes at once.
 WIDTH = 256
+# Multiples of this number of rows, and up to this number of columns, are where NumPy's ``U @ U.T`` is slow.
+CONFLICT, FEW = 64, 20
 
 
 def invert(A, scale):
@@ -67,6 +69,18 @@ def rank_b_update(P, R):
         M.flat[:: len(M) + 1] += 1.0
         half = np.linalg.inv(np.linalg.cholesky(M)) @ K
         P -= half.T @ half
+
+
+def outer(U):
+    """``U U^T`` of each matrix, (..., d, k), exactly symmetric.
+
+    NumPy forms one triangle and copies it across the diagonal. Where rows are a large power of two apart, each element that is copied
+    falls out of the cache: all of the product of a few columns then takes half as long.
+    """
+    V, (d, k) = np.swapaxes(U, -1, -2), U.shape[-2:]
+    if k == 1:
+        return np.multiply(U, V)
+    return U @ (V.copy() if d % CONFLICT == 0 and k <= FEW else V)
 
 
 def invert_lower(L):
