@@ -3,20 +3,16 @@
 import warnings
 from collections import OrderedDict
 from copy import deepcopy
-from pickle import PicklingError
 from uuid import uuid4
 
-import joblib
 import numpy as np
-from sklearn.base import clone
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.multioutput import MultiOutputClassifier
-from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_consistent_length
 
 from sklearn_ssse._attributes import areas, attribute_scores, attribute_targets, outputs
-from sklearn_ssse._compat import num_samples, routing_enabled
+from sklearn_ssse._candidates import fit_with_weights, fitted_model, key_of, own_epsilon, with_epsilon
+from sklearn_ssse._compat import num_samples
 from sklearn_ssse._dispatch import unlearn
 from sklearn_ssse._families import pack_parameters
 
@@ -220,7 +216,7 @@ class GammaScorer:
             return float("nan")
         self._check_fold(estimator, X, sample_weight)
         original = self._original(estimator)
-        erased = unlearn(deepcopy(original), X, y, _epsilon(estimator), sample_weight=sample_weight)
+        erased = unlearn(deepcopy(original), X, y, own_epsilon(estimator), sample_weight=sample_weight)
         return gamma_score(original, erased, estimator, X, y, metric=self.metric)
 
     def set_score_request(self, *, sample_weight):
@@ -245,11 +241,11 @@ class GammaScorer:
         return request
 
     def _is_training_fold(self, estimator, X):
-        fitted = getattr(_final(estimator), "n_samples_remaining_", None)
+        fitted = getattr(fitted_model(estimator), "n_samples_remaining_", None)
         return fitted == num_samples(X) and 2 * fitted != num_samples(self.X)
 
     def _check_fold(self, estimator, X, sample_weight):
-        final = _final(estimator)
+        final = fitted_model(estimator)
         fitted = getattr(final, "n_samples_remaining_", None)
         if getattr(final, "early_stopping", False):  # counts the rows that were not held out
             fitted = None
@@ -268,10 +264,10 @@ class GammaScorer:
 
     def _original(self, estimator):
         """The model on all rows with the parameters of ``estimator`` but for eps."""
-        template = _without_epsilon(estimator)
-        key = _key(template)
+        template = with_epsilon(estimator, "auto")
+        key = key_of(template)
         if self.reference is not None:
-            if _key(_without_epsilon(self.reference)) != key:
+            if key_of(with_epsilon(self.reference, "auto")) != key:
                 raise ValueError(
                     "The reference must have the parameters of the candidates but for unlearn_epsilon. Leave reference out to "
                     "have one fitted for each combination."
@@ -299,56 +295,3 @@ class GammaScorer:
 # Fitted originals of the scorers that were unpickled in this process last, by their token.
 _WORKER_MEMOS = OrderedDict()
 MAX_WORKER_MEMOS = 2
-
-
-def epsilon_names(estimator):
-    """Names of the parameters ``unlearn_epsilon`` of an estimator and of those inside it."""
-    return [name for name in estimator.get_params() if name == "unlearn_epsilon" or name.endswith("__unlearn_epsilon")]
-
-
-def _without_epsilon(estimator):
-    return clone(estimator).set_params(**dict.fromkeys(epsilon_names(estimator), "auto"))
-
-
-def _key(template):
-    """What tells two combinations of parameters apart."""
-    parts = [type(template).__qualname__]
-    for name, value in sorted(template.get_params().items()):
-        if hasattr(value, "get_params"):
-            value = type(value).__qualname__
-        try:
-            parts.append(f"{name}={joblib.hash(value)}")
-        except (TypeError, AttributeError, PicklingError):  # such as a lambda
-            parts.append(f"{name}={value!r}")
-    return tuple(parts)
-
-
-def _epsilon(estimator):
-    """The candidate's eps, as the user wrote it."""
-    params = estimator.get_params()
-    values = {params[name] for name in epsilon_names(estimator)}
-    if len(values) != 1:
-        raise ValueError(
-            f"The candidate must hold one value of unlearn_epsilon, got {len(values)}. Search over an estimator or a pipeline with "
-            "one erasable model."
-        )
-    (value,) = values
-    return value
-
-
-def _final(estimator):
-    if isinstance(estimator, Pipeline):
-        return _final(estimator.steps[-1][1])
-    return _final(estimator.estimators_[0]) if isinstance(estimator, MultiOutputClassifier) else estimator
-
-
-def fit_with_weights(template, X, y, sample_weight):
-    """Fit a model, or a pipeline around one, with weights or without."""
-    if sample_weight is None:
-        return template.fit(X, y)
-    if routing_enabled() or not isinstance(template, Pipeline):
-        return template.fit(X, y, sample_weight=sample_weight)
-    path, step = "", template
-    while isinstance(step, Pipeline):
-        path, step = f"{path}{step.steps[-1][0]}__", step.steps[-1][1]
-    return template.fit(X, y, **{f"{path}sample_weight": sample_weight})

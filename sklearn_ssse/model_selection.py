@@ -10,13 +10,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.model_selection import ShuffleSplit, check_cv
 from sklearn.multioutput import MultiOutputClassifier
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, column_or_1d, indexable
 
-from sklearn_ssse._attributes import attribute_scores, attribute_targets, outputs
+from sklearn_ssse._candidates import fit_with_weights, plain_template, searched_model, set_epsilon, with_epsilon
 from sklearn_ssse._compat import (
     CallbackSupportMixin,
     HasMethods,
@@ -24,19 +23,15 @@ from sklearn_ssse._compat import (
     StrOptions,
     check_sample_weight,
     num_samples,
-    safe_indexing,
     with_callbacks,
 )
 from sklearn_ssse._dispatch import preview_unlearn, unlearn
-from sklearn_ssse._epsilon import Multiple, read_epsilon, usual_epsilon
-from sklearn_ssse._erasure import ErasableMixin
-from sklearn_ssse._families import pack_parameters
-from sklearn_ssse._routes import bare_copies, erasable_models, final_step, inside, route, transformed, work_out
-from sklearn_ssse.metrics import METRICS, distances, epsilon_names, fit_with_weights, gamma, parameter_distance
+from sklearn_ssse._epsilon import Multiple, read_epsilon
+from sklearn_ssse._measures import MEASURES, measure
+from sklearn_ssse._routes import final_step, inside, route, work_out
+from sklearn_ssse.metrics import METRICS
 
 DEFAULT_SETS = {"n_splits": 5, "test_size": 0.05, "random_state": 0}
-# What is kept for each forget set and eps, after the score itself.
-MEASURES = ("distance_ratio", "forget_accuracy_gap", "retain_accuracy_gap")
 
 
 def _estimator_has(name):
@@ -193,7 +188,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
             task.call_on_fit_task_end(estimator=self)
         self._keep_results(epsilons, np.array(measured), np.array(informative), tolerance)
         if self.refit:
-            self.estimator_ = _set_epsilon(original, self.best_epsilon_)
+            self.estimator_ = set_epsilon(original, self.best_epsilon_)
             self.classes_ = self.estimator_.classes_
             for name in ("n_features_in_", "feature_names_in_"):
                 if hasattr(self.estimator_, name):
@@ -204,8 +199,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
     def _evaluate(self, original, plain, X, y, sample_weight, folds, epsilons):
         """Yield the measures of each forget set."""
         return Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(_measure)(original, clone(plain), X, y, sample_weight, fold, epsilons, self.metric)
-            for fold in folds
+            delayed(measure)(original, clone(plain), X, y, sample_weight, fold, epsilons, self.metric) for fold in folds
         )
 
     def unlearn(self, X, y, epsilon=None, *, sample_weight=None, **params):
@@ -339,45 +333,6 @@ def _(estimator):
     return [estimator.estimator_]
 
 
-def searched_model(estimator):
-    """The erasable classifier inside, not fitted."""
-    if isinstance(estimator, Pipeline):
-        return searched_model(estimator.steps[-1][1])
-    if isinstance(estimator, MultiOutputClassifier):
-        return searched_model(estimator.estimator)
-    if isinstance(estimator, ErasableMixin):
-        return estimator
-    raise TypeError(
-        "TunedEpsilonCV takes an erasable classifier, a Pipeline that ends in one, or a MultiOutputClassifier of one, got "
-        f"{type(estimator).__name__} inside. Use ErasableLogisticRegression or ErasableMLPClassifier, and put TunedEpsilonCV inside "
-        "of other meta-estimators."
-    )
-
-
-def with_epsilon(estimator, epsilon):
-    """A clone with ``unlearn_epsilon`` set wherever it is."""
-    template = clone(estimator)
-    return template.set_params(**dict.fromkeys(epsilon_names(template), epsilon))
-
-
-def plain_template(estimator):
-    """The estimator with scikit-learn's own class in place of ours: trained alike, without a curvature."""
-    if isinstance(estimator, Pipeline):
-        name, final = estimator.steps[-1]
-        return clone(estimator).set_params(**{name: plain_template(final)})
-    if isinstance(estimator, MultiOutputClassifier):
-        return clone(estimator).set_params(estimator=plain_template(estimator.estimator))
-    return estimator._plain()
-
-
-def _set_epsilon(fitted, epsilon):
-    fitted.set_params(**dict.fromkeys(epsilon_names(fitted), epsilon))
-    for model in erasable_models(fitted):
-        model.unlearn_epsilon = epsilon
-        model.unlearn_epsilon_ = usual_epsilon(epsilon, model._erasure_state.calibration)
-    return fitted
-
-
 def _positions(folds, n):
     """Training and test folds as positions; they may be given as masks or lists."""
     folds = [[np.arange(n)[fold] for fold in pair] for pair in folds]
@@ -390,52 +345,3 @@ def _positions(folds, n):
                 "whose training fold is everything but the test fold."
             )
     return folds
-
-
-def _measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
-    """gamma_S, the `MEASURES` and gamma_S by probabilities of one forget set, (n_epsilons, 5), and whether gamma_S tells anything there."""
-    (X_retain, X_forget), (y_retain, y_forget) = ([safe_indexing(a, rows) for rows in fold] for a in (X, y))
-    weights = [None if sample_weight is None else safe_indexing(sample_weight, rows) for rows in fold]
-    retrained = fit_with_weights(plain, X_retain, y_retain, weights[0])
-    erased = unlearn(bare_copies(original), X_forget, y_forget, sample_weight=weights[1])
-    models = list(zip(erasable_models(original), erasable_models(erased), strict=True))
-    starts, steps, used = [], [], []
-    for before, after in models:
-        starts.append(before._family().theta)
-        used.append(after.erasures_[-1].epsilon if after.erasures_ else 1.0)  # none: all weights are zero
-        steps.append((after._family().theta - starts[-1]) / used[-1])
-
-    classes = outputs(original, y_forget)
-    targets = attribute_targets(y_forget, classes)
-    true = [np.asarray(y_forget), np.asarray(y_retain)]
-    rows = [transformed(original, part) for part in (X_forget, X_retain)]
-    final = final_step(erased)
-    first = attribute_scores(final_step(original), rows[0], classes)
-    last = attribute_scores(retrained, X_forget, classes)
-    accuracies = [
-        np.mean(retrained.predict(part) == labels) for part, labels in zip((X_forget, X_retain), true, strict=True)
-    ]
-    comparable = pack_parameters(original).size == pack_parameters(retrained).size  # not where a class is missing
-    out = []
-    for eps in map(read_epsilon, epsilons):
-        for (_, model), start, step, own in zip(models, starts, steps, used, strict=True):
-            length = own * eps.factor if isinstance(eps, Multiple) else eps
-            parameters = model._family().attributes(start + length * step)
-            for name, value in parameters.items():
-                setattr(model, name, value)
-        scores = first, attribute_scores(final, rows[0], classes), last
-        gaps = [
-            np.mean(final.predict(part) == labels) - accuracy
-            for part, labels, accuracy in zip(rows, true, accuracies, strict=True)
-        ]
-        ratio = parameter_distance(original, erased, retrained) if comparable else np.nan
-        out.append(
-            [
-                gamma(*distances(targets, scores, metric)),
-                ratio,
-                *gaps,
-                gamma(*distances(targets, scores, "probability")),
-            ]
-        )
-    informative = distances(targets, (first, first, last), metric)[1] > 0
-    return np.array(out), bool(informative)
