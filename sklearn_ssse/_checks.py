@@ -133,7 +133,7 @@ def check_positions(positions, n_rows, n_samples):
             "Rows leave a BaggingClassifier by their positions in the data of fit, which decide the members that drew them, got none. "
             "Pass positions=."
         )
-    positions = column_or_1d(positions)
+    positions = column_or_1d(positions.to_list() if hasattr(positions, "to_list") else positions)
     if len(positions) != n_rows or not np.issubdtype(positions.dtype, np.integer):
         raise ValueError(
             f"positions must hold one integer for each of the {n_rows} rows, got {len(positions)} of type {positions.dtype}."

@@ -21,7 +21,7 @@ from sklearn.utils.validation import validate_data
 from sklearn_ssse._checks import check_outputs, check_positions, encode
 from sklearn_ssse._compat import BaseSearchCV, ConstantPredictor
 from sklearn_ssse._plan import Change
-from sklearn_ssse._routes import erasable_models, inside, route, work_out, work_out_all
+from sklearn_ssse._routes import erasable_models, inside, registered, route, work_out, work_out_all
 from sklearn_ssse.exceptions import ErasureError
 from sklearn_ssse.metrics import GammaScorer
 
@@ -52,6 +52,13 @@ def refusal(estimator):
         "Rows can be erased from ErasableLogisticRegression, ErasableMLPClassifier, and pipelines, searches and other composites of "
         f"them, got {name}. Make the model erasable with from_estimator, or register the type with unlearn.register."
     )
+
+
+def takes_positions(estimator):
+    """Whether a `BaggingClassifier`, or a type of third parties, is inside."""
+    if isinstance(estimator, BaggingClassifier) or registered(estimator) is not None:
+        return True
+    return knows(estimator) and any(takes_positions(part) for part in inside(estimator))
 
 
 @route.register(BaseSearchCV)
@@ -139,7 +146,12 @@ def _(estimator, rows):
             "A class of OneVsRestClassifier that all rows had at fit, or none, must stay so, got rows to add that differ. Train it again "
             "with them."
         )
-    return work_out_all((model, rows._replace(y=y)) for model, y in pairs if not isinstance(model, ConstantPredictor))
+    names = estimator.classes_.tolist()
+    return work_out_all(
+        (model, rows._replace(y=y).at(f"class {name} against the rest"))
+        for name, (model, y) in zip(names if len(pairs) > 1 else names[1:], pairs, strict=True)
+        if not isinstance(model, ConstantPredictor)
+    )
 
 
 @route.register(OneVsOneClassifier)
@@ -155,7 +167,8 @@ def _(estimator, rows):
     pairs = []
     for model, (i, j) in zip(estimator.estimators_, classes, strict=True):
         index = np.flatnonzero((codes == i) | (codes == j))
-        pairs.append((model, rows.take(index)._replace(y=(codes[index] == j).astype(int))))
+        place = f"class {estimator.classes_[i]} against {estimator.classes_[j]}"
+        pairs.append((model, rows.take(index)._replace(y=(codes[index] == j).astype(int)).at(place)))
     return work_out_all(pairs)
 
 
@@ -173,14 +186,24 @@ def _(estimator, rows):
     for i, model in enumerate(estimator.estimators_):
         earlier = sparse.csr_matrix(Y[:, :i]) if sparse.issparse(X) else Y[:, :i]
         moved, filled = (None if part is None else part.append(i) for part in (rows.moved, rows.filled))
-        pairs.append((model, rows._replace(X=stack([X, earlier]), y=Y[:, i], moved=moved, filled=filled)))
+        own = rows._replace(X=stack([X, earlier]), y=Y[:, i], moved=moved, filled=filled)
+        pairs.append((model, own.at(f"output {estimator.order_[i]}")))
     return work_out_all(pairs)
 
 
 @route.register(VotingClassifier)
 def _(estimator, rows):
-    y = encode(estimator.classes_, column_or_1d(rows.y))
-    return work_out_all((model, rows._replace(y=y)) for model in estimator.estimators_)
+    labels = column_or_1d(rows.y)
+    y, place = (
+        encode(estimator.classes_, labels),
+        f"a model of VotingClassifier, whose classes are 0 to {len(estimator.classes_) - 1}",
+    )
+    pairs = []
+    for model in estimator.estimators_:
+        # A frozen model was fitted before, to the labels as they are.
+        frozen = np.array_equal(model.classes_, estimator.classes_)
+        pairs.append((model, rows._replace(y=labels if frozen else y).at(place)))
+    return work_out_all(pairs)
 
 
 @route.register(BaggingClassifier)
@@ -196,15 +219,17 @@ def _(estimator, rows):
         )
     n_samples = estimator._n_samples
     positions = check_positions(rows.positions, len(rows.y), n_samples)
-    X, y = _as_array(estimator, rows.X), encode(estimator.classes_, column_or_1d(rows.y))
+    X, y = _as_array(estimator, rows.X, dtype=None), encode(estimator.classes_, column_or_1d(rows.y))
     pairs = []
     members = zip(estimator.estimators_, estimator.estimators_samples_, estimator.estimators_features_, strict=True)
-    for model, drawn, features in members:
+    for i, (model, drawn, features) in enumerate(members):
         times = np.bincount(drawn, minlength=n_samples)[positions]
         moved, filled = (None if part is None else part.take(features) for part in (rows.moved, rows.filled))
         own = _of_some_rows(rows._replace(X=X[:, features], y=y, positions=None, moved=moved, filled=filled))
+        own = own.at(f"member {i} of BaggingClassifier, whose classes are 0 to {len(estimator.classes_) - 1}")
         if all(inner._erasure_state.weighted for inner in erasable_models(model)):
-            pairs.append((model, own._replace(sample_weight=times.astype(float)).take(np.flatnonzero(times))))
+            # Those that were not drawn, too: a scaler that takes no weights has seen them.
+            pairs.append((model, own._replace(sample_weight=times.astype(float))))
         else:
             pairs.append((model, own.take(np.repeat(np.arange(len(y)), times))))
     plan = work_out_all(pairs)
@@ -230,6 +255,6 @@ def _of_some_rows(rows):
     return rows if rows.filled is None else rows._replace(filled=rows.filled._replace(present=None))
 
 
-def _as_array(estimator, X):
+def _as_array(estimator, X, dtype="numeric"):
     """X as the composite hands it on: checked, without names."""
-    return validate_data(estimator, X, reset=False, accept_sparse="csr", ensure_all_finite=False)
+    return validate_data(estimator, X, reset=False, accept_sparse="csr", ensure_all_finite=False, dtype=dtype)

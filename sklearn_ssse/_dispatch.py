@@ -82,8 +82,8 @@ def unlearn(
     given = {"sample_weight": sample_weight, "preprocessing": preprocessing, "groups": groups, "forget": forget}
     plan = planned(estimator, X, y, epsilon, **given, **params)
     for message in plan.warnings:
-        warnings.warn(message, ErasureWarning, stacklevel=2)
-    carry_out(plan.erasures, plan.changes)
+        warnings.warn(message, ErasureWarning, stacklevel=3)  # one more for the dispatch
+    carry_out(plan.erasures, plan.changes, stacklevel=4)
     return estimator
 
 
@@ -234,4 +234,11 @@ def planned(
         known = known_columns(estimator)
         known = getattr(estimator, "n_features_in_", None) if known is None else known
     plan = work_out(estimator, chosen(rows, groups, forget, known))
+    if rows.positions is not None:
+        from sklearn_ssse import _composites
+
+        if not _composites.takes_positions(estimator):
+            raise TypeError(
+                f"Positions are for a BaggingClassifier, got {type(estimator).__name__} without one. Leave them out."
+            )
     return plan._replace(erasures=erasures_of(plan.erasures))

@@ -25,7 +25,7 @@ class SearchGrid(NamedTuple):
 
 # For a model with one best eps, and for one that needs another for each forget set.
 NUMBERS = SearchGrid(("auto", *np.geomspace(0.05, 20, 14).round(4).tolist()), 0.0)
-MULTIPLES = SearchGrid(tuple(f"{factor:.3g}*auto" for factor in np.geomspace(0.25, 4, 13)), 0.05)
+MULTIPLES = SearchGrid(tuple(f"{factor:.3g}*auto" for factor in np.geomspace(0.25, 2 ** (1 / 3), 8)), 0.05)
 
 
 def read_epsilon(epsilon):

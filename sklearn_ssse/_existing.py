@@ -66,7 +66,8 @@ def _(fitted: LogisticRegressionCV, y):
             f"All classes must have the same C, got {', '.join(f'{C:.6g}' for C in chosen)} in C_. Fit LogisticRegression with one "
             "of them."
         )
-    return {**fitted.get_params(deep=False), "C": float(chosen[0])}
+    # The final model is fitted with this scaling whatever the parameter says.
+    return {**fitted.get_params(deep=False), "C": float(chosen[0]), "intercept_scaling": 1.0}
 
 
 @logistic_parameters.register

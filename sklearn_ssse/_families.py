@@ -43,7 +43,7 @@ def unpack_outputs(models, theta):
     """`LinearFamily.attributes` of each of the models that were packed; None if some parameter is not finite."""
     bias, n_features = models[0].fit_intercept, models[0].coef_.shape[1]
     coef = theta[:, :n_features].astype(models[0].coef_.dtype, copy=False)
-    intercept = theta[:, n_features:].astype(models[0].intercept_.dtype, copy=False)
+    intercept = theta[:, n_features:].astype(np.asarray(models[0].intercept_).dtype, copy=False)
     if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
         return None
     # Copies: as parts of one array they would keep each other alive.

@@ -242,7 +242,7 @@ def _traits(model):
         type(coef),
         coef.shape,
         coef.dtype,
-        model.intercept_.dtype,
+        np.asarray(model.intercept_).dtype,
         model.classes_.dtype,
         None if names is None else names.tolist(),
     )

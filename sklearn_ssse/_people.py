@@ -33,29 +33,39 @@ def chosen(rows, groups, forget, known):
         groups = _index(rows.X)
     elif isinstance(groups, str):
         rows, groups = _column(rows, groups, known)
-    groups = column_or_1d(groups)
-    check_consistent_length(rows.X, groups)
-    # As objects: NumPy compares large ids of two integer types as floating-point numbers, which are the same for several.
-    asked, own = set(wanted), groups.tolist()
+    asked, own = set(wanted), _values(groups)
+    check_consistent_length(rows.X, own)
     missing = [str(group) for group in asked.difference(own)]
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise ErasureError(
             f"Every group in forget must be among those of the rows, got {', '.join(sorted(missing)[:5])}{more} of which there is none. "
-            f"Check the ids and their type (groups are {groups.dtype}, forget has {type(wanted[0]).__name__}); nothing was erased."
+            f"Check the ids and their type (groups has {type(own[0]).__name__}, forget has {type(wanted[0]).__name__}); nothing was erased."
         )
     return rows.take(np.array([i for i, group in enumerate(own) if group in asked], dtype=np.intp))
 
 
 def _wanted(forget):
-    if isinstance(forget, (str, bytes)) or np.ndim(forget) != 1:
+    if isinstance(forget, (str, bytes)) or (not isinstance(forget, (list, tuple)) and np.ndim(forget) != 1):
         raise ValueError(f"forget must be a list of groups, got {type(forget).__name__}. Write forget=[group].")
-    wanted = list(forget) if isinstance(forget, (list, tuple)) else np.asarray(forget).tolist()
+    wanted = _values(forget)
     if len(set(wanted)) < len(wanted):
         raise ValueError(
             f"forget must name each group once, got {len(wanted) - len(set(wanted))} of them again. Check the list of requests."
         )
     return wanted
+
+
+def _values(groups):
+    """Groups as Python objects: as numbers of NumPy integers would be floats where some are missing, and several large ids the same."""
+    if not isinstance(groups, (list, tuple, np.ndarray)):  # of pandas or polars
+        as_list = getattr(groups, "to_list", getattr(groups, "tolist", None))
+        if as_list is not None:
+            return as_list()
+    if isinstance(groups, (list, tuple)) and not any(isinstance(group, (list, np.ndarray)) for group in groups):
+        return list(groups)
+    groups = column_or_1d(groups)
+    return (groups.astype("datetime64[us]") if groups.dtype.kind == "M" else groups).tolist()
 
 
 def _index(X):
@@ -64,7 +74,7 @@ def _index(X):
         raise ValueError(
             f"forget without groups needs a frame with an index, got {type(X).__name__}. Pass groups, the group of each row."
         )
-    return np.asarray(index)
+    return index
 
 
 def _column(rows, name, known):
@@ -74,7 +84,7 @@ def _column(rows, name, known):
             f"groups must be a column of X or hold the group of each row, got {name!r}, which is no column of this "
             f"{type(X).__name__} of {num_samples(X)} rows."
         )
-    groups = np.asarray(X[name])
+    groups = X[name]
     if len(columns) == known + 1 if isinstance(known, int) else known is not None and name not in known:
         X = X.drop(columns=name) if hasattr(X, "iloc") else X.drop(name)
     return rows._replace(X=X), groups

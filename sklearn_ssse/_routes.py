@@ -7,6 +7,7 @@ from functools import singledispatch
 from itertools import chain
 from typing import NamedTuple
 
+from scipy import sparse
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -31,7 +32,12 @@ def erasures_of(parts):
     for both in by_model.values():
         part = next(iter(both.values()))
         gone, come = (both[arriving].rows.data if arriving in both else None for arriving in (False, True))
-        erasure = part.model._work_out(gone, come, part.rows.epsilon, part.rows.moved)
+        try:
+            erasure = part.model._work_out(gone, come, part.rows.epsilon, part.rows.moved)
+        except ErasureError as error:
+            if not part.rows.place:
+                raise
+            raise ErasureError(f"In {', '.join(part.rows.place)}: {error}") from error
         out.append(erasure._replace(record=replace(erasure.record, kept_by=part.rows.kept)))
     return out
 
@@ -41,7 +47,8 @@ class Rows(NamedTuple):
 
     ``positions`` are those in the data of `fit`; ``kept`` names what still holds the rows, from the outside in. Rows that are
     ``arriving`` come, others leave; those ``replaced`` are followed by rows that come. ``moved`` and ``filled`` say how the columns of the
-    rows that remain move when preprocessing is downdated; X itself comes as at fit.
+    rows that remain move when preprocessing is downdated; X itself comes as at fit. ``weighed`` is True if a step before took the weights;
+    ``place`` names the models on the way that have others beside them.
     """
 
     X: object
@@ -56,6 +63,8 @@ class Rows(NamedTuple):
     filled: object = None
     arriving: bool = False
     replaced: bool = False
+    weighed: bool = False
+    place: tuple = ()
 
     @property
     def data(self):
@@ -66,11 +75,22 @@ class Rows(NamedTuple):
 
     def take(self, index):
         """Some of the rows."""
-        parts = (None if part is None else safe_indexing(part, index) for part in self[:4])
+        X = self.X.tocsr() if sparse.issparse(self.X) else self.X
+        parts = (None if part is None else safe_indexing(part, index) for part in (X, *self[1:4]))
         return self._replace(**dict(zip(self._fields, parts, strict=False)))
 
     def keep(self, *names):
         return self._replace(kept=(*self.kept, *names))
+
+    def at(self, place):
+        """On the way to one model of several."""
+        return self._replace(place=(*self.place, place))
+
+    def taken_by(self, model):
+        """As a model takes them: without weights that other steps asked for."""
+        state = vars(model).get("_erasure_state")
+        others = (routing_enabled() or self.weighed) and state is not None and not state.weighted
+        return self._replace(sample_weight=None) if others else self
 
 
 class Part(NamedTuple):
@@ -165,13 +185,12 @@ def inside(estimator):
 
 @route.register(ErasableMixin)
 def _(estimator, rows):
-    given = [*rows.params, *(["positions"] if rows.positions is not None else [])]
+    # Of several models, others may take them: `planned` has seen to it.
+    alone = rows.positions is not None and not rows.place
+    given = [*rows.params, *(["positions"] if alone else [])]
     if given:
         raise TypeError(f"unlearn for {type(estimator).__name__} takes no {', '.join(sorted(given))}. Leave it out.")
-    state = vars(estimator).get("_erasure_state")
-    if routing_enabled() and state is not None and not state.weighted:
-        rows = rows._replace(sample_weight=None)  # they are for other steps, which asked for them
-    return Plan([Part(estimator, rows)])
+    return Plan([Part(estimator, rows.taken_by(estimator))])
 
 
 @inside.register(ErasableMixin)
@@ -181,18 +200,23 @@ def _(estimator):
 
 @route.register(Pipeline)
 def _(estimator, rows):
-    from sklearn_ssse import _preprocessing
+    from sklearn_ssse import _preprocessing, _statistics  # noqa: F401
 
-    *steps, (_, final) = estimator.steps
+    steps, final, caches = [], estimator, []
+    path = ""
     while isinstance(final, Pipeline):
-        *inner, (_, final) = final.steps
-        steps = [*steps, *inner]
-    flow = _preprocessing.Flow(rows.X, rows.sample_weight, rows.moved, rows.filled)
+        caches += [f"{path}memory"] if final.memory is not None else []
+        *inner, (name, final) = final.steps
+        path, steps = f"{path}{name}__", [*steps, *inner]
+    caches += _preprocessing.caches(steps)
+    model = next(iter(erasable_models(final)), None) if rows.sample_weight is not None else None
+    flow = _preprocessing.Flow(rows.X, rows.sample_weight, rows.moved, rows.filled, model=model, weighed=rows.weighed)
     flow = (_preprocessing.through if rows.preprocessing == "downdate" else _preprocessing.kept)(steps, flow)
-    if estimator.memory is not None:
-        flow = flow.keep("memory")
-    plan = work_out(final, rows._replace(X=flow.X, moved=flow.moved, filled=flow.filled).keep(*flow.kept))
-    messages = [_preprocessing.warning(flow.kept)] if flow.kept and rows.preprocessing == "downdate" else []
+    own = rows._replace(X=flow.X, moved=flow.moved, filled=flow.filled, weighed=flow.weighed)
+    plan = work_out(final, own.keep(*flow.kept, *caches))
+    held = [*flow.kept, *caches]
+    messages = [_preprocessing.warning(held)] if held and rows.preprocessing == "downdate" else []
+    messages += _preprocessing.cross_fitted(steps)
     return Plan(plan.erasures, [*flow.changes, *plan.changes], [*messages, *flow.warnings, *plan.warnings])
 
 
@@ -207,10 +231,12 @@ def _(estimator, rows):
     of_its_own = registered(estimator.estimators_[0]) is not None
     mixed = rows.arriving or rows.replaced or rows.moved
     if not (of_its_own or mixed or rows.params or rows.positions is not None):
-        erasures = work_out_together(estimator.estimators_, rows.X, Y, rows.epsilon, rows.sample_weight, rows.kept)
+        own = rows.taken_by(estimator.estimators_[0])
+        erasures = work_out_together(estimator.estimators_, own.X, Y, own.epsilon, own.sample_weight, own.kept)
         if erasures is not None:
             return Plan(erasures)
-    return work_out_all((output, rows._replace(y=y)) for output, y in zip(estimator.estimators_, Y.T, strict=True))
+    outputs = enumerate(zip(estimator.estimators_, Y.T, strict=True))
+    return work_out_all((output, rows._replace(y=y).at(f"output {i}")) for i, (output, y) in outputs)
 
 
 @inside.register(MultiOutputClassifier)

@@ -55,7 +55,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         An erasable classifier, a `Pipeline` that ends in one, or a `MultiOutputClassifier` of one. It is cloned.
     epsilons : array-like of float or str, default=None
         Values of eps: numbers, 'auto', multiples of it such as '0.5*auto'. None: of a logistic regression 'auto' and 14 numbers from 0.05
-        to 20; of a net, which needs another number for each forget set, 13 multiples of 'auto' from 0.25 to 4.
+        to 20; of a net, which needs another number for each forget set, 8 multiples of 'auto' from 0.25 to 1.26.
     cv : int, cross-validation generator or iterable, default=None
         Its test folds are the forget sets: `ShuffleSplit` for random rows, `GroupShuffleSplit` for whole users, a list of index pairs.
         None: five random sets of 5 % of the rows.

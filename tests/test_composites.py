@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
@@ -25,7 +26,7 @@ from sklearn.model_selection import (
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from sklearn_ssse import (
     ErasableLogisticRegression,
@@ -350,3 +351,79 @@ def test_what_is_not_fitted_says_so(data, estimator):
     for verb in (unlearn, preview_unlearn):
         with pytest.raises(NotFittedError):
             verb(estimator, data[0][:3], data[1]["labels"][:3])
+
+
+def test_a_frozen_model_in_a_vote_knows_the_labels_as_they_are(data):
+    X, y = data[0], data[1]["class"]
+    labels = np.array(["b", "c", "a"])[y % 3]
+    frozen = clone(LR).fit(X, labels)
+    vote = VotingClassifier([("frozen", FrozenEstimator(frozen)), ("own", LR)], voting="soft").fit(X, labels)
+    expected = clone(LR).fit(X, labels).unlearn(X[:9], labels[:9])
+    unlearn(vote, X[:9], labels[:9])
+    assert np.array_equal(frozen._erasure_state.class_counts, expected._erasure_state.class_counts)
+    assert np.allclose(theta(frozen), theta(expected), rtol=0, atol=1e-12)
+
+
+def test_positions_are_for_the_bagging_classifiers_among_others(data):
+    X, y = data[0], data[1]["class"]
+    bag = BaggingClassifier(LR, n_estimators=2, random_state=0)
+    vote = unlearn(VotingClassifier([("bag", bag), ("own", LR)]).fit(X, y), X[:5], y[:5], positions=np.arange(5))
+    alone = unlearn(clone(bag).fit(X, y), X[:5], y[:5], positions=np.arange(5))
+    for member, expected in zip(vote.estimators_[0].estimators_, alone.estimators_, strict=True):
+        assert np.allclose(theta(member), theta(expected), rtol=0, atol=1e-12)
+    assert vote.estimators_[1].n_samples_remaining_ == len(y) - 5
+    with pytest.raises(TypeError, match="for a BaggingClassifier, got VotingClassifier"):
+        unlearn(VotingClassifier([("own", LR)]).fit(X, y), X[:5], y[:5], positions=np.arange(5))
+
+
+def test_bagging_hands_text_on(data):
+    X = data[0]
+    y = (X[:, 0] > 0).astype(int)
+    table = np.column_stack([np.where(X[:, 1] > 0, "ada", "bob"), X[:, :1].astype(object)]).astype(object)
+    pipe = make_pipeline(make_column_transformer((OneHotEncoder(), [0]), (StandardScaler(), [1])), LR)
+    bag = BaggingClassifier(pipe, n_estimators=2, random_state=0).fit(table, y)
+    unlearn(bag, table[:3], y[:3], positions=np.arange(3))
+    times = [np.isin(drawn, [0, 1, 2]).sum() for drawn in bag.estimators_samples_]
+    assert [member[-1].n_samples_remaining_ for member in bag.estimators_] == [len(y) - k for k in times]
+
+
+def test_weights_for_other_steps_are_not_those_of_many_outputs(data):
+    X = data[0]
+    Y, w = (X[:, :2] > 0).astype(int), np.random.default_rng(0).uniform(2, 5, len(X))
+    with config_context(enable_metadata_routing=True):
+        pipe = make_pipeline(
+            StandardScaler().set_fit_request(sample_weight=True),
+            MultiOutputClassifier(clone(LR).set_fit_request(sample_weight=False)),
+        ).fit(X, Y, sample_weight=w)
+        unlearn(pipe, X[:5], Y[:5], sample_weight=w[:5])
+    assert [output.erasures_[0].weight_erased for output in pipe[-1].estimators_] == [5.0, 5.0]
+
+
+def test_scalers_that_take_no_weights_have_seen_rows_that_no_member_drew(data):
+    X, y = data[0], data[1]["class"]
+    with config_context(enable_metadata_routing=True):
+        scaler = StandardScaler().set_fit_request(sample_weight=False)
+        pipe = make_pipeline(scaler, clone(LR).set_fit_request(sample_weight=True))
+        bag = BaggingClassifier(pipe, n_estimators=3, max_samples=0.3, random_state=0).fit(X, y)
+        unlearn(bag, X[:5], y[:5], positions=np.arange(5), preprocessing="downdate")
+    for member in bag.estimators_:
+        assert np.allclose(member[0].mean_, X[5:].mean(axis=0), rtol=0, atol=1e-12)
+
+
+def test_an_error_tells_the_model(data):
+    X = data[0]
+    Y = np.column_stack([X[:, 0] > 0, np.arange(len(X)) < 3]).astype(int)
+    with pytest.raises(ErasureError, match=r"^In output 1: An erasure must leave"):
+        unlearn(MultiOutputClassifier(LR).fit(X, Y), X[:3], Y[:3])
+    labels = np.where(np.arange(len(X)) < 3, "rare", np.where(X[:, 0] > 0, "a", "b"))
+    with pytest.raises(ErasureError, match=r"^In class rare against the rest: "):
+        unlearn(OneVsRestClassifier(LR).fit(X, labels), X[:3], labels[:3])
+
+
+def test_no_intercept_of_liblinear(data):
+    X = data[0]
+    Y = (X[:, :2] > 0).astype(int)
+    model = MultiOutputClassifier(ErasableLogisticRegression(solver="liblinear", fit_intercept=False)).fit(X, Y)
+    expected = [clone(model.estimator).fit(X, y).unlearn(X[:2], y[:2]) for y in Y.T]
+    for output, alone in zip(unlearn(model, X[:2], Y[:2]).estimators_, expected, strict=True):
+        assert np.allclose(output.coef_, alone.coef_, rtol=0, atol=1e-12)

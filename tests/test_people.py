@@ -4,6 +4,7 @@ import gzip
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -118,7 +119,7 @@ def test_tuned_models_forget_people_too(people):
     ("given", "message"),
     [
         ({"groups": "number", "forget": [7, 8, 9]}, "got 8, 9 of which there is none"),
-        ({"groups": "number", "forget": ["7"]}, "groups are int64, forget has str"),
+        ({"groups": "number", "forget": ["7"]}, "groups has int, forget has str"),
         ({"groups": "number", "forget": [7, 7, 21]}, "each group once, got 1"),
         ({"groups": "number", "forget": 7}, r"Write forget=\[group\]"),
         ({"groups": "number", "forget": "7"}, r"Write forget=\[group\]"),
@@ -164,3 +165,47 @@ def test_nobody_asked(people):
     assert unlearn(model, frame, y, groups=number, forget=[]) is model
     assert unlearn(model, frame, y, forget=frame.index[:0]) is model
     assert snapshot(model) == before
+
+
+def test_large_ids_beside_missing_ones(people):
+    """As floating-point numbers, which a missing one makes of them, the two ids are the same."""
+    polars = pytest.importorskip("polars")
+    X = np.random.default_rng(0).standard_normal((300, 2))
+    y, ids = (X[:, 0] > 0).astype(int), [2**53, 2**53 + 1, None] * 100
+    model = ErasableLogisticRegression(curvature="fisher").fit(X, y)
+    series = pandas.array(ids, dtype="Int64")
+    frame = pandas.DataFrame(X)
+    cases = [
+        (X, {"groups": series}),
+        (X, {"groups": pandas.Series(series)}),
+        (X, {"groups": polars.Series(ids, dtype=polars.Int64)}),
+        (X, {"groups": ids}),
+        (frame.assign(id=series).rename(columns=str), {"groups": "id"}),
+        (polars.DataFrame(X).with_columns(id=polars.Series(ids, dtype=polars.Int64)), {"groups": "id"}),
+        (frame.set_index(pandas.Index(series)), {}),
+    ]
+    for rows, given in cases:
+        for forget in ([2**53], [2**53 + 1], pandas.array([2**53], dtype="Int64")):
+            assert preview_unlearn(model, rows, y, forget=forget, **given).n_erased == 100
+
+
+def test_ids_of_several_parts_and_dates():
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    y = (X[:, 0] > 0).astype(int)
+    model = ErasableLogisticRegression(curvature="fisher").fit(X, y)
+    frame = pandas.DataFrame(X, index=pandas.MultiIndex.from_product([range(20), range(3)]))
+    assert preview_unlearn(model, frame, y, forget=[(1, 2), (5, 0)]).n_erased == 2
+    for unit in ("ns", "us"):
+        frame.index = pandas.date_range("2020-01-01", periods=60).astype(f"datetime64[{unit}]")
+        for forget in (frame.index[:4], list(frame.index[:4]), frame.index[:4].to_numpy()):
+            assert preview_unlearn(model, frame, y, forget=forget).n_erased == 4
+
+
+@pytest.mark.parametrize("kind", ["coo", "dia", "bsr", "lil", "dok", "csc"])
+def test_sparse_rows(kind):
+    X = sparse.random_array((60, 4), density=0.5, rng=0).toarray()
+    y = np.arange(60) % 2
+    model = ErasableLogisticRegression(curvature="fisher").fit(X, y)
+    rows = getattr(sparse, f"{kind}_array")(X)
+    record = preview_unlearn(model, rows, y, groups=np.arange(60), forget=[7])
+    assert record == preview_unlearn(model, X[7:8], y[7:8])

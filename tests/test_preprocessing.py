@@ -16,13 +16,14 @@ from sklearn.impute import SimpleImputer
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler, TargetEncoder
 
 from sklearn_ssse import (
     ErasableLogisticRegression,
     ErasableMLPClassifier,
     ErasureError,
     ErasureWarning,
+    parameter_distance,
     preview_unlearn,
     unlearn,
 )
@@ -506,3 +507,120 @@ def test_errors_change_nothing(wine):
         with pytest.raises(ErasureError, match="1 columns of"):
             unlearn(model, X[:10], y[:10], preprocessing="downdate")
         assert snapshot(model) == before
+
+
+def moved_only(pipe, X, y, S):
+    """The pipeline after a downdate whose step has no length."""
+    return unlearn(deepcopy(pipe), X[S], y[S], 1e-14, preprocessing="downdate")
+
+
+@pytest.mark.parametrize("branch", [StandardScaler(), make_pipeline(ErasableSimpleImputer(), StandardScaler())])
+def test_weights_of_a_column_transformer(wine, branch):
+    X, y = wine
+    columns = ColumnTransformer(
+        [("a", branch, [0, 1, 2]), ("b", StandardScaler(), [3, 4])], transformer_weights={"a": 10}
+    )
+    pipe = make_pipeline(columns, EXACT).fit(X, y)
+    S, keep = split(y, 0.1)
+    assert np.allclose(moved_only(pipe, X, y, S).decision_function(X), pipe.decision_function(X), rtol=0, atol=1e-9)
+    erased = unlearn(deepcopy(pipe), X[S], y[S], preprocessing="downdate")
+    retrained = clone(pipe).fit(X[keep], y[keep])
+    assert parameter_distance(pipe, erased, retrained) < 0.2
+
+
+def test_whole_weights_are_told_from_none(wine):
+    X, y = wine
+    w = np.random.default_rng(0).integers(1, 4, len(y)).astype(float)
+    S, keep = split(y, 0.1)
+    pipe, here, there = (
+        make_pipeline(StandardScaler(), EXACT),
+        "standardscaler__sample_weight",
+        "erasablelogisticregression__sample_weight",
+    )
+    for given in ({here: w, there: w}, {there: w}, {here: w}):
+        model = clone(pipe).fit(X, y, **given)
+        for rows in (S[:3], S[3:]):
+            unlearn(model, X[rows], y[rows], sample_weight=w[rows], preprocessing="downdate")
+        scaler = StandardScaler().fit(X[keep], sample_weight=w[keep] if here in given else None)
+        assert np.allclose(model[0].mean_, scaler.mean_, rtol=1e-12)
+        assert np.allclose(model[0].var_, scaler.var_, rtol=1e-10)
+        gone = sum(record.weight_erased for record in model[-1].erasures_)
+        assert gone == (w[S].sum() if there in given else len(S))
+    same = np.where(np.arange(len(y)) % 2, 0.5, 1.5)  # their sum is the number of rows
+    model = clone(pipe).fit(X, y, **{there: same})
+    with pytest.raises(ErasureError, match="must know whether standardscaler was fitted with sample_weight"):
+        unlearn(model, X[S], y[S], sample_weight=same[S], preprocessing="downdate")
+
+
+def test_rows_that_were_never_there(wine):
+    X, y = wine
+    pipe = make_pipeline(StandardScaler(), EXACT).fit(X, y)
+    before = snapshot(pipe)
+    with pytest.raises(ErasureError, match=r"must have been there, got rows .* in 13 columns"):
+        unlearn(pipe, 100 * X[:3], y[:3], preprocessing="downdate")
+    assert snapshot(pipe) == before
+
+
+@pytest.mark.filterwarnings("ignore:The rows left the sums:sklearn_ssse.ErasureWarning")
+@pytest.mark.parametrize("preprocessing", ["keep", "downdate"])
+def test_a_cross_fitted_encoder_is_warned_of(wine, preprocessing):
+    X, y = wine[0].copy(), wine[1]
+    X[:, 0] = np.arange(len(y)) % 5
+    pipe = make_pipeline(make_column_transformer((TargetEncoder(), [0]), (StandardScaler(), [1])), EXACT).fit(X, y)
+    with pytest.warns(ErasureWarning, match="columntransformer encodes rows at fit by the labels of other rows"):
+        unlearn(pipe, X[:5], y[:5], preprocessing=preprocessing)
+
+
+def test_transformers_that_write_into_their_input(wine):
+    X = with_missing(wine[0])
+    y, given = wine[1], X.copy()
+    S, keep = split(y, 0.1)
+    pipe = make_pipeline(ErasableSimpleImputer(copy=False), StandardScaler(copy=False), EXACT).fit(X.copy(), y)
+    preview_unlearn(pipe, given[S], y[S], preprocessing="downdate")
+    rows = given[S]
+    unlearn(pipe, rows, y[S], preprocessing="downdate")
+    assert np.array_equal(rows, X[S], equal_nan=True)
+    retrained = make_pipeline(ErasableSimpleImputer(), StandardScaler()).fit(X[keep])
+    assert np.array_equal(pipe[0].n_samples_seen_, retrained[0].n_samples_seen_)
+    assert np.allclose(pipe[1].mean_, retrained[1].mean_, rtol=1e-10)
+    columns = ColumnTransformer([("scale", StandardScaler(copy=False), slice(0, 4))])
+    pipe = make_pipeline(columns, EXACT).fit(wine[0].copy(), y)
+    unlearn(pipe, wine[0][S].copy(), y[S], preprocessing="downdate")
+    assert np.allclose(pipe[0].named_transformers_["scale"].mean_, wine[0][keep, :4].mean(axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("columns", [["b"], [1], slice(1, 2), np.array([False, True, False])])
+def test_frames_without_columns_that_are_dropped(wine, columns):
+    pandas = pytest.importorskip("pandas")
+    frame, y = pandas.DataFrame(wine[0][:, :3], columns=list("abc")), wine[1]
+    pipe = make_pipeline(ColumnTransformer([("scale", StandardScaler(), columns)]), EXACT).fit(frame, y)
+    unlearn(pipe, frame[["b"]].iloc[:9], y[:9], preprocessing="downdate")
+    assert pipe[0].named_transformers_["scale"].mean_ == pytest.approx(frame["b"].iloc[9:].mean())
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_columns_and_rows_without_values(wine):
+    X = with_missing(wine[0])
+    X[:, 2], X[0], y = np.nan, np.nan, wine[1]
+    w = np.ones(len(y))
+    w[1:4] = 0.0
+    pipe = make_pipeline(StandardScaler(), ErasableSimpleImputer(), EXACT)
+    with np.errstate(all="ignore"):
+        pipe.fit(X, y)
+        retrained = StandardScaler().fit(X[1:])
+    unlearn(pipe, X[:1], y[:1], preprocessing="downdate")
+    assert np.allclose(pipe[0].var_, retrained.var_, equal_nan=True)
+    assert np.isnan(pipe[0].var_[2])
+    given = {f"{name}__sample_weight": w for name in ("standardscaler", "erasablelogisticregression")}
+    pipe = make_pipeline(StandardScaler(), EXACT).fit(wine[0], y, **given)
+    before = pipe[0].mean_.copy()
+    unlearn(pipe, wine[0][1:4], y[1:4], sample_weight=w[1:4], preprocessing="downdate")
+    assert np.array_equal(pipe[0].mean_, before)
+
+
+def test_caches_inside_are_named(wine, tmp_path):
+    X, y = wine
+    inner = make_pipeline(StandardScaler(), memory=str(tmp_path))
+    pipe = make_pipeline(inner, make_pipeline(StandardScaler(), EXACT, memory=str(tmp_path))).fit(X, y)
+    kept = preview_unlearn(pipe, X[:3], y[:3]).kept_by
+    assert {"pipeline-1__memory", "pipeline-2__memory"} <= set(kept)
