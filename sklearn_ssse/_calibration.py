@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from scipy.optimize import brentq
 
 # Floors of the automatic damping, as shares of the curvature's own diagonal: for a parameter without penalty, and where a
 # direction is flat (softmax: a constant added to all outputs), so that the inverse stays accurate.
@@ -73,9 +74,6 @@ class Calibration:
     def epsilon(self, step):
         """eps for one forget set S, for rows that come, or for both.
 
-        Of the curvature of the rows after the change along s, what stays of the training rows is that of A times rho; rows that come
-        are at hand, and so is their Hessian.
-
         Parameters
         ----------
         step : Step
@@ -90,13 +88,29 @@ class Calibration:
         if not total > 0:
             return 1.0 / self.random
         rho = max(self.random, float(np.exp(parts @ np.log(self.by_class) / total)))
-        phi = 0.0 if step.leave_out else min(0.5, _square(step.scores, s) / total)
-        new = 0.0
         if step.arriving is not None:
-            new = _square(step.arriving.scores("fisher"), s) / total
-            if step.leave_out:
-                phi = _square(step.arriving.scores("empirical_fisher"), s) / total
-        return 1.0 / (rho * (1.0 - phi) + new) / step.growth
+            return _until_balanced(step, rho, total)
+        phi = 0.0 if step.leave_out else min(0.5, _square(step.scores, s) / total)
+        return 1.0 / (rho * (1.0 - phi)) / step.growth
+
+
+def _until_balanced(step, rho, total):
+    """eps at the minimum along s of the objective after rows came: a parabola for those that stay, the loss itself for those that come.
+
+    The loss of a row that surprises the model is no parabola: a Newton step overshoots until the model knows this row and little else.
+    """
+    s, slope = step.solution, step.arriving.slope(step.solution)
+    leaving = total + slope(0.0)  # the gradient of the rows S along s
+    taken = step.arriving.scores(step.before.curvature) if step.leave_out else step.scores
+    stays = rho * max(total - _square(taken, s), 1e-12 * total if step.leave_out else 0.5 * total)
+
+    def excess(length):
+        return length * stays + slope(length) - leaving
+
+    longest = 1.0
+    while excess(longest) < 0:
+        longest *= 2.0
+    return float(brentq(excess, 0.0, longest, rtol=1e-6)) / step.growth
 
 
 def _square(scores, s):
@@ -143,8 +157,9 @@ class Exact:
     random: float = 1.0
 
     def epsilon(self, step):
-        """1, for any `Step`."""
-        return 1.0
+        """1 for any `Step` without rows that come."""
+        total = float(step.solution @ step.gradients.sum(axis=1))
+        return 1.0 if step.arriving is None or not total > 0 else _until_balanced(step, 1.0, total)
 
 
 def calibrate(batch, inverse, curvature):

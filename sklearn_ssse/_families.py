@@ -149,15 +149,28 @@ class LinearBatch(Batch):
         self.proba = self._forward() if proba is None else proba
 
     def _forward(self):
-        W, n_outputs = self.family.theta.reshape(self.family.shape), self.family.n_outputs
-        proba = np.empty((self.n_samples, n_outputs))
-        coef = W[:, : self.X.shape[1]].T
+        proba = np.empty((self.n_samples, self.family.n_outputs))
         for rows in slices(self.n_samples, self.chunk_size):
-            logits = self.X[rows] @ coef
-            if self.family.bias:
-                logits = logits + W[:, -1]
-            proba[rows] = expit(logits) if self.family.link == "logistic" else softmax(logits, axis=1)
+            proba[rows] = self._probabilities(self._logits(self.family.theta, rows))
         return proba
+
+    def _logits(self, theta, rows=slice(None)):
+        W = theta.reshape(self.family.shape)
+        logits = self.X[rows] @ W[:, : self.X.shape[1]].T
+        return logits + W[:, -1] if self.family.bias else logits
+
+    def _probabilities(self, logits):
+        return expit(logits) if self.family.link == "logistic" else softmax(logits, axis=1)
+
+    def slope(self, direction):
+        """The derivative of the loss of the rows along a direction, as a function of the length of the way from theta."""
+        start, change, targets = self._logits(self.family.theta), self._logits(direction), self.targets()
+        weighted = self.weight[:, np.newaxis] * change
+
+        def at(length):
+            return float(np.sum((self._probabilities(start + length * change) - targets) * weighted))
+
+        return at
 
     def take(self, index):
         """The batch of some of the rows, without a second forward pass."""
