@@ -1,7 +1,11 @@
 """``python -m sklearn_ssse``: erase rows from a model file, for whoever has the rows and not the code."""
 
 import argparse
+import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 from sklearn_ssse._command_line import run_inspect, run_preview, run_unlearn
@@ -20,7 +24,8 @@ ROWS = """\
 The rows: a CSV file in UTF-8, separated by commas, whose first line names the columns. It holds the rows as they were in the
 training data, every column that the model was given (by name, in any order; in their order for a model that knows no names),
 the target, and nothing else but columns that the command names. Whether rows were in the training data cannot be known.
-No message quotes what stands in a row, except labels that the model does not know.
+No message quotes what stands in a row, except labels that the model does not know. Whether a column is text or numbers the
+steps of the model tell; of a column that only a step of your own sees they do not: --text names it if it is text.
 """
 MAIN = f"""\
 examples:
@@ -57,11 +62,42 @@ def main(argv=None):
     if args.run is not run_inspect:
         _check(args.parser, args)
     try:
-        print(args.run(args))
+        with _stopped_in_order():
+            text = args.run(args)
     except (ImportError, OSError, TypeError, ValueError) as error:
         print(f"{PROGRAM} {args.command}: {error}", file=sys.stderr)
         return 1
-    return 0
+    # What was written is written, whether or not anybody can read of it.
+    return 0 if _told(text) or args.run is run_unlearn else 1
+
+
+@contextmanager
+def _stopped_in_order():
+    """Ends as an interrupt from the keyboard does where the process is told to stop: what was begun is put back."""
+
+    def stop(number, frame):
+        sys.exit(128 + number)
+
+    names = ["SIGTERM", "SIGHUP"] if threading.current_thread() is threading.main_thread() else []
+    before = {number: signal.signal(number, stop) for name in names if (number := getattr(signal, name, None))}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _told(text):
+    """Print a text; False if nobody listens."""
+    try:
+        try:
+            print(text, flush=True)
+        except UnicodeEncodeError:
+            print(text.encode("ascii", "backslashreplace").decode(), flush=True)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python writes what is left once more at its end
+        return False
+    return True
 
 
 def _parser():
@@ -142,6 +178,13 @@ def _add_rows(parser):
         default=[],
         help="what stands for a missing value, such as ?; may be repeated",
     )
+    add(
+        "--text",
+        metavar="COLUMN",
+        action="append",
+        default=[],
+        help="a column that was text at fit, to be taken as it stands where the model does not tell; may be repeated",
+    )
     add("--group-column", metavar="NAME", help="column that tells whose a row is; with --forget")
     add("--forget", metavar="ID", nargs="+", help="erase only the rows of these groups")
 
@@ -162,10 +205,12 @@ def _check(parser, args):
     """End with a usage error before any work is done."""
     if (args.group_column is None) != (args.forget is None):
         parser.error("--group-column and --forget must be given together")
+    if args.forget is not None and not all(group.strip() for group in args.forget):
+        parser.error("--forget must name groups, got an empty one; is a variable not set?")
     if args.run is not run_unlearn:
         return
     for option, path in {"--out": args.out, "--record": args.record}.items():
-        if path.is_dir() or not path.resolve().parent.is_dir():
+        if (path.exists() and not path.is_file()) or not path.resolve().parent.is_dir():
             parser.error(f"{option} must be a file in a folder that is there, got {path}")
         if path.exists() and not args.force:
             parser.error(f"{option} {path} is there already; add --force to overwrite it")

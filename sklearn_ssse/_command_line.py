@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -29,6 +30,7 @@ def run_unlearn(args):
     models = erasable_models(file.model)
     before = [len(model.erasures_) for model in models]
     with _quiet(rows) as told:
+        rows.warn()
         unlearn(file.model, rows.X, rows.y, args.epsilon, **_options(args, rows))
     records = [record for model, count in zip(models, before, strict=True) for record in model.erasures_[count:]]
     _check_any(args, file.model, records)
@@ -50,6 +52,7 @@ def run_preview(args):
     model = _read_model(args).model
     rows = _read_rows(args, model)
     with _quiet(rows) as told:
+        rows.warn()
         plan = planned(model, rows.X, rows.y, args.epsilon, **_options(args, rows))
         plan.warn()
     records = [erasure.record for erasure in plan.erasures if erasure.record.n_erased]
@@ -90,13 +93,15 @@ def _check_any(args, model, records):
 
 def _read_model(args):
     file = read_model(args.model, trust_pickle=args.trust_pickle, trusted=args.trust)
+    if not isinstance(file.model, BaseEstimator):
+        raise ValueError(f"{args.model} must hold a fitted model, got {type(file.model).__name__}.")
     check_is_fitted(file.model)
     return file
 
 
 def _read_rows(args, model):
     names = {"weights": args.weights, "positions": args.positions, "group": args.group_column, "forget": args.forget}
-    return read_rows(args.rows, model, args.target, missing=args.missing, **names)
+    return read_rows(args.rows, model, args.target, missing=args.missing, as_text=args.text, **names)
 
 
 def _options(args, rows):

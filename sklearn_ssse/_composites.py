@@ -66,7 +66,14 @@ def _(estimator, rows):
     scorers = estimator.scoring.values() if isinstance(estimator.scoring, dict) else [estimator.scoring]
     held = ["scoring"] if any(isinstance(scorer, GammaScorer) for scorer in scorers) else []
     (model,) = inside(estimator)
-    return work_out(model, rows.keep("cv_results_", *held))
+    plan = work_out(model, rows.keep("cv_results_", *held))
+    if not held:
+        return plan
+    message = (
+        f"{type(estimator).__name__} holds its GammaScorer, and that the training data themselves, with the rows that leave the model. "
+        "Keep `best_estimator_`, and not the search."
+    )
+    return plan._replace(warnings=[*plan.warnings, message])
 
 
 @inside.register(BaseSearchCV)
@@ -237,7 +244,7 @@ def _(estimator, rows):
         decisions = estimator.oob_decision_function_.copy()
         decisions[positions] = np.nan
         traces = {"oob_score_": float("nan"), "oob_decision_function_": decisions}
-        plan.changes.append(Change(estimator, traces))
+        plan = plan._replace(changes=[*plan.changes, Change(estimator, traces)])
     return plan
 
 

@@ -140,10 +140,12 @@ def write_together(files, *, overwrite=False):
             if path.exists() and not overwrite:
                 raise FileExistsError(f"{path} must not be there, got a file that was written meanwhile.")
             before = path.read_bytes() if path.exists() and path != last else None
+            moved.append((path, before))  # first: a signal may come right after the move
             os.replace(temporary, path)
-            moved.append((path, before))
     except BaseException:
         for path, before in moved:
+            if staged[path].exists():  # was not moved
+                continue
             if before is None:
                 path.unlink()
             else:

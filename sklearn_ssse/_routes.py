@@ -103,9 +103,9 @@ class Part(NamedTuple):
 class Plan(NamedTuple):
     """What reaches each model, a `Part` or, worked out in full, an `Erasure`, and changes of other objects."""
 
-    erasures: list = []
-    changes: list = []
-    warnings: list = []
+    erasures: list | tuple = ()
+    changes: list | tuple = ()
+    warnings: list | tuple = ()
 
     def warn(self):
         """Say what carrying it out would."""

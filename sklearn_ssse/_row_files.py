@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import re
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +14,12 @@ from sklearn_ssse._checks import is_multilabel
 from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._input_types import input_types
 from sklearn_ssse._routes import inside, known_columns
+from sklearn_ssse.exceptions import ErasureWarning
 
 TRUTH = {"true": 1.0, "false": 0.0}
 FEW = 8
+# What pandas takes as missing and no one writes as a word.
+BLANKS = ["nan", "NaN", "<NA>", "#N/A"]
 
 
 class Rows(NamedTuple):
@@ -26,9 +30,22 @@ class Rows(NamedTuple):
     sample_weight: object
     positions: object
     text: object
+    guessed: tuple = ()
+
+    def warn(self):
+        """Say which columns the model knows nothing of."""
+        if self.guessed:
+            warnings.warn(
+                f"The model does not tell whether {_few(self.guessed)} held text or numbers at fit: taken as numbers, truth values, or "
+                "missing. If it was text, name it by --text.",
+                ErasureWarning,
+                stacklevel=2,
+            )
 
 
-def read_rows(path, estimator, target, *, weights=None, positions=None, group=None, forget=None, missing=()):
+def read_rows(
+    path, estimator, target, *, weights=None, positions=None, group=None, forget=None, missing=(), as_text=()
+):
     """Read the rows to erase.
 
     Parameters
@@ -44,6 +61,8 @@ def read_rows(path, estimator, target, *, weights=None, positions=None, group=No
         Of which groups the rows are read; what others have need not be anything that the model knows.
     missing : sequence of str
         What stands for a missing value, beside what pandas takes as one.
+    as_text : sequence of str
+        Columns of text, where the model does not tell.
 
     Returns
     -------
@@ -63,12 +82,14 @@ def read_rows(path, estimator, target, *, weights=None, positions=None, group=No
                 f"Every ID of --forget must be in column {group}, got {_few(lacking)} of which there is no row. Nothing was erased."
             )
         text, inferred = text[own].reset_index(drop=True), inferred[own].reset_index(drop=True)
+    X, guessed = _inputs(text, inferred, features, estimator, missing, as_text)
     return Rows(
-        X=_inputs(text, inferred, features, estimator),
+        X=X,
         y=_labels(text, estimator, target),
         sample_weight=None if weights is None else _weights(weights, text[weights]),
         positions=None if positions is None else _positions(positions, text[positions]),
         text=text,
+        guessed=guessed,
     )
 
 
@@ -82,10 +103,13 @@ def _read(path, missing):
         content = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path} must be a CSV file in UTF-8, got other bytes. Save it as UTF-8.") from None
+    limit = csv.field_size_limit(2**31 - 1)  # texts are long
     try:
         lines = [line for line in csv.reader(io.StringIO(content)) if line]
     except csv.Error as error:
         raise ValueError(f"{path} must be a CSV file, got one that cannot be read: {error}.") from None
+    finally:
+        csv.field_size_limit(limit)
     if not lines:
         raise ValueError(f"{path} must be a CSV file whose first line names the columns, got an empty one.")
     for i, line in enumerate(lines):
@@ -140,14 +164,20 @@ def _index_hint(names):
     return " A column without a name is often the index: write the file with to_csv(index=False)."
 
 
-def _inputs(text, inferred, features, estimator):
+def _inputs(text, inferred, features, estimator, missing, as_text):
+    """The rows, and the columns that the model knows nothing of and that are not taken as they stand."""
     import pandas
 
+    unknown = [name for name in as_text if name not in features]
+    if unknown:
+        raise ValueError(f"--text must name columns of the model, got {_few(unknown)}.")
     types = input_types(estimator, len(features))
-    columns = {}
+    columns, guessed = {}, []
     for name, known in zip(features, types, strict=True):
         raw, guess = text[name], inferred[name]
-        if known.categories is not None:
+        if name in as_text:
+            columns[name] = raw.mask(raw.str.strip().isin(["", *missing]), np.nan).to_numpy(dtype=object)
+        elif known.categories is not None:
             columns[name] = _categories(name, raw, guess.isna().to_numpy(), known)
         elif known.number:
             columns[name] = _numbers(name, raw, guess)
@@ -158,10 +188,30 @@ def _inputs(text, inferred, features, estimator):
                 [None if lost else cell for cell, lost in zip(guess, guess.isna(), strict=True)], object
             )
         else:
+            _check_guess(name, raw, guess, missing)
             columns[name] = guess
+            if guess.dtype.kind in "iufb":
+                guessed.append(name)
     # Objects stay objects: pandas would make strings of them, and lose None.
     X = pandas.DataFrame({name: pandas.Series(column, dtype=column.dtype) for name, column in columns.items()})
-    return X if known_columns(estimator) is not None else np.ascontiguousarray(X)
+    return (X if known_columns(estimator) is not None else np.ascontiguousarray(X)), tuple(guessed)
+
+
+def _check_guess(name, raw, guess, missing):
+    """An error where a column that the model knows nothing of was read as something else than it may have been."""
+    cells = raw.str.strip()
+    words = guess.isna() & ~cells.isin(["", *missing, *BLANKS])
+    codes = cells.str.fullmatch(r"[+-]?0\d+") if guess.dtype.kind in "iuf" else words & False
+    if words.any() or codes.any():
+        what = (
+            f"{int(words.sum())} words that may stand for a missing value"
+            if words.any()
+            else f"{int(codes.sum())} numbers with a zero in front"
+        )
+        raise ValueError(
+            f"The model does not tell whether column {name} held text or numbers at fit, got {what}. If it was text, add --text {name}"
+            + ("; if they stand for a missing value, name them by --missing." if words.any() else ".")
+        )
 
 
 def _numbers(name, raw, guess):
@@ -294,13 +344,10 @@ def _is_missing(value):
 
 
 def redacted(message, text):
-    """A message without anything that stands in the rows, nor anything in quotes."""
+    """A message without numbers, without anything that stands in the rows, nor anything in quotes."""
     cells = {cell.strip() for name in text for cell in text[name]} - {""}
-    numbers = {number(cell) for cell in cells} - {None}
     message = re.sub(r"'[^']*'|\"[^\"]*\"", "'...'", message)
-    message = re.sub(
-        r"(?<![\w.])-?\d+(\.\d*)?(e[+-]?\d+)?", lambda m: "..." if float(m[0]) in numbers else m[0], message
-    )
+    message = re.sub(r"-?\d[\d.]*(e[+-]?\d+)?", "...", message)  # a value may have been rounded
     for cell in sorted(cells, key=len, reverse=True):
         if cell in message:
             message = re.sub(rf"(?<!\w){re.escape(cell)}(?!\w)", "...", message)

@@ -333,7 +333,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
 
 def _copy_fitted(source, target):
     """Copy what `fit` of the parent class leaves in the object."""
-    skip = {*source.get_params(deep=False), *target.get_params(deep=False), *FITTED}
+    skip = {*source.get_params(deep=False), *target.get_params(deep=False), *FITTED, "_skl_callbacks"}
     for name, value in vars(source).items():
         if name not in skip:
             setattr(target, name, copy.deepcopy(value))

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 import zipfile
@@ -359,8 +360,9 @@ def quotes(X):
 
 def test_redacted():
     text = pandas.DataFrame({"a": ["39", "7.50"], "b": ["Jane", "x y"]})
+    assert redacted("[39.01234 -1.5e-3]", text) == "[... ...]"  # rounded, it may be a value
     assert redacted("X has 8 features, 39.0 and Jane, x y: 'else' 7.5", text) == (
-        "X has 8 features, ... and ..., ...: '...' ..."
+        "X has ... features, ... and ..., ...: '...' ..."
     )
 
 
@@ -609,3 +611,105 @@ def test_positions_of_rows_in_bagged_models(tmp_path, monkeypatch, capsys):
     X.iloc[S].assign(income=y.iloc[S], place=["3", "-1", "x"]).to_csv("rows.csv", index=False)
     assert erase("model.skops", "rows.csv", "--positions", "place", out="m", record="r") == 1
     assert "got something else in 2 of 3 rows" in capsys.readouterr().err
+
+
+def rare(frame):
+    """Some step of one's own, which tells nothing of its columns."""
+    return frame.astype(str)
+
+
+@pytest.fixture
+def codes(tmp_path, monkeypatch):
+    """A model behind such a step: of codes that look like numbers, or like a missing value."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame({"zip": rng.choice(["02134", "12207", "NA"], 200), "age": rng.integers(20, 60, 200)})
+    y = (rng.uniform(size=200) < np.where(frame["zip"] == "NA", 0.8, 0.3)).astype(int)
+    model = make_pipeline(
+        FunctionTransformer(rare), OneHotEncoder(handle_unknown="ignore"), ErasableLogisticRegression()
+    )
+    joblib.dump(model.fit(frame, y), "model.joblib")
+    return model, frame, y
+
+
+@pytest.mark.parametrize(("value", "what"), [("02134", "zero in front"), ("NA", "missing value")])
+def test_columns_that_the_model_does_not_tell_are_not_guessed(codes, capsys, value, what):
+    model, frame, y = codes
+    rows = np.flatnonzero(frame["zip"] == value)[:5]
+    frame.iloc[rows].assign(y=y[rows]).to_csv("rows.csv", index=False)
+    trust = ("--trust-pickle", "--trust", "x")[:1]
+    assert erase("model.joblib", "rows.csv", *trust, target="y") == 1
+    assert what in capsys.readouterr().err
+    assert erase("model.joblib", "rows.csv", *trust, "--text", "zip", target="y") == 0
+    assert "does not tell whether age held text or numbers" in capsys.readouterr().err
+    expected = unlearn(pickle.loads(pickle.dumps(model)), frame.iloc[rows], y[rows])
+    assert np.array_equal(joblib.load("erased")[-1].coef_, expected[-1].coef_)
+    assert erase("model.joblib", "rows.csv", *trust, "--text", "town", "--force", target="y") == 1
+    assert "--text must name columns of the model, got town" in capsys.readouterr().err
+
+
+def test_what_is_written_is_done_even_if_nobody_reads_of_it(folder):
+    """Repeated, as for a refusal, the command would erase the rows twice."""
+    for i, stdout in enumerate(("> /dev/full", "| true")):
+        done = subprocess.run(
+            f"{sys.executable} -u -m sklearn_ssse unlearn model.skops --rows rows.csv --target income --out e{i} --record r{i} {stdout}; "
+            "exit ${PIPESTATUS[0]}",
+            shell=True,
+            executable="bash",
+            capture_output=True,
+        )
+        assert done.returncode == 0
+        assert (folder / f"e{i}").exists()
+    os.rename("model.skops", "modèle.skops")
+    command_line = [
+        sys.executable,
+        "-m",
+        "sklearn_ssse",
+        "unlearn",
+        "modèle.skops",
+        "--rows",
+        "rows.csv",
+        "--target",
+        "income",
+    ]
+    done = subprocess.run(
+        [*command_line, "--out", "e", "--record", "r"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
+def test_a_stopped_command_leaves_nothing(folder, monkeypatch, number):
+    moved, replace = [], os.replace
+
+    def move(*args):
+        replace(*args)
+        moved.append(args)
+        if len(moved) == 1:
+            os.kill(os.getpid(), getattr(signal, number))
+
+    monkeypatch.setattr(os, "replace", move)
+    before = sorted(folder.iterdir())
+    with pytest.raises(SystemExit) as stop:
+        erase()
+    assert stop.value.code == 128 + getattr(signal, number)
+    assert sorted(folder.iterdir()) == before
+
+
+def test_what_is_no_model_is_not_printed(folder, capsys):
+    joblib.dump(np.array([[5.125, 3.5]]), "array.joblib")
+    assert erase("array.joblib", "rows.csv", "--trust-pickle") == 1
+    assert "must hold a fitted model, got ndarray" in (told := capsys.readouterr().err)
+    assert "5.125" not in told
+
+
+def test_only_files_are_written_over(folder, capsys):
+    os.mkfifo("pipe")
+    with pytest.raises(SystemExit):
+        erase("model.skops", "rows.csv", "--force", record="pipe")
+    assert "--record must be a file" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        erase("model.skops", "rows.csv", "--group-column", "income", "--forget", "")
+    assert "got an empty one" in capsys.readouterr().err

@@ -32,6 +32,7 @@ from sklearn_ssse import (
     ErasableLogisticRegression,
     ErasableMLPClassifier,
     ErasureError,
+    ErasureWarning,
     GammaScorer,
     TunedEpsilonCV,
     preview_unlearn,
@@ -279,6 +280,8 @@ def test_a_search_that_holds_the_rows_says_so(data):
     search = GridSearchCV(LR, {"unlearn_epsilon": [1.0]}, scoring=GammaScorer(X, y, metric="probability"), cv=3)
     search.fit(X, y)
     assert preview_unlearn(search, X[:3], y[:3]).kept_by == ("cv_results_", "scoring")
+    with pytest.warns(ErasureWarning, match="the training data themselves"):
+        unlearn(search, X[:3], y[:3])
 
 
 def test_a_class_that_all_rows_have_needs_no_model(data):
