@@ -51,7 +51,8 @@ def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samp
     if len(codes) != X.shape[0]:
         check_consistent_length(X, codes)
     if sample_weight is not None:
-        check_consistent_length(X, sample_weight)
+        if np.ndim(sample_weight):
+            check_consistent_length(X, sample_weight)
         sample_weight = check_sample_weight(sample_weight, X, dtype=np.float64) if X.shape[0] else np.zeros(0)
         if (sample_weight < 0).any():
             raise ErasureError(
@@ -169,10 +170,18 @@ def check_remaining(state, classes, codes, weight, *, arriving=None, may_vanish=
         n_rows, total, changed = n_rows + len(new), total + new_weight.sum(), changed + new_weight.sum()
     if len(codes) and (n_rows <= 0 or (may_vanish and total <= least)):
         raise ErasureError(
-            f"An erasure must leave rows behind, got {len(codes)} rows where {state.n_rows} remain. A model without data is no model: "
-            "delete it, or erase fewer rows."
+            f"An erasure must leave rows behind, got {len(codes)} rows (weight {weight.sum():.6g}) where {state.n_rows} (weight "
+            f"{state.mass:.6g}) remain. Pass the weights that the rows had at fit; a model without data is no model: delete it, or erase "
+            "fewer rows."
         )
     spent = missing if may_vanish else (leaving > 0) & (missing | (counts <= 0) | (mass <= least))
+    lacking = n_rows - counts if codes.ndim == 2 else counts
+    if (lacking < 0).any() and not spent.any():
+        c = int(np.argmin(lacking))
+        raise ErasureError(
+            f"An erasure must not take more rows without a label than there are, got {len(codes) - leaving[c]} without label "
+            f"{classes[c]!s}, of which {state.n_rows - state.class_counts[c]} remain. Check the labels."
+        )
     if spent.any():
         c = int(np.flatnonzero(spent)[0])
         raise ErasureError(

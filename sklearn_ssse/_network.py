@@ -47,7 +47,7 @@ class NetworkFamily(Family):
 
     def rows_may_differ(self, state):
         """Whether the curvature may hold less of a sample than its rows of now: the parameters have moved, or it was held out."""
-        return state.changed > 0 or self._estimator.early_stopping
+        return state.changed > 0 or (self._estimator.early_stopping and self._estimator.solver != "lbfgs")
 
     def weights(self, theta):
         """Parameters of each layer as a matrix (n_outputs, n_inputs + 1), intercept last."""

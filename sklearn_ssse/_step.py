@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_ssse._checks import members
+from sklearn_ssse._checks import least_margin, members
 from sklearn_ssse._records import ErasureState
 from sklearn_ssse.exceptions import ErasureError
 
@@ -63,7 +63,7 @@ def shrunken(inverse, scores):
     """As much of curvature rows as the curvature holds of them: what is left of it is at least its ridge D.
 
     On an eigenvector v of ``M = R P R^T`` with eigenvalue m and ``w = P R^T v`` that is ``m - w^T D w`` of ``m^2``. Rows of which there is
-    too much are scaled by their share of v.
+    too much are scaled by their share of v, and all of them until the rest is positive definite beyond doubt.
 
     Parameters
     ----------
@@ -78,14 +78,15 @@ def shrunken(inverse, scores):
     """
     factors = [_factors(inverse, piece) for piece in scores.pieces()]
     factors = np.concatenate(factors) if factors else np.ones(0)
+    least = least_margin(inverse.condition)
     if (factors < 1).any():
-        scores = scores.scaled(factors)
+        scores, least = scores.scaled(factors), SHRUNKEN_MARGIN
     for _ in range(N_TRIALS):
         try:
             removal = inverse.removal(scores)
         except ErasureError:  # of a sketch, less than nothing would be left
             removal = None
-        if removal is not None and removal.margin >= SHRUNKEN_MARGIN:
+        if removal is not None and removal.margin >= least:
             return scores, removal
         scores = scores.scaled(np.full(scores.n_samples, 0.5**0.5))
     return scores, inverse.removal(scores)

@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 from scipy.special import expit
 from sklearn.base import clone
-from sklearn.datasets import load_digits, make_classification, make_multilabel_classification
+from sklearn.datasets import load_breast_cancer, load_digits, make_classification, make_multilabel_classification
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import RidgeClassifier
 from sklearn.model_selection import GridSearchCV, LeaveOneOut, ShuffleSplit, cross_val_predict, train_test_split
@@ -19,6 +19,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.neural_network import _multilayer_perceptron as parents_module
+from sklearn.preprocessing import scale
 
 from sklearn_ssse import (
     ErasableMLPClassifier,
@@ -359,8 +360,10 @@ def test_leave_one_out_accuracy(neighbors, monkeypatch):
     assert leave_one_out_accuracy(sparse.csr_array(X), y) == pytest.approx(twin)
     labels = np.column_stack([y, 1 - y])
     assert leave_one_out_accuracy(X, labels) == pytest.approx(twin)
-    copies = np.repeat(X, 60, axis=0), np.repeat(y, 60)  # more copies of a row than neighbours that are asked
-    assert leave_one_out_accuracy(*copies) == 1.0
+    many, labels = np.repeat(X, 60, axis=0), np.repeat(y, 60)  # more than neighbours that are asked
+    assert leave_one_out_accuracy(many, labels) == pytest.approx(twin)
+    labels[0] = 1 - labels[0]  # alike, but different people
+    assert leave_one_out_accuracy(many, labels) > 0.99
 
 
 @pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
@@ -544,3 +547,63 @@ def test_eps_stops_where_a_step_costs_others_as_much():
     rest = np.setdiff1d(np.arange(len(y)), S)
     lost = clf.score(X[rest], y[rest]) - copy.deepcopy(clf).unlearn(X[S], y[S]).score(X[rest], y[rest])
     assert 0.3 < np.interp(record.relative_shift, LENGTHS, costs) / lost < 3
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_rows_that_are_there_leave_whole(early_stopping):
+    """A margin of .03 is small, and no reason to leave half of a class behind."""
+    X, y = load_breast_cancer(return_X_y=True)
+    X, S = scale(X), y == 0
+    net = small(
+        hidden_layer_sizes=(8,),
+        solver="lbfgs",
+        max_iter=15,
+        early_stopping=early_stopping,
+        structure="full",
+        alpha=1e-4,
+    ).fit(X, y)
+    damping = np.mean(net.damping_) * len(y) / (~S).sum()
+    left = ErasableMLPClassifier.from_estimator(net, X[~S], y[~S], damping=damping, structure="full").curvature_
+    if early_stopping:  # rows move the parameters by nothing, and may differ from then on
+        net.unlearn(X[:1], y[:1], 1e-12)
+        S[0] = False
+    net.unlearn(X[S], y[S], 1e-12)
+    assert not net.erasures_[-1].shrunken
+    assert net.erasures_[-1].margin < 0.1
+    assert relative(net.curvature_.to_dense(), left.to_dense()) < 1e-8
+
+
+def test_copies_are_left_out_together():
+    X, y = make_classification(300, 12, n_informative=8, flip_y=0.3, class_sep=0.7, random_state=0)
+    once = leave_one_out_accuracy(X, y)
+    assert leave_one_out_accuracy(np.vstack([X, X]), np.r_[y, y]) == once < 0.9
+    assert leave_one_out_accuracy(sparse.csr_array(np.vstack([X, X])), np.r_[y, y]) == once
+    table = np.random.default_rng(0).integers(0, 2, (300, 3)).astype(float)  # of different people, who are alike
+    noise = np.random.default_rng(1).uniform(size=300) < 0.2
+    assert leave_one_out_accuracy(table, ((table[:, 0] > 0) ^ noise).astype(int)) == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_net_without_gradients_says_so():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = scale(X)
+    net = small(hidden_layer_sizes=(20,), solver="lbfgs", max_iter=200, alpha=1e-4).fit(X, y)
+    with pytest.warns(ErasureWarning, match="too certain of them"):
+        net.unlearn(X[::19], y[::19])
+
+
+def test_rows_without_a_label_are_counted():
+    X, Y = problem("labels")
+    Y = Y.copy()
+    Y[:, 0] = 1
+    Y[:4, 0] = 0
+    net = small(unlearn_epsilon=1.0).fit(X, Y).unlearn(X[:4], Y[:4])
+    with pytest.raises(ErasureError, match="1 without label 0, of which 0 remain"):
+        net.unlearn(X[:1], Y[:1])
+
+
+def test_one_weight_for_all():
+    X, y = problem("classes")
+    one, all_ = small(unlearn_epsilon=1.0).fit(X, y, 2.0), small(unlearn_epsilon=1.0).fit(X, y, np.full(len(y), 2.0))
+    one.unlearn(X[:3], y[:3], sample_weight=2.0)
+    all_.unlearn(X[:3], y[:3], sample_weight=np.full(3, 2.0))
+    assert np.array_equal(pack_network(one), pack_network(all_))
