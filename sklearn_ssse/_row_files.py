@@ -172,6 +172,8 @@ def _inputs(text, inferred, features, estimator, missing, as_text):
     if unknown:
         raise ValueError(f"--text must name columns of the model, got {_few(unknown)}.")
     types = input_types(estimator, len(features))
+    if known_columns(estimator) is None and len(types) == 1 and types[0].text:  # texts, and no table of them
+        return text[features[0]].to_numpy(dtype=object), ()
     columns, guessed = {}, []
     for name, known in zip(features, types, strict=True):
         raw, guess = text[name], inferred[name]

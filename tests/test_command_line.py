@@ -713,3 +713,15 @@ def test_only_files_are_written_over(folder, capsys):
     with pytest.raises(SystemExit):
         erase("model.skops", "rows.csv", "--group-column", "income", "--forget", "")
     assert "got an empty one" in capsys.readouterr().err
+
+
+def test_texts_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    texts = [f"{'good' if i % 3 else 'bad'} news no {i % 7}" for i in range(90)]
+    y = np.array([i % 3 > 0 for i in range(90)]).astype(int)
+    model = make_pipeline(CountVectorizer(), ErasableLogisticRegression()).fit(texts, y)
+    joblib.dump(model, "model.joblib")
+    pandas.DataFrame({"text": texts[:4], "y": y[:4]}).to_csv("rows.csv", index=False)
+    assert erase("model.joblib", "rows.csv", "--trust-pickle", target="y") == 0
+    expected = unlearn(pickle.loads(pickle.dumps(model)), texts[:4], y[:4])
+    assert np.array_equal(joblib.load("erased")[-1].coef_, expected[-1].coef_)
