@@ -75,16 +75,23 @@ def main(argv=None):
 def _stopped_in_order():
     """Ends as an interrupt from the keyboard does where the process is told to stop: what was begun is put back."""
 
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    main = threading.current_thread() is threading.main_thread()
+    # One that is ignored, as under nohup, stays so.
+    numbers = [number for number in numbers if main and signal.getsignal(number) is signal.SIG_DFL]
+
     def stop(number, frame):
+        for other in numbers:  # what is put back is put back once
+            signal.signal(other, signal.SIG_IGN)
         sys.exit(128 + number)
 
-    names = ["SIGTERM", "SIGHUP"] if threading.current_thread() is threading.main_thread() else []
-    before = {number: signal.signal(number, stop) for name in names if (number := getattr(signal, name, None))}
+    for number in numbers:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _told(text):

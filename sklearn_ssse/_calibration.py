@@ -110,7 +110,7 @@ def _until_balanced(step, rho, total):
     longest = 1.0
     while excess(longest) < 0:
         longest *= 2.0
-    return float(brentq(excess, 0.0, longest, rtol=1e-6)) / step.growth
+    return float(brentq(excess, 0.0, longest, xtol=np.finfo(np.float64).tiny, rtol=1e-6)) / step.growth
 
 
 def _square(scores, s):

@@ -1,6 +1,7 @@
 """Every check of an erasure, in one voice: what must hold, what was given, what to do. All run before anything changes."""
 
 from dataclasses import replace
+from numbers import Real
 
 import numpy as np
 from scipy import sparse
@@ -51,7 +52,7 @@ def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samp
     if len(codes) != X.shape[0]:
         check_consistent_length(X, codes)
     if sample_weight is not None:
-        if np.ndim(sample_weight):
+        if not isinstance(sample_weight, Real):
             check_consistent_length(X, sample_weight)
         sample_weight = check_sample_weight(sample_weight, X, dtype=np.float64) if X.shape[0] else np.zeros(0)
         if (sample_weight < 0).any():
@@ -125,6 +126,11 @@ def check_outputs(y, n_outputs):
             f"y must have one column for each of the {n_outputs} outputs, got shape {y.shape}. Pass the labels as they were given to fit."
         )
     return y
+
+
+def each_row(weight, X):
+    """One weight for all rows as one for each."""
+    return np.full(num_samples(X), float(weight)) if isinstance(weight, Real) else weight
 
 
 def check_positions(positions, n_rows, n_samples):

@@ -155,8 +155,8 @@ def _(estimator, rows):
         )
     names = estimator.classes_.tolist()
     return work_out_all(
-        (model, rows._replace(y=y).at(f"class {name} against the rest"))
-        for name, (model, y) in zip(names if len(pairs) > 1 else names[1:], pairs, strict=True)
+        (model, rows._replace(y=y).at(f"class {name} (there 1) against the rest"))
+        for name, (model, y) in zip(names[-len(pairs) :], pairs, strict=True)
         if not isinstance(model, ConstantPredictor)
     )
 
@@ -174,7 +174,7 @@ def _(estimator, rows):
     pairs = []
     for model, (i, j) in zip(estimator.estimators_, classes, strict=True):
         index = np.flatnonzero((codes == i) | (codes == j))
-        place = f"class {estimator.classes_[i]} against {estimator.classes_[j]}"
+        place = f"class {estimator.classes_[i]} (there 0) against {estimator.classes_[j]} (there 1)"
         pairs.append((model, rows.take(index)._replace(y=(codes[index] == j).astype(int)).at(place)))
     return work_out_all(pairs)
 

@@ -5,7 +5,7 @@ from functools import singledispatch
 
 from sklearn.utils import check_consistent_length
 
-from sklearn_ssse._checks import check_pairs
+from sklearn_ssse._checks import check_pairs, each_row
 from sklearn_ssse._people import chosen
 from sklearn_ssse._plan import carry_out
 from sklearn_ssse._routes import Rows, erasable_models, erasures_of, known_columns, work_out
@@ -126,6 +126,7 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
     >>> learn(pipe, X[:20], y[:20])[-1].n_samples_remaining_
     569
     """
+    sample_weight = each_row(sample_weight, X)
     check_consistent_length(X, y, sample_weight)
     rows = Rows(X, y, sample_weight, epsilon=epsilon, arriving=True)
     carry_out(erasures_of(work_out(estimator, rows).erasures))
@@ -174,6 +175,7 @@ def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weigh
     [100, 100, 100]
     """
     check_pairs(X_old, X_new)
+    sample_weight = each_row(sample_weight, X_old)
     check_consistent_length(X_old, y_old, X_new, y_new, sample_weight)
     gone = Rows(X_old, y_old, sample_weight, epsilon=epsilon, replaced=True)
     come = Rows(X_new, y_new, sample_weight, epsilon=epsilon, arriving=True)
@@ -226,7 +228,7 @@ def planned(
     """The `Plan` of `unlearn` with the same arguments, worked out in full."""
     if preprocessing not in PREPROCESSING:
         raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {preprocessing!r}.")
-    rows = Rows(X, y, sample_weight, params.pop("positions", None), epsilon, preprocessing, params)
+    rows = Rows(X, y, each_row(sample_weight, X), params.pop("positions", None), epsilon, preprocessing, params)
     for part in rows[1:4]:
         check_consistent_length(X, part)
     known = None

@@ -54,8 +54,7 @@ def check_epsilon(epsilon, *, calibrated):
 
 def usual_epsilon(epsilon, calibration):
     """The number that an eps stands for on random rows."""
-    read = read_epsilon(epsilon)
-    return read.factor / calibration.random if isinstance(read, Multiple) else read
+    return read_epsilon(epsilon).factor / calibration.random if isinstance(epsilon, str) else float(epsilon)
 
 
 @lru_cache

@@ -290,7 +290,9 @@ class ErasableMixin(CurvatureMixin):
         weight = state.mass if by_class is None else (state.class_mass / np.where(by_class > 0, by_class, 1.0)).sum()
         gone = sum(record.n_erased - record.n_added for record in records)
         lost = sum(record.weight_erased - record.weight_added for record in records)
-        return (state.n_rows, state.n_rows + gone), (weight, weight * (1.0 + lost / state.mass))
+        # Class weights of the rows that left are not known: at least the smallest.
+        least = 1.0 if by_class is None else by_class[by_class > 0].min(initial=1.0)
+        return (state.n_rows, state.n_rows + gone), (weight, weight + max(lost, 0.0) / least)
 
     def _batch(self, family, state, rows, moved=None):
         """Rows of positive weight, class weights included, at the present parameters, their columns moved; none of None."""

@@ -10,7 +10,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import BaggingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, TargetEncoder
 from sklearn.utils import get_tags
 
 from sklearn_ssse._routes import inside, transformers
@@ -22,11 +22,13 @@ ENCODERS = (OneHotEncoder, OrdinalEncoder, TargetEncoder)
 class InputType:
     """What is known of one column.
 
-    ``text`` tells that a step takes the column as it stands. ``categories`` is an array, or None for a column that no encoder sees;
+    ``seen`` tells that some step does something with the column; ``text`` tells that a step takes the column as it stands. ``categories``
+    is an array, or None for a column that no encoder sees;
     ``complete`` tells that the encoder took them from the training rows, so that these have no others. ``imputed`` tells that an imputer
     comes first, ``missing`` what it takes as missing.
     """
 
+    seen: bool = False
     number: bool = False
     text: bool = False
     categories: object = None
@@ -40,6 +42,8 @@ def input_types(estimator, n_columns):
     types = [InputType() for _ in range(n_columns)]
     for step, positions in _consumers(estimator, list(range(n_columns))):
         columns = [types[i] for i in positions]
+        for column in columns:
+            column.seen |= not (isinstance(step, FunctionTransformer) and step.func is None)
         if isinstance(step, SimpleImputer):
             for column in columns:
                 column.number |= step.statistics_.dtype.kind != "O"

@@ -143,9 +143,8 @@ def write_together(files, *, overwrite=False):
             moved.append((path, before))  # first: a signal may come right after the move
             os.replace(temporary, path)
     except BaseException:
-        for path, before in moved:
-            if staged[path].exists():  # was not moved
-                continue
+        done = [(path, before) for path, before in moved if not staged[path].exists()]
+        for path, before in done if len(done) < len(files) else []:  # once all are moved, all is as it was to be
             if before is None:
                 path.unlink()
             else:

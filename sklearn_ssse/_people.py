@@ -37,10 +37,11 @@ def chosen(rows, groups, forget, known):
     check_consistent_length(rows.X, own)
     missing = [str(group) for group in asked.difference(own)]
     if missing:
+        kind = type(own[0]).__name__ if own else "none"
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise ErasureError(
             f"Every group in forget must be among those of the rows, got {', '.join(sorted(missing)[:5])}{more} of which there is none. "
-            f"Check the ids and their type (groups has {type(own[0]).__name__}, forget has {type(wanted[0]).__name__}); nothing was erased."
+            f"Check the ids and their type (groups has {kind}, forget has {type(wanted[0]).__name__}); nothing was erased."
         )
     return rows.take(np.array([i for i, group in enumerate(own) if group in asked], dtype=np.intp))
 
@@ -63,7 +64,7 @@ def _values(groups):
         if as_list is not None:
             return as_list()
     if isinstance(groups, (list, tuple)) and not any(isinstance(group, (list, np.ndarray)) for group in groups):
-        return list(groups)
+        return [g.astype("datetime64[us]").item() if isinstance(g, np.datetime64) else g for g in groups]
     groups = column_or_1d(groups)
     return (groups.astype("datetime64[us]") if groups.dtype.kind == "M" else groups).tolist()
 

@@ -213,7 +213,8 @@ def _(step, flow, name):
         columns = columns if names is None else _named(columns, names)
         branch = Flow(safe_indexing(X, columns, axis=1), flow.weight, model=flow.model, weighed=flow.weighed)
         branch = through([(part, transformer)], branch)
-        weight, weighed = (step.transformer_weights or {}).get(part, 1.0), weighed or branch.weighed
+        weight, weighed = (step.transformer_weights or {}).get(part), weighed or branch.weighed
+        weight = 1.0 if weight is None else weight
         if branch.moved is not None:
             branch = branch._replace(moved=Moved(branch.moved.scale, weight * branch.moved.shift))
         if branch.filled is not None:
@@ -246,4 +247,4 @@ def _named(columns, names):
     columns = columns if isinstance(columns, slice) else np.asarray(columns)
     if not isinstance(columns, slice) and columns.dtype.kind in "OUT":
         return columns.tolist()
-    return np.atleast_1d(names[columns]).tolist()
+    return names[columns].tolist() if isinstance(columns, slice) or columns.ndim else names[columns]

@@ -190,10 +190,10 @@ def _inputs(text, inferred, features, estimator, missing, as_text):
                 [None if lost else cell for cell, lost in zip(guess, guess.isna(), strict=True)], object
             )
         else:
-            _check_guess(name, raw, guess, missing)
             columns[name] = guess
-            if guess.dtype.kind in "iufb":
-                guessed.append(name)
+            if known.seen:
+                _check_guess(name, raw, guess, missing)
+                guessed += [name] if guess.dtype.kind in "iufb" else []
     # Objects stay objects: pandas would make strings of them, and lose None.
     X = pandas.DataFrame({name: pandas.Series(column, dtype=column.dtype) for name, column in columns.items()})
     return (X if known_columns(estimator) is not None else np.ascontiguousarray(X)), tuple(guessed)

@@ -62,7 +62,8 @@ def _(step):
 
 @leave.register(StandardScaler)
 def _(step, flow, name):
-    weighted, flow = _weighted(step, flow, name), flow._replace(weighed=flow.weighed or takes_weights(step, flow))
+    weighted, messages = _weighted(step, flow, name)
+    flow = flow._replace(weighed=flow.weighed or weighted, warnings=(*flow.warnings, *messages))
     if weighted and flow.weight is None:
         raise ErasureError(
             f"{name} was fitted with sample_weight, got rows without. Pass the weights that the rows had at fit."
@@ -127,37 +128,45 @@ def _emptied(columns, name):
 def _(step, flow):
     """Whether a scaler certainly was fitted with weights: it asks for them, or has seen no whole number of rows."""
     asked = routing_enabled() and step.get_metadata_routing().fit.requests.get("sample_weight") not in (None, False)
-    return asked or bool(np.mod(step.n_samples_seen_, 1).any()) or (not routing_enabled() and _seen(step, flow)[1])
+    return (
+        asked
+        or bool(np.mod(step.n_samples_seen_, 1).any())
+        or (not routing_enabled() and _seen(step, flow) == (False, True))
+    )
 
 
 def _seen(scaler, flow):
     """Whether a whole number of rows that a scaler has seen can be that of the rows of the model, and whether their weight."""
-    model = flow.model
-    if model is None or flow.weight is None or not np.any(np.asarray(flow.weight) != 1):
+    model, seen = flow.model, scaler.n_samples_seen_
+    if (
+        model is None
+        or flow.weight is None
+        or np.asarray(seen).dtype.kind == "i"
+        or not np.any(np.asarray(flow.weight) != 1)
+    ):
         return True, False
-    n, (rows, weight), slack = np.max(scaler.n_samples_seen_), model._fitted_to(), 1e-9
-    least = 0 if np.ndim(scaler.n_samples_seen_) else rows[0] + np.sum(np.asarray(flow.weight) == 0)
+    n, (rows, weight), slack = np.max(seen), model._fitted_to(), 1e-9
+    least = 0 if np.ndim(seen) else rows[0] + np.sum(np.asarray(flow.weight) == 0)
     rows_fit, weight_fits = least <= n <= rows[1], weight[0] * (1 - slack) <= n <= weight[1] * (1 + slack)
     if rows_fit or weight_fits:
         return rows_fit, weight_fits
-    if not model._erasure_state.weighted:
+    if getattr(model, "early_stopping", False):  # rows were held out, nobody knows of which weight
+        return True, True
+    if not model._erasure_state.weighted:  # there are no rows of weight zero beside those of the model
         return False, True
-    # More rows than the model has: those of weight zero. Or rows that were held out, or values that are missing.
-    return True, bool(getattr(model, "early_stopping", False) or np.ndim(scaler.n_samples_seen_))
+    return True, bool(np.ndim(seen))  # weights of values that are not missing may be any number
 
 
 def _weighted(scaler, flow, name):
-    """Whether a scaler was fitted with weights; an error where it cannot be known."""
+    """Whether a scaler was fitted with weights, and a message where that cannot be known."""
     if routing_enabled() or np.mod(scaler.n_samples_seen_, 1).any():
-        return takes_weights(scaler, flow)
+        return takes_weights(scaler, flow), ()
     rows, weight = _seen(scaler, flow)
-    if rows == weight:
-        raise ErasureError(
-            f"preprocessing='downdate' must know whether {name} was fitted with sample_weight, got {np.max(scaler.n_samples_seen_):.6g} "
-            "rows seen, which may or may not be their weight. Fit the pipeline with metadata routing, which tells, or use "
-            "preprocessing='keep'."
-        )
-    return weight
+    message = (
+        f"Whether {name} was fitted with sample_weight cannot be known, as the {np.max(scaler.n_samples_seen_):.6g} rows that it has seen "
+        "may be their number or their weight: it was taken to be fitted without. Fit pipelines with metadata routing, which tells."
+    )
+    return weight and not rows, (message,) if rows == weight else ()
 
 
 def _statistics(scaler):

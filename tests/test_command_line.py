@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import asdict
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -680,22 +681,56 @@ def test_what_is_written_is_done_even_if_nobody_reads_of_it(folder):
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("after", [1, 2])
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
-def test_a_stopped_command_leaves_nothing(folder, monkeypatch, number):
+def test_a_stopped_command_writes_both_files_or_neither(folder, monkeypatch, number, after, force):
     moved, replace = [], os.replace
 
     def move(*args):
         replace(*args)
         moved.append(args)
-        if len(moved) == 1:
+        if len(moved) == after:
             os.kill(os.getpid(), getattr(signal, number))
 
     monkeypatch.setattr(os, "replace", move)
-    before = sorted(folder.iterdir())
+    names = {"out": "model.skops", "record": "record.json"} if force else {}
+    model, before = Path("model.skops").read_bytes(), sorted(folder.iterdir())
+    if force:
+        Path("record.json").write_text("old")
     with pytest.raises(SystemExit) as stop:
-        erase()
+        erase("model.skops", "rows.csv", *(["--force"] if force else []), **names)
     assert stop.value.code == 128 + getattr(signal, number)
-    assert sorted(folder.iterdir()) == before
+    assert signal.getsignal(getattr(signal, number)) is signal.SIG_DFL
+    assert not [path for path in folder.iterdir() if path.name.endswith(".tmp")]
+    if after == 2:  # all was written
+        assert (Path("model.skops").read_bytes() != model) is force
+        assert json.loads(Path("record.json").read_text())["erasures"]
+    else:
+        assert Path("model.skops").read_bytes() == model
+        assert Path("record.json").read_text() == "old" if force else sorted(folder.iterdir()) == before
+
+
+def test_a_signal_that_is_ignored_stays_so(folder, monkeypatch):
+    monkeypatch.setattr(command, "run_inspect", lambda args: os.kill(os.getpid(), signal.SIGHUP) or "alive")
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run("inspect", "model.skops") == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_columns_that_the_model_drops_may_hold_anything(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    X, y = load_iris(return_X_y=True)
+    frame = pandas.DataFrame(X[:, :2], columns=["a", "b"]).assign(
+        id=[f"{i:03}" for i in range(150)], word="NA", k=range(150)
+    )
+    model = make_pipeline(make_column_transformer((StandardScaler(), ["a", "b"])), ErasableLogisticRegression())
+    joblib.dump(model.fit(frame, y), "model.joblib")
+    frame[:5].assign(y=y[:5]).to_csv("rows.csv", index=False)
+    assert erase("model.joblib", "rows.csv", "--trust-pickle", target="y") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_what_is_no_model_is_not_printed(folder, capsys):

@@ -419,7 +419,7 @@ def test_an_error_tells_the_model(data):
     with pytest.raises(ErasureError, match=r"^In output 1: An erasure must leave"):
         unlearn(MultiOutputClassifier(LR).fit(X, Y), X[:3], Y[:3])
     labels = np.where(np.arange(len(X)) < 3, "rare", np.where(X[:, 0] > 0, "a", "b"))
-    with pytest.raises(ErasureError, match=r"^In class rare against the rest: "):
+    with pytest.raises(ErasureError, match=r"^In class rare \(there 1\) against the rest: "):
         unlearn(OneVsRestClassifier(LR).fit(X, labels), X[:3], labels[:3])
 
 
@@ -430,3 +430,16 @@ def test_no_intercept_of_liblinear(data):
     expected = [clone(model.estimator).fit(X, y).unlearn(X[:2], y[:2]) for y in Y.T]
     for output, alone in zip(unlearn(model, X[:2], Y[:2]).estimators_, expected, strict=True):
         assert np.allclose(output.coef_, alone.coef_, rtol=0, atol=1e-12)
+
+
+def test_one_class_that_all_rows_have(data):
+    X, y = data[0], np.ones(len(data[0]))
+    with pytest.warns(UserWarning, match="present in all"):
+        model = OneVsRestClassifier(LR).fit(X, y)
+    assert unlearn(model, X[:5], y[:5]) is model
+
+
+def test_one_weight_for_all_rows(data):
+    X, y = data[0], data[1]["class"]
+    one, each = (unlearn(clone(LR).fit(X, y), X[:5], y[:5], sample_weight=w) for w in (2.0, np.full(5, 2.0)))
+    assert np.array_equal(theta(one), theta(each))

@@ -197,8 +197,16 @@ def test_ids_of_several_parts_and_dates():
     assert preview_unlearn(model, frame, y, forget=[(1, 2), (5, 0)]).n_erased == 2
     for unit in ("ns", "us"):
         frame.index = pandas.date_range("2020-01-01", periods=60).astype(f"datetime64[{unit}]")
-        for forget in (frame.index[:4], list(frame.index[:4]), frame.index[:4].to_numpy()):
+        for forget in (
+            frame.index[:4],
+            list(frame.index[:4]),
+            frame.index[:4].to_numpy(),
+            list(frame.index[:4].to_numpy()),
+        ):
             assert preview_unlearn(model, frame, y, forget=forget).n_erased == 4
+            assert preview_unlearn(model, X, y, groups=frame.index.to_numpy(), forget=forget).n_erased == 4
+    with pytest.raises(ErasureError, match="groups has none"):
+        unlearn(model, X[:0], y[:0], groups=[], forget=["a"])
 
 
 @pytest.mark.parametrize("kind", ["coo", "dia", "bsr", "lil", "dok", "csc"])

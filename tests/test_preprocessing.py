@@ -548,8 +548,33 @@ def test_whole_weights_are_told_from_none(wine):
         assert gone == (w[S].sum() if there in given else len(S))
     same = np.where(np.arange(len(y)) % 2, 0.5, 1.5)  # their sum is the number of rows
     model = clone(pipe).fit(X, y, **{there: same})
-    with pytest.raises(ErasureError, match="must know whether standardscaler was fitted with sample_weight"):
+    with pytest.warns(ErasureWarning, match="taken to be fitted without"):
         unlearn(model, X[S], y[S], sample_weight=same[S], preprocessing="downdate")
+    assert np.allclose(model[0].mean_, X[keep].mean(axis=0), rtol=1e-12)
+
+
+def test_class_weights_do_not_hide_the_weights_of_a_scaler(wine):
+    X, y = wine
+    w = np.random.default_rng(0).integers(1, 3, len(y)).astype(float)
+    given = {f"{name}__sample_weight": w for name in ("standardscaler", "erasablelogisticregression")}
+    model = make_pipeline(StandardScaler(), clone(EXACT).set_params(class_weight={0: 1, 1: 10, 2: 1})).fit(
+        X, y, **given
+    )
+    first, S = np.flatnonzero(y == 0)[:10], np.flatnonzero(y > 0)[:3]
+    unlearn(model, X[first], y[first], 1e-9, sample_weight=w[first])
+    unlearn(model, X[S], y[S], 1e-9, sample_weight=w[S], preprocessing="downdate")
+    assert model[0].n_samples_seen_ == w.sum() - w[S].sum()
+
+
+def test_rows_that_a_net_held_out_are_no_weights(wine):
+    X, y = wine
+    pipe = make_pipeline(
+        StandardScaler(), ErasableMLPClassifier((4,), max_iter=20, early_stopping=True, random_state=0)
+    )
+    pipe.fit(X, y)
+    with pytest.warns(ErasureWarning, match="taken to be fitted without"):
+        unlearn(pipe, X[:5], y[:5], 1.0, sample_weight=np.full(5, 2.0), preprocessing="downdate")
+    assert pipe[0].n_samples_seen_ == len(y) - 5
 
 
 def test_rows_that_were_never_there(wine):
@@ -587,6 +612,15 @@ def test_transformers_that_write_into_their_input(wine):
     pipe = make_pipeline(columns, EXACT).fit(wine[0].copy(), y)
     unlearn(pipe, wine[0][S].copy(), y[S], preprocessing="downdate")
     assert np.allclose(pipe[0].named_transformers_["scale"].mean_, wine[0][keep, :4].mean(axis=0), rtol=1e-12)
+
+
+def test_a_column_by_its_position_stays_a_column(wine):
+    pandas = pytest.importorskip("pandas")
+    frame, y = pandas.DataFrame(wine[0][:, :3], columns=list("abc")), wine[1]
+    lengths = FunctionTransformer(lambda column: column.astype(str).str.len().to_frame())
+    columns = ColumnTransformer([("length", lengths, 0), ("scale", StandardScaler(), [1, 2])])
+    pipe = unlearn(make_pipeline(columns, EXACT).fit(frame, y), frame[:9], y[:9], preprocessing="downdate")
+    assert np.allclose(pipe[0].named_transformers_["scale"].mean_, frame.iloc[9:, 1:].mean())
 
 
 @pytest.mark.parametrize("columns", [["b"], [1], slice(1, 2), np.array([False, True, False])])
