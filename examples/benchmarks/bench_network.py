@@ -5,8 +5,9 @@ among the accuracies on forget, retain and test rows: of the default erasure wit
 retraining with another seed. Medians over data sets, nets, seeds; beside them the worst case of "ours minus nothing".
 
 digits and 6,000 rows of Adult are on board. ``--mnist FILE`` adds MNIST as CSV, label last; ``--fashion DIRECTORY`` 10,000 rows of
-Fashion-MNIST from its idx files. ``--tuned`` adds columns with the eps that `TunedEpsilonCV` chooses on three other sets of the kind, by
-probabilities, and with the eps of its grid that is best for the set in hindsight: no choice of one multiple for sets of a kind can be better.
+Fashion-MNIST from its idx files. ``--tuned`` adds columns with the multiple of "auto" that `TunedEpsilonCV` chooses on three other sets
+of the kind, by probabilities, and with the one of its grid that is best for the set in hindsight: no choice of one multiple for sets of a
+kind can be better.
 """
 
 import argparse
