@@ -10,10 +10,10 @@ together as a share of two bounds:
   go, and ``P + U @ U.T`` into a new array.
 
 The first bound leaves out what every erasure has to do: find eigenvalues, and write the new inverse beside the old one, which copies of the
-model may hold and which must stay if anything fails. On two busy cores of a virtual server, 40 outputs, together took 1.3 to 1.8 times the
-first bound at d = 32, 1.7 to 3.7 times at d = 128 and 1.7 to 7.5 times at d = 512: it is not met. There 40 bare products take 10 ms at
-d = 512, 40 bare downdates of one row 50 to 140 ms, nearly all of it spent on memory that was not written before, so no erasure can meet
-it. Of the second bound together took 1.1 to 1.2 at d = 32, .7 to 1.4 at d = 128 and .3 to 1.5 at d = 512; less than 1 where many small
+model may hold and which must stay if anything fails. On two busy cores of a virtual server, 40 outputs, together took 1.1 to 1.4 times the
+first bound at d = 32, 1.4 to 2.0 times at d = 128 and 3.2 to 8.3 times at d = 512: it is not met. There 40 bare products take 6 ms at
+d = 512, 40 bare downdates of one row 25 to 90 ms, nearly all of it spent on memory that was not written before, so no erasure can meet
+it. Of the second bound together took .8 to .9 at d = 32, .8 to 1.0 at d = 128 and .4 to 1.6 at d = 512; less than 1 where many small
 products of BLAS over two threads, as the bare downdates and the single erasure make them, wait for each other on cores that others use.
 
 No figure is a pass mark here; timings on a shared machine vary by a half.
