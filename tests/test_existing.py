@@ -8,7 +8,13 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import scale
 
-from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, ErasureError, ErasureWarning
+from sklearn_ssse import (
+    ErasableLogisticRegression,
+    ErasableMLPClassifier,
+    ErasureError,
+    ErasureWarning,
+    parameter_distance,
+)
 from sklearn_ssse._convergence import SHARE, _batch, distance_from_minimum
 from tests import reference
 from tests.reference import relative, theta
@@ -217,3 +223,14 @@ def test_the_model_is_its_own():
     before = model.coef_.copy()
     sgd.partial_fit(X[:50], 1 - y[:50])
     assert np.array_equal(model.coef_, before)
+
+
+def test_the_final_model_of_a_search_knows_no_scaling_of_the_intercept():
+    """scikit-learn fits it with 1 whatever the parameter says: the intercept is penalised as the other coefficients."""
+    X, y = load_breast_cancer(return_X_y=True)
+    X, params = scale(X), {"solver": "liblinear", "tol": 1e-8, "max_iter": 1000}
+    search = LogisticRegressionCV(**{**CV, "Cs": [0.02]}, **params, intercept_scaling=20, cv=3).fit(X, y)
+    clf = ErasableLogisticRegression.from_estimator(search, X, y, curvature="fisher")
+    clf.unlearn(X[:9], y[:9])
+    retrained = LogisticRegression(C=0.02, **params).fit(X[9:], y[9:])
+    assert parameter_distance(search, clf, retrained) < 0.1
