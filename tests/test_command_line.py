@@ -684,8 +684,10 @@ def test_what_is_written_is_done_even_if_nobody_reads_of_it(folder):
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("after", [1, 2])
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
-def test_a_stopped_command_writes_both_files_or_neither(folder, monkeypatch, number, after, force):
+def test_a_stopped_command_writes_both_files_or_neither(folder, monkeypatch, request, number, after, force):
     moved, replace = [], os.replace
+    inherited = signal.signal(getattr(signal, number), signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(getattr(signal, number), inherited))
 
     def move(*args):
         replace(*args)

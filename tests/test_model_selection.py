@@ -98,6 +98,7 @@ def test_a_net_is_searched_by_multiples_of_its_own_eps():
     net = tuned.estimator_[-1]
     assert net.unlearn_epsilon_ == factor / net._erasure_state.calibration.random
     automatic = tuned.preview_unlearn(X[:9], y[:9], "auto").epsilon
+    assert tuned.preview_unlearn(X[:9], y[:9], "0.5*auto").epsilon == 0.5 * automatic
     assert tuned.unlearn(X[:9], y[:9]).estimator_[-1].erasures_[-1].epsilon == pytest.approx(factor * automatic)
     given = TunedEpsilonCV(pipe, epsilons=values, cv=SETS, metric="probability").fit(X, y)
     assert given.best_index_ == gamma.argmax()

@@ -528,6 +528,20 @@ def test_weights_of_a_column_transformer(wine, branch):
     assert parameter_distance(pipe, erased, retrained) < 0.2
 
 
+def test_weights_of_a_column_transformer_before_a_scaler(wine):
+    """Values that were filled in are weighted, too."""
+    X, y = with_missing(wine[0][:, :4]), wine[1]
+    S, keep = split(y, 0.1)
+    columns = ColumnTransformer(
+        [("a", ErasableSimpleImputer(), [0, 1]), ("b", ErasableSimpleImputer(), [2, 3])], transformer_weights={"a": 10}
+    )
+    pipe = make_pipeline(columns, StandardScaler(), EXACT).fit(X, y)
+    unlearn(pipe, X[S], y[S], preprocessing="downdate")
+    retrained = clone(pipe[:2]).fit(X[keep])
+    assert np.allclose(pipe[1].mean_, retrained[1].mean_, rtol=1e-10)
+    assert np.allclose(pipe[1].var_, retrained[1].var_, rtol=1e-9)
+
+
 def test_whole_weights_are_told_from_none(wine):
     X, y = wine
     w = np.random.default_rng(0).integers(1, 4, len(y)).astype(float)
