@@ -28,8 +28,8 @@ COLDEST, HOTTEST = 0.1, 10.0
 # eps is looked for from here to here; where the rows need not lose at all, at most at 1 and until they lose this share.
 SHORTEST, LONGEST = 0.002, 300.0
 LEAST_LOSS = 0.01
-# A step whose longest length is this share of the norm of the parameters leads nowhere; one longer than the norm itself, anywhere.
-NOWHERE, ANYWHERE = 1e-3, 1.0
+# A step that is longer, by the norm of the parameters, may lead anywhere.
+ANYWHERE = 1.0
 # Random pseudo-forget sets: their number, and the rows of each, but no more than a share of all. Their eps weighs as much as so many
 # rows of S: the accuracy on a few says little. Less where the prior moves.
 N_RANDOM, RANDOM_ROWS, RANDOM_SHARE = 8, 32, 0.05
@@ -97,13 +97,6 @@ class HeldOut:
         shift, vanishing = _prior_shift(step)
         length = np.linalg.norm(step.direction) / np.linalg.norm(theta)
         own = _smallest_eps([step], self._wanted(step, shift), lambda eps: np.interp(eps * length, LENGTHS, self.costs))
-        if length * LONGEST < NOWHERE:
-            warnings.warn(
-                "The net must have gradients on the erased rows, got none to speak of: it is too certain of them, and hardly changed. "
-                "Train again without them, or with a larger `alpha`.",
-                ErasureWarning,
-                stacklevel=4,
-            )
         weight = RANDOM_WEIGHT * np.exp(step.mean(shift))
         eps = float(np.exp((batch.n_samples * np.log(own) - weight * np.log(self.random)) / (batch.n_samples + weight)))
         if eps * length > ANYWHERE:

@@ -583,12 +583,14 @@ def test_copies_are_left_out_together():
     assert leave_one_out_accuracy(table, ((table[:, 0] > 0) ^ noise).astype(int)) == pytest.approx(0.8, abs=0.05)
 
 
-def test_a_net_without_gradients_says_so():
-    X, y = load_breast_cancer(return_X_y=True)
-    X = scale(X)
-    net = small(hidden_layer_sizes=(20,), solver="lbfgs", max_iter=200, alpha=1e-4).fit(X, y)
-    with pytest.warns(ErasureWarning, match="too certain of them"):
-        net.unlearn(X[::19], y[::19])
+def test_a_step_longer_than_the_parameters_is_warned_of():
+    X, y = make_multilabel_classification(70, 4, n_classes=4, n_labels=2, random_state=11)
+    net = ErasableMLPClassifier(
+        (6,), learning_rate_init=0.01, random_state=0, curvature="fisher", structure="block", block_size=6
+    )
+    net.set_params(early_stopping=True).fit(X, y)
+    with pytest.warns(ErasureWarning, match="times their norm"):
+        net.unlearn(X[:1], y[:1])
 
 
 def test_rows_without_a_label_are_counted():
