@@ -74,11 +74,10 @@ def main(argv=None):
 @contextmanager
 def _stopped_in_order():
     """Ends as an interrupt from the keyboard does where the process is told to stop: what was begun is put back."""
-
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    main = threading.current_thread() is threading.main_thread()
+    in_main = threading.current_thread() is threading.main_thread()  # no other thread may set a handler
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if in_main and hasattr(signal, name)]
     # One that is ignored, as under nohup, stays so.
-    numbers = [number for number in numbers if main and signal.getsignal(number) is signal.SIG_DFL]
+    numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
 
     def stop(number, frame):
         for other in numbers:  # what is put back is put back once

@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn_ssse._compat import routing_enabled
 from sklearn_ssse._epsilon import usual_epsilon
 from sklearn_ssse._erasure import ErasableMixin
-from sklearn_ssse._routes import erasable_models
+from sklearn_ssse._routes import erasable_models, final_step
 
 
 def epsilon_names(estimator):
@@ -48,15 +48,14 @@ def set_epsilon(fitted, epsilon):
 
 def searched_model(estimator):
     """The erasable classifier inside, not fitted."""
-    if isinstance(estimator, Pipeline):
-        return searched_model(estimator.steps[-1][1])
-    if isinstance(estimator, MultiOutputClassifier):
-        return searched_model(estimator.estimator)
-    if isinstance(estimator, ErasableMixin):
-        return estimator
+    final = final_step(estimator)
+    if isinstance(final, MultiOutputClassifier):
+        return searched_model(final.estimator)
+    if isinstance(final, ErasableMixin):
+        return final
     raise TypeError(
         "TunedEpsilonCV takes an erasable classifier, a Pipeline that ends in one, or a MultiOutputClassifier of one, got "
-        f"{type(estimator).__name__} inside. Use ErasableLogisticRegression or ErasableMLPClassifier, and put TunedEpsilonCV inside "
+        f"{type(final).__name__} inside. Use ErasableLogisticRegression or ErasableMLPClassifier, and put TunedEpsilonCV inside "
         "of other meta-estimators."
     )
 
@@ -73,9 +72,8 @@ def plain_template(estimator):
 
 def fitted_model(estimator):
     """The fitted model inside, the first of many outputs."""
-    if isinstance(estimator, Pipeline):
-        return fitted_model(estimator.steps[-1][1])
-    return fitted_model(estimator.estimators_[0]) if isinstance(estimator, MultiOutputClassifier) else estimator
+    final = final_step(estimator)
+    return fitted_model(final.estimators_[0]) if isinstance(final, MultiOutputClassifier) else final
 
 
 def key_of(template):

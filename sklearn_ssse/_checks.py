@@ -52,8 +52,8 @@ def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samp
     if len(codes) != X.shape[0]:
         check_consistent_length(X, codes)
     if sample_weight is not None:
-        if not isinstance(sample_weight, Real):
-            check_consistent_length(X, sample_weight)
+        sample_weight = each_row(sample_weight, X)
+        check_consistent_length(X, sample_weight)
         sample_weight = check_sample_weight(sample_weight, X, dtype=np.float64) if X.shape[0] else np.zeros(0)
         if (sample_weight < 0).any():
             raise ErasureError(
@@ -133,6 +133,18 @@ def each_row(weight, X):
     return np.full(num_samples(X), float(weight)) if isinstance(weight, Real) else weight
 
 
+def as_objects(values):
+    """A column as Python objects: as numbers of NumPy integers would be floats where some are missing, and several large ids the same."""
+    if not isinstance(values, (list, tuple, np.ndarray)):  # of pandas or polars
+        as_list = getattr(values, "to_list", getattr(values, "tolist", None))
+        if as_list is not None:
+            return as_list()
+    if isinstance(values, (list, tuple)) and not any(isinstance(value, (list, np.ndarray)) for value in values):
+        return [g.astype("datetime64[us]").item() if isinstance(g, np.datetime64) else g for g in values]
+    values = column_or_1d(values)
+    return (values.astype("datetime64[us]") if values.dtype.kind == "M" else values).tolist()
+
+
 def check_positions(positions, n_rows, n_samples):
     """Positions of rows in the data of a fit, each once."""
     if positions is None:
@@ -140,7 +152,7 @@ def check_positions(positions, n_rows, n_samples):
             "Rows leave a BaggingClassifier by their positions in the data of fit, which decide the members that drew them, got none. "
             "Pass positions=."
         )
-    positions = column_or_1d(positions.to_list() if hasattr(positions, "to_list") else positions)
+    positions = column_or_1d(positions if isinstance(positions, np.ndarray) else as_objects(positions))
     if len(positions) != n_rows or not np.issubdtype(positions.dtype, np.integer):
         raise ValueError(
             f"positions must hold one integer for each of the {n_rows} rows, got {len(positions)} of type {positions.dtype}."

@@ -283,17 +283,6 @@ class ErasableMixin(CurvatureMixin):
             unweighted=old.weighted and any(rows is not None and rows[2] is None for rows in (gone, come)),
         )
 
-    def _fitted_to(self):
-        """Rows that the model rests on and those of its fit, and the same of their weights without class weights."""
-        state, records = self._erasure_state, self.erasures_
-        by_class = state.class_weight
-        weight = state.mass if by_class is None else (state.class_mass / np.where(by_class > 0, by_class, 1.0)).sum()
-        gone = sum(record.n_erased - record.n_added for record in records)
-        lost = sum(record.weight_erased - record.weight_added for record in records)
-        # Class weights of the rows that left are not known: at least the smallest.
-        least = 1.0 if by_class is None else by_class[by_class > 0].min(initial=1.0)
-        return (state.n_rows, state.n_rows + gone), (weight, weight + max(lost, 0.0) / least)
-
     def _batch(self, family, state, rows, moved=None):
         """Rows of positive weight, class weights included, at the present parameters, their columns moved; none of None."""
         if rows is None:

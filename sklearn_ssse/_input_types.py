@@ -23,9 +23,8 @@ class InputType:
     """What is known of one column.
 
     ``seen`` tells that some step does something with the column; ``text`` tells that a step takes the column as it stands. ``categories``
-    is an array, or None for a column that no encoder sees;
-    ``complete`` tells that the encoder took them from the training rows, so that these have no others. ``imputed`` tells that an imputer
-    comes first, ``missing`` what it takes as missing.
+    is an array, or None for a column that no encoder sees; ``complete`` tells that the encoder took them from the training rows, so that
+    these have no others. ``imputed`` tells that an imputer comes first, ``missing`` what it takes as missing.
     """
 
     seen: bool = False

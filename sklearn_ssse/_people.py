@@ -1,8 +1,9 @@
 """People, not rows: which rows of a frame belong to those who asked to be forgotten."""
 
 import numpy as np
-from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils import check_consistent_length
 
+from sklearn_ssse._checks import as_objects
 from sklearn_ssse._compat import num_samples
 from sklearn_ssse.exceptions import ErasureError
 
@@ -33,7 +34,7 @@ def chosen(rows, groups, forget, known):
         groups = _index(rows.X)
     elif isinstance(groups, str):
         rows, groups = _column(rows, groups, known)
-    asked, own = set(wanted), _values(groups)
+    asked, own = set(wanted), as_objects(groups)
     check_consistent_length(rows.X, own)
     missing = [str(group) for group in asked.difference(own)]
     if missing:
@@ -49,24 +50,12 @@ def chosen(rows, groups, forget, known):
 def _wanted(forget):
     if isinstance(forget, (str, bytes)) or (not isinstance(forget, (list, tuple)) and np.ndim(forget) != 1):
         raise ValueError(f"forget must be a list of groups, got {type(forget).__name__}. Write forget=[group].")
-    wanted = _values(forget)
+    wanted = as_objects(forget)
     if len(set(wanted)) < len(wanted):
         raise ValueError(
             f"forget must name each group once, got {len(wanted) - len(set(wanted))} of them again. Check the list of requests."
         )
     return wanted
-
-
-def _values(groups):
-    """Groups as Python objects: as numbers of NumPy integers would be floats where some are missing, and several large ids the same."""
-    if not isinstance(groups, (list, tuple, np.ndarray)):  # of pandas or polars
-        as_list = getattr(groups, "to_list", getattr(groups, "tolist", None))
-        if as_list is not None:
-            return as_list()
-    if isinstance(groups, (list, tuple)) and not any(isinstance(group, (list, np.ndarray)) for group in groups):
-        return [g.astype("datetime64[us]").item() if isinstance(g, np.datetime64) else g for g in groups]
-    groups = column_or_1d(groups)
-    return (groups.astype("datetime64[us]") if groups.dtype.kind == "M" else groups).tolist()
 
 
 def _index(X):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_selection import SelectorMixin
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import TargetEncoder
 
 from sklearn_ssse._compat import num_samples, safe_indexing
@@ -118,36 +118,40 @@ def warning(names):
     )
 
 
-def caches(steps):
-    """Names of the caches of pipelines among the steps, which hold the rows."""
-    return [
-        f"{name}__{path}"
-        for name, step in transformers(steps)
-        for path, value in step.get_params().items()
-        if path.split("__")[-1] == "memory" and value is not None
-    ]
+def remarks(steps):
+    """Names of the caches of pipelines among the steps, which hold the rows, and what to say of steps that are cross-fitted.
+
+    These show a model other rows at fit than they make of the same rows later.
+    """
+    caches, messages = [], []
+    for name, step in transformers(steps):
+        params = step.get_params()
+        caches += [f"{name}__{path}" for path, value in params.items() if _last(path) == "memory" and value is not None]
+        if any(isinstance(part, TargetEncoder) for part in (step, *params.values())):
+            messages.append(
+                f"{name} encodes rows at fit by the labels of other rows (cross-fitting), and by all labels later: the model was fitted to "
+                "other values than the rows to erase are given here, and the erasure may be far off. Compare with retraining, or erase "
+                "from the model itself the rows as `fit_transform` made them."
+            )
+    return caches, messages
 
 
-def cross_fitted(steps):
-    """What to say of steps that show a model other rows at fit than they make of the same rows later; a list."""
-    found = [
-        name
-        for name, step in transformers(steps)
-        if any(isinstance(part, TargetEncoder) for part in (step, *step.get_params().values()))
-    ]
-    return [
-        f"{name} encodes rows at fit by the labels of other rows (cross-fitting), and by all labels later: the model was fitted to other "
-        "values than the rows to erase are given here, and the erasure may be far off. Compare with retraining, or erase from the model "
-        "itself the rows as `fit_transform` made them."
-        for name in found
-    ]
+def _last(path):
+    return path.split("__")[-1]
+
+
+def _writes_into_rows(step):
+    """Whether a step, or one inside, was told not to copy what it is given."""
+    inside = isinstance(step, (ColumnTransformer, FeatureUnion, Pipeline))
+    return any(
+        not value for path, value in (step.get_params() if inside else vars(step)).items() if _last(path) == "copy"
+    )
 
 
 def transform(step, X):
     """Rows through a step; of no rows, which transformers refuse, what they would be."""
     if num_samples(X):
-        in_place = any(not value for path, value in step.get_params().items() if path.split("__")[-1] == "copy")
-        return step.transform(deepcopy(X) if in_place else X)
+        return step.transform(deepcopy(X) if _writes_into_rows(step) else X)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names
         return step.transform(np.zeros((1, step.n_features_in_)))[:0]
@@ -239,12 +243,8 @@ def _(step, flow, name):
 
 def _named(columns, names):
     """Columns of a `ColumnTransformer` by their names at fit, where they are positions: frames may come without those it drops."""
-    strings = isinstance(columns, str) or (
-        isinstance(columns, slice) and isinstance(columns.start or columns.stop, str)
-    )
-    if strings:
+    ends = (columns.start, columns.stop) if isinstance(columns, slice) else np.ravel(columns)
+    if any(isinstance(end, str) for end in ends):
         return columns
-    columns = columns if isinstance(columns, slice) else np.asarray(columns)
-    if not isinstance(columns, slice) and columns.dtype.kind in "OUT":
-        return columns.tolist()
-    return names[columns].tolist() if isinstance(columns, slice) or columns.ndim else names[columns]
+    found = names[columns if isinstance(columns, slice) else np.asarray(columns)]
+    return found.tolist() if isinstance(found, np.ndarray) else found

@@ -202,21 +202,20 @@ def _(estimator):
 def _(estimator, rows):
     from sklearn_ssse import _preprocessing, _statistics  # noqa: F401
 
-    steps, final, caches = [], estimator, []
-    path = ""
+    steps, final, caches, path = [], estimator, [], ""
     while isinstance(final, Pipeline):
         caches += [f"{path}memory"] if final.memory is not None else []
         *inner, (name, final) = final.steps
         path, steps = f"{path}{name}__", [*steps, *inner]
-    caches += _preprocessing.caches(steps)
+    inner_caches, messages = _preprocessing.remarks(steps)
     model = next(iter(erasable_models(final)), None) if rows.sample_weight is not None else None
     flow = _preprocessing.Flow(rows.X, rows.sample_weight, rows.moved, rows.filled, model=model, weighed=rows.weighed)
     flow = (_preprocessing.through if rows.preprocessing == "downdate" else _preprocessing.kept)(steps, flow)
     own = rows._replace(X=flow.X, moved=flow.moved, filled=flow.filled, weighed=flow.weighed)
-    plan = work_out(final, own.keep(*flow.kept, *caches))
-    held = [*flow.kept, *caches]
-    messages = [_preprocessing.warning(held)] if held and rows.preprocessing == "downdate" else []
-    messages += _preprocessing.cross_fitted(steps)
+    held = [*flow.kept, *caches, *inner_caches]
+    plan = work_out(final, own.keep(*held))
+    if held and rows.preprocessing == "downdate":
+        messages.insert(0, _preprocessing.warning(held))
     return Plan(plan.erasures, [*flow.changes, *plan.changes], [*messages, *flow.warnings, *plan.warnings])
 
 

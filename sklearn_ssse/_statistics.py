@@ -62,8 +62,14 @@ def _(step):
 
 @leave.register(StandardScaler)
 def _(step, flow, name):
-    weighted, messages = _weighted(step, flow, name)
-    flow = flow._replace(weighed=flow.weighed or weighted, warnings=(*flow.warnings, *messages))
+    weighted = _weighted(step, flow)
+    if weighted is None:
+        message = (
+            f"Whether {name} was fitted with sample_weight cannot be known, as the {np.max(step.n_samples_seen_):.6g} rows that it has "
+            "seen may be their number or their weight: it was taken to be fitted without. Fit pipelines with metadata routing, which tells."
+        )
+        flow = flow._replace(warnings=(*flow.warnings, message))
+    flow = flow._replace(weighed=flow.weighed or bool(weighted))
     if weighted and flow.weight is None:
         raise ErasureError(
             f"{name} was fitted with sample_weight, got rows without. Pass the weights that the rows had at fit."
@@ -126,27 +132,26 @@ def _emptied(columns, name):
 
 @takes_weights.register(StandardScaler)
 def _(step, flow):
-    """Whether a scaler certainly was fitted with weights: it asks for them, or has seen no whole number of rows."""
-    asked = routing_enabled() and step.get_metadata_routing().fit.requests.get("sample_weight") not in (None, False)
-    return (
-        asked
-        or bool(np.mod(step.n_samples_seen_, 1).any())
-        or (not routing_enabled() and _seen(step, flow) == (False, True))
-    )
+    return _weighted(step, flow) is True
+
+
+def _weighted(scaler, flow):
+    """Whether a scaler was fitted with weights; None where that cannot be known."""
+    if np.mod(scaler.n_samples_seen_, 1).any():
+        return True
+    if routing_enabled():
+        return scaler.get_metadata_routing().fit.requests.get("sample_weight") not in (None, False)
+    rows, weight = _seen(scaler, flow)
+    return None if rows == weight else weight
 
 
 def _seen(scaler, flow):
     """Whether a whole number of rows that a scaler has seen can be that of the rows of the model, and whether their weight."""
-    model, seen = flow.model, scaler.n_samples_seen_
-    if (
-        model is None
-        or flow.weight is None
-        or np.asarray(seen).dtype.kind == "i"
-        or not np.any(np.asarray(flow.weight) != 1)
-    ):
+    model, seen, given = flow.model, scaler.n_samples_seen_, np.asarray(1 if flow.weight is None else flow.weight)
+    if model is None or np.asarray(seen).dtype.kind == "i" or (given == 1).all():
         return True, False
-    n, (rows, weight), slack = np.max(seen), model._fitted_to(), 1e-9
-    least = 0 if np.ndim(seen) else rows[0] + np.sum(np.asarray(flow.weight) == 0)
+    n, (rows, weight), slack = np.max(seen), _fitted_to(model), 1e-9
+    least = 0 if np.ndim(seen) else rows[0] + np.sum(given == 0)
     rows_fit, weight_fits = least <= n <= rows[1], weight[0] * (1 - slack) <= n <= weight[1] * (1 + slack)
     if rows_fit or weight_fits:
         return rows_fit, weight_fits
@@ -157,16 +162,16 @@ def _seen(scaler, flow):
     return True, bool(np.ndim(seen))  # weights of values that are not missing may be any number
 
 
-def _weighted(scaler, flow, name):
-    """Whether a scaler was fitted with weights, and a message where that cannot be known."""
-    if routing_enabled() or np.mod(scaler.n_samples_seen_, 1).any():
-        return takes_weights(scaler, flow), ()
-    rows, weight = _seen(scaler, flow)
-    message = (
-        f"Whether {name} was fitted with sample_weight cannot be known, as the {np.max(scaler.n_samples_seen_):.6g} rows that it has seen "
-        "may be their number or their weight: it was taken to be fitted without. Fit pipelines with metadata routing, which tells."
-    )
-    return weight and not rows, (message,) if rows == weight else ()
+def _fitted_to(model):
+    """Rows that the model rests on and those of its fit, and the same of their weights without class weights."""
+    state, records = model._erasure_state, model.erasures_
+    by_class = state.class_weight
+    weight = state.mass if by_class is None else (state.class_mass / np.where(by_class > 0, by_class, 1.0)).sum()
+    gone = sum(record.n_erased - record.n_added for record in records)
+    lost = sum(record.weight_erased - record.weight_added for record in records)
+    # Class weights of the rows that left are not known: at least the smallest.
+    least = 1.0 if by_class is None else by_class[by_class > 0].min(initial=1.0)
+    return (state.n_rows, state.n_rows + gone), (weight, weight + max(lost, 0.0) / least)
 
 
 def _statistics(scaler):
