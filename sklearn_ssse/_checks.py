@@ -8,8 +8,8 @@ from scipy import sparse
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
-from sklearn_ssse._compat import check_sample_weight, num_samples
-from sklearn_ssse._memory import available_bytes, readable
+from sklearn_ssse._utils.compat import check_sample_weight, num_samples
+from sklearn_ssse._utils.memory import available_bytes, readable
 from sklearn_ssse.exceptions import ErasureError
 
 # Smallest eigenvalue of I - R_S P R_S^T that lets an erasure through.

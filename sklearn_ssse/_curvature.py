@@ -7,14 +7,14 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._checks import check_dense, check_rows, members, row_weights
-from sklearn_ssse._compat import CallbackSupportMixin, Interval, StrOptions, with_callbacks
 from sklearn_ssse._epsilon import MultiplesOfAuto, usual_epsilon
 from sklearn_ssse._files import checked, stamped
 from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
 from sklearn_ssse._kernels import BACKENDS, choose_backend, load
-from sklearn_ssse._progress import SILENT, begun
 from sklearn_ssse._records import ErasureState
 from sklearn_ssse._residuals import CURVATURES
+from sklearn_ssse._utils.compat import CallbackSupportMixin, Interval, StrOptions, with_callbacks
+from sklearn_ssse._utils.progress import SILENT, begun
 from sklearn_ssse.exceptions import ErasureError
 
 # Estimated condition number beyond which some direction counts as flat and wants a larger ridge.

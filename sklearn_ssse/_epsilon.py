@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_ssse._compat import StrOptions
+from sklearn_ssse._utils.compat import StrOptions
 from sklearn_ssse.exceptions import ErasureError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils import check_consistent_length
 
 from sklearn_ssse._checks import as_objects
-from sklearn_ssse._compat import num_samples
+from sklearn_ssse._utils.compat import num_samples
 from sklearn_ssse.exceptions import ErasureError
 
 

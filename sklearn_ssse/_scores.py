@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sklearn_ssse._chunks import add_up, slices
-from sklearn_ssse._compat import device, namespace
 from sklearn_ssse._kernels import _grams
+from sklearn_ssse._utils.chunks import add_up, slices
+from sklearn_ssse._utils.compat import device, namespace
 
 # Numbers in rows of several layers that are made explicit at a time.
 DENSE_SIZE = 2**22

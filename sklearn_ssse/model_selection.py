@@ -16,7 +16,11 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, column_or_1d, indexable
 
 from sklearn_ssse._candidates import fit_with_weights, plain_template, searched_model, set_epsilon, with_epsilon
-from sklearn_ssse._compat import (
+from sklearn_ssse._dispatch import preview_unlearn, unlearn
+from sklearn_ssse._epsilon import Multiple, read_epsilon
+from sklearn_ssse._measures import MEASURES, measure
+from sklearn_ssse._routes import final_step, inside, route, work_out
+from sklearn_ssse._utils.compat import (
     CallbackSupportMixin,
     HasMethods,
     Interval,
@@ -25,10 +29,6 @@ from sklearn_ssse._compat import (
     num_samples,
     with_callbacks,
 )
-from sklearn_ssse._dispatch import preview_unlearn, unlearn
-from sklearn_ssse._epsilon import Multiple, read_epsilon
-from sklearn_ssse._measures import MEASURES, measure
-from sklearn_ssse._routes import final_step, inside, route, work_out
 from sklearn_ssse.metrics import METRICS
 
 DEFAULT_SETS = {"n_splits": 5, "test_size": 0.05, "random_state": 0}

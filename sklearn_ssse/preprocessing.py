@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.impute import SimpleImputer
 from sklearn.utils import check_array
 
-from sklearn_ssse._compat import is_pandas_na, is_scalar_nan
+from sklearn_ssse._utils.compat import is_pandas_na, is_scalar_nan
 
 
 def count_values(X, missing_values=np.nan):

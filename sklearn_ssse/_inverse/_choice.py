@@ -1,6 +1,6 @@
 """Which structure, and whether there is memory for it."""
 
-from sklearn_ssse._memory import available_bytes, readable
+from sklearn_ssse._utils.memory import available_bytes, readable
 from sklearn_ssse.exceptions import ErasureError
 
 # A dense block of more parameters than this is not chosen automatically: 128 MB, and a factorisation of a second or so.

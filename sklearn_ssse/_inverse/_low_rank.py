@@ -17,11 +17,11 @@ from numpy.linalg import LinAlgError
 from scipy import sparse
 
 from sklearn_ssse import _kernels
-from sklearn_ssse._chunks import add_up, slices
 from sklearn_ssse._inverse._base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
 from sklearn_ssse._inverse._sketch import GROUP, Omega, RowBlocks, parts, touched
 from sklearn_ssse._kernels._blas import invert_lower
 from sklearn_ssse._kernels._threads import one_thread
+from sklearn_ssse._utils.chunks import add_up, slices
 
 EPS = np.finfo(np.float64).eps
 # A coordinate whose ridge is below this share of the curvature's diagonal counts as unpenalised.

@@ -6,9 +6,9 @@ import math
 import numpy as np
 from scipy import sparse
 
-from sklearn_ssse._chunks import slices
-from sklearn_ssse._compat import namespace
 from sklearn_ssse._scores import Layer, Scores
+from sklearn_ssse._utils.chunks import slices
+from sklearn_ssse._utils.compat import namespace
 
 # Rows of Y lie in blocks of so many bytes, rows of R are read in slices of so many numbers, Omega in groups of so many columns.
 BLOCK_BYTES = 2**17

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import sparse
 
-from sklearn_ssse._chunks import slices
 from sklearn_ssse._kernels._threads import each
+from sklearn_ssse._utils.chunks import slices
 
 # Up to this width the Gram matrices of many outputs are one product of their weights with the products of pairs of inputs,
 # so many rows at a time.

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 
-from sklearn_ssse._chunks import slices
-from sklearn_ssse._compat import threadpool_controller
+from sklearn_ssse._utils.chunks import slices
+from sklearn_ssse._utils.compat import threadpool_controller
 
 # Operations of a job from which it is worth starting threads for.
 WORTH_A_THREAD = 1e7

@@ -6,7 +6,7 @@ Arrays cross to the device in ``asarray`` and nowhere else, and come back in ``t
 import numpy as np
 from scipy import sparse
 
-from sklearn_ssse._chunks import slices
+from sklearn_ssse._utils.chunks import slices
 from sklearn_ssse.exceptions import ErasureError
 
 try:

@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from sklearn_ssse._compat import has_callbacks
+from sklearn_ssse._utils.compat import has_callbacks
 
 
 class Progress:
