@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import joblib
 
-from sklearn_ssse._files import TRUSTED_TYPES
+from sklearn_ssse._saved_format import TRUSTED_TYPES
 
 SCHEMA = "schema.json"
 PLAIN_PICKLE = b"\x80"
