@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from sklearn_ssse._batch import Batch, Family
-from sklearn_ssse._kernels import _numba
+from sklearn_ssse._kernels import cpu
 from sklearn_ssse._residuals import CURVATURES
 from sklearn_ssse._scores import Layer, Scores
 from sklearn_ssse._utils.chunks import add_up, slices
@@ -57,7 +57,7 @@ class NetworkFamily(Family):
             start += n_outputs * width
         return out
 
-    def forward(self, X, theta, kernels=_numba):
+    def forward(self, X, theta, kernels=cpu):
         """Inputs of every layer, and the outputs before the link, (n_samples, n_outputs), as arrays of the kernels."""
         inputs, weights = [kernels.inputs(X.astype(np.float64, copy=False))], self.weights(theta)
         for i, W in enumerate(weights):
@@ -135,7 +135,7 @@ def _batch_size(estimator, n_rows):
 class NetworkBatch(Batch):
     """Rows of data; every chunk makes its own forward and backward pass."""
 
-    def __init__(self, family, X, y, weight, kernels=_numba):
+    def __init__(self, family, X, y, weight, kernels=cpu):
         self.family = family
         self.X, self.y, self.weight = X, y, weight
         self.kernels = kernels

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from sklearn_ssse._kernels import _grams
+from sklearn_ssse._kernels import grams
 from sklearn_ssse._utils.chunks import add_up, slices
 from sklearn_ssse._utils.compat import device, namespace
 
@@ -166,12 +166,12 @@ class Scores:
         """
         return [(_columns(layer.inputs, layer.bias, slice(0, layer.shape[1])), layer.lengths) for layer in self.layers]
 
-    def add_unit_grams(self, out, kernels=_grams):
+    def add_unit_grams(self, out, kernels=grams):
         """Add to ``out`` the blocks of ``R^T R`` that belong to one output each, (n_outputs, width, width) for each layer."""
         for total, layer in zip(out, self.layers, strict=True):
             kernels.add_unit_grams(total, layer.inputs, layer.deltas, layer.bias)
 
-    def gram(self, kernels=_grams):
+    def gram(self, kernels=grams):
         """``R^T R``, (d, d), as an array of the kernels."""
         if len(self.layers) == 1:
             return kernels.layer_gram(*self.layers[0])
@@ -229,7 +229,7 @@ class ScoreStream:
     def diagonal(self):
         return add_up(chunk.diagonal() for chunk in self.chunks())
 
-    def gram(self, kernels=_grams):
+    def gram(self, kernels=grams):
         return add_up(chunk.gram(kernels) for chunk in self.chunks())
 
 

@@ -39,7 +39,7 @@ from sklearn_ssse import (
     ErasableMLPClassifier,
     GammaScorer,
     TunedEpsilonCV,
-    _files,
+    _saved_format,
     unlearn,
 )
 from sklearn_ssse._inverse import INVERSES
@@ -247,14 +247,15 @@ def test_models_inside_others_load_with_nothing_else_trusted(make):
 
 @pytest.mark.parametrize("name", ["linear-fisher-full", "adam-fisher-full", "pipeline"])
 def test_a_newer_format_is_refused(name, monkeypatch):
-    monkeypatch.setattr(_files, "FORMAT", _files.FORMAT + 1)
+    monkeypatch.setattr(_saved_format, "FORMAT", _saved_format.FORMAT + 1)
     blob = pickle.dumps(trained(name))
     monkeypatch.undo()
     with pytest.raises(
-        ValueError, match=rf"format {_files.FORMAT} or older .* got format {_files.FORMAT + 1}.* pip install"
+        ValueError,
+        match=rf"format {_saved_format.FORMAT} or older .* got format {_saved_format.FORMAT + 1}.* pip install",
     ):
         pickle.loads(blob)
-    assert _files.KEY not in vars(pickle.loads(pickle.dumps(trained("linear-fisher-full"))))
+    assert _saved_format.KEY not in vars(pickle.loads(pickle.dumps(trained("linear-fisher-full"))))
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.name)

@@ -9,7 +9,7 @@ from scipy.special import expit, softmax
 from sklearn_ssse import _kernels
 from sklearn_ssse._inverse import INVERSES, INVERSIONS
 from sklearn_ssse._inverse._base import Removal
-from sklearn_ssse._kernels import _blas, _threads
+from sklearn_ssse._kernels import blas, threads
 from sklearn_ssse._residuals import CURVATURES
 from sklearn_ssse._scores import Layer, Scores
 from tests.reference import recurrence, relative, without
@@ -366,7 +366,7 @@ def test_jobs_over_threads_are_those_in_turn(monkeypatch):
     layer = Layer(rng.standard_normal((50, 70)), rng.standard_normal((50, 1, 9)), True)
     expected, result = np.zeros((9, 71, 71)), np.zeros((9, 71, 71))
     Scores([layer]).add_unit_grams([expected])
-    monkeypatch.setattr(_threads, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
     Scores([layer]).add_unit_grams([result])
     assert relative(result, expected) < 1e-14
 
@@ -374,34 +374,34 @@ def test_jobs_over_threads_are_those_in_turn(monkeypatch):
         raise ValueError(job)
 
     with pytest.raises(ValueError, match="0"):
-        _threads.each(fail, [0, 1], 1)
+        threads.each(fail, [0, 1], 1)
 
 
 @pytest.mark.parametrize(("operations", "blocks"), [(1, 10), (3e6, 4), (1e7, 1), (1e9, 1)])
 def test_blocks_are_worked_on_as_many_at_a_time_as_are_worth_a_thread(operations, blocks, monkeypatch):
     done = []
-    monkeypatch.setattr(_threads, "each", lambda function, jobs, operations: done.append((jobs, operations)))
-    _threads.each_some(None, 10, operations)
+    monkeypatch.setattr(threads, "each", lambda function, jobs, operations: done.append((jobs, operations)))
+    threads.each_some(None, 10, operations)
     ((jobs, of_a_job),) = done
     assert [i for job in jobs for i in range(10)[job]] == list(range(10))
     assert jobs[0] == slice(0, blocks)
-    assert of_a_job >= _threads.WORTH_A_THREAD
+    assert of_a_job >= threads.WORTH_A_THREAD
 
 
 def test_the_last_of_several_threads_takes_the_limit_back():
-    before = [library.num_threads for library in _threads._blas().lib_controllers]
-    first, second = _threads.one_thread(), _threads.one_thread()
+    before = [library.num_threads for library in threads._blas().lib_controllers]
+    first, second = threads.one_thread(), threads.one_thread()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert all(library.num_threads == 1 for library in _threads._blas().lib_controllers)
+    assert all(library.num_threads == 1 for library in threads._blas().lib_controllers)
     second.__exit__(None, None, None)
-    assert [library.num_threads for library in _threads._blas().lib_controllers] == before
+    assert [library.num_threads for library in threads._blas().lib_controllers] == before
 
 
 @pytest.mark.parametrize("shape", [(5, 1), (64, 1), (64, 3), (3, 128, 20), (2, 128, 21), (2, 33, 4), (64, 0)])
 def test_outer_products(shape):
     U = np.random.default_rng(0).standard_normal(shape)
-    product = _blas.outer(U)
+    product = blas.outer(U)
     assert np.allclose(product, np.einsum("...ik,...jk->...ij", U, U), rtol=1e-12, atol=1e-12)
     assert np.array_equal(product, np.swapaxes(product, -1, -2))

@@ -33,7 +33,7 @@ from sklearn_ssse import (
 )
 from sklearn_ssse._held_out import LENGTHS, _smallest_eps
 from sklearn_ssse._inverse import INVERSES
-from sklearn_ssse._kernels._numba import ACTIVATIONS
+from sklearn_ssse._kernels.cpu import ACTIVATIONS
 from sklearn_ssse._neighbors import leave_one_out_accuracy
 from sklearn_ssse._network import NetworkFamily, pack_network
 from sklearn_ssse._scores import Layer, Scores

@@ -7,9 +7,10 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import make_classification
 
-from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning, _checks, _memory, parameter_distance
+from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning, _checks, parameter_distance
 from sklearn_ssse._inverse import INVERSES, _choice, choose_structure
 from sklearn_ssse._scores import SignedStream
+from sklearn_ssse._utils import memory
 from tests import reference
 from tests.check_erasable import check_erasable, snapshot
 from tests.reference import relative, theta, without
@@ -209,10 +210,10 @@ def test_memory_is_asked_for_first(binary, monkeypatch):
 
 
 def test_available_memory():
-    assert _memory.available_bytes() > 10**7
-    assert _memory.readable(12) == "12 bytes"
-    assert _memory.readable(12_300_000) == "12.3 MB"
-    assert _memory.readable(5e12) == "5e+03 GB"
+    assert memory.available_bytes() > 10**7
+    assert memory.readable(12) == "12 bytes"
+    assert memory.readable(12_300_000) == "12.3 MB"
+    assert memory.readable(5e12) == "5e+03 GB"
 
 
 @pytest.mark.parametrize("structure", INVERSES)

@@ -15,8 +15,8 @@ from sklearn_ssse._inverse._base import (
 )
 from sklearn_ssse._inverse._full import remove_diagonal, starting_ridge
 from sklearn_ssse._inverse._layout import block_grams, block_layout, by_output, pieces_of, split
-from sklearn_ssse._kernels._blas import invert_blocks, outer, symmetric
-from sklearn_ssse._kernels._threads import each_some
+from sklearn_ssse._kernels.blas import invert_blocks, outer, symmetric
+from sklearn_ssse._kernels.threads import each_some
 
 
 class BlockInverse(AbstractInverse):

@@ -5,7 +5,7 @@ from numpy.linalg import LinAlgError
 
 from sklearn_ssse import _kernels
 from sklearn_ssse._inverse._base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
-from sklearn_ssse._kernels._blas import invert, invert_lower, mirror_lower, outer, rank_b_update
+from sklearn_ssse._kernels.blas import invert, invert_lower, mirror_lower, outer, rank_b_update
 
 # The recurrence starts at no less than this share of the final diagonal; the surplus is taken out at its end.
 START = 1e-6

@@ -24,9 +24,9 @@ def choose_backend(backend, operations):
 def load(backend, device=None):
     """Kernels of ``backend``: a module, or an object with the same functions."""
     if backend == "numba":
-        from sklearn_ssse._kernels import _numba
+        from sklearn_ssse._kernels import cpu
 
-        return _numba
-    from sklearn_ssse._kernels import _torch
+        return cpu
+    from sklearn_ssse._kernels import torch
 
-    return _torch.TorchKernels(device)
+    return torch.TorchKernels(device)

@@ -1,4 +1,4 @@
-"""Kernels for any device of torch, in float64: the twin of `_numba`, function by function.
+"""Kernels for any device of torch, in float64: the twin of `cpu`, function by function.
 
 Arrays cross to the device in ``asarray`` and nowhere else, and come back in ``to_numpy``. A CSR chunk is made dense on its way.
 """
@@ -27,7 +27,7 @@ ACTIVATIONS = {"identity": lambda z: z, "logistic": torch.sigmoid, "tanh": torch
 
 
 class TorchKernels:
-    """The functions of `_numba` as methods, because the device is state.
+    """The functions of `cpu` as methods, because the device is state.
 
     Parameters
     ----------
@@ -52,21 +52,21 @@ class TorchKernels:
         return out
 
     def activate(self, name, z):
-        """See `_numba.activate`."""
+        """See `cpu.activate`."""
         return ACTIVATIONS[name](z)
 
     def inputs(self, a):
-        """See `_numba.inputs`; dense on the device."""
+        """See `cpu.inputs`; dense on the device."""
         return self.asarray(a.toarray() if sparse.issparse(a) else a)
 
     def add_unit_grams(self, out, a, delta, bias):
-        """See `_grams.add_unit_grams`."""
+        """See `grams.add_unit_grams`."""
         x, delta = self._columns(a, bias), self.asarray(delta)
         for part, grams in weighted_grams(x, delta.square().sum(dim=1)):
             out[part] += grams
 
     def layer_gram(self, a, delta, bias, simplex=False):
-        """See `_grams.layer_gram`; ``simplex`` saves nothing here."""
+        """See `grams.layer_gram`; ``simplex`` saves nothing here."""
         x, delta = self._columns(a, bias), self.asarray(delta)
         n_outputs, width = delta.shape[2], x.shape[1]
         if n_outputs == 1:
@@ -82,12 +82,12 @@ class TorchKernels:
         return out.view(n_outputs * width, -1)
 
     def product(self, R):
-        """See `_grams.product`."""
+        """See `grams.product`."""
         R = self.asarray(R)
         return R.mT @ R
 
     def invert(self, A, scale):
-        """See `_blas.invert`. The factor and the inverse take the place of A, so that a device need not hold another."""
+        """See `blas.invert`. The factor and the inverse take the place of A, so that a device need not hold another."""
         factor, info = A.mT, torch.empty((), dtype=torch.int32, device=self.device)
         torch.linalg.cholesky_ex(factor, out=(factor, info))
         if info.item() != 0:
@@ -99,7 +99,7 @@ class TorchKernels:
         return P
 
     def invert_blocks(self, A, scale):
-        """See `_blas.invert_blocks`. Large blocks take the place of those of A."""
+        """See `blas.invert_blocks`. Large blocks take the place of those of A."""
         if A.shape[1] > SMALL:
             inverted = all(self.invert(block, factor) is not None for block, factor in zip(A, scale, strict=True))
             return A if inverted else None
@@ -112,11 +112,11 @@ class TorchKernels:
         return P
 
     def rank1_update(self, P, R):
-        """See `_jit.rank1_update`; the upper triangle is written too."""
+        """See `rank1.rank1_update`; the upper triangle is written too."""
         self.rank1_update_blocks(P[None], R[None])
 
     def rank1_update_blocks(self, P, R):
-        """See `_jit.rank1_update_blocks`; the upper triangles are written too."""
+        """See `rank1.rank1_update_blocks`; the upper triangles are written too."""
         mirror_lower(P)
         for row in range(R.shape[1]):
             g = R[:, row, :, None]
@@ -124,7 +124,7 @@ class TorchKernels:
             P.baddbmm_(v / (1.0 + g.mT @ v), v.mT, alpha=-1.0)
 
     def rank_b_update(self, P, R):
-        """See `_blas.rank_b_update`."""
+        """See `blas.rank_b_update`."""
         for start in range(0, len(R), WIDTH):
             rows = R[start : start + WIDTH]
             K = rows @ P

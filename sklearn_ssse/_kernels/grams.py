@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from sklearn_ssse._kernels._threads import each
+from sklearn_ssse._kernels.threads import each
 from sklearn_ssse._utils.chunks import slices
 
 # Up to this width the Gram matrices of many outputs are one product of their weights with the products of pairs of inputs,

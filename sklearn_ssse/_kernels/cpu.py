@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import expit
 
-from sklearn_ssse._kernels._blas import invert, invert_blocks, rank_b_update
-from sklearn_ssse._kernels._grams import add_unit_grams, layer_gram, product
+from sklearn_ssse._kernels.blas import invert, invert_blocks, rank_b_update
+from sklearn_ssse._kernels.grams import add_unit_grams, layer_gram, product
 
 __all__ = [
     "activate",
@@ -50,14 +50,14 @@ def to_numpy(array):
 
 
 def rank1_update(P, R):
-    """See `_jit.rank1_update`."""
-    from sklearn_ssse._kernels import _jit
+    """See `rank1.rank1_update`."""
+    from sklearn_ssse._kernels import rank1
 
-    _jit.rank1_update(P, R)
+    rank1.rank1_update(P, R)
 
 
 def rank1_update_blocks(P, R):
-    """See `_jit.rank1_update_blocks`."""
-    from sklearn_ssse._kernels import _jit
+    """See `rank1.rank1_update_blocks`."""
+    from sklearn_ssse._kernels import rank1
 
-    _jit.rank1_update_blocks(P, R)
+    rank1.rank1_update_blocks(P, R)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.linalg import lapack
 
-from sklearn_ssse._kernels._threads import each_some
+from sklearn_ssse._kernels.threads import each_some
 from sklearn_ssse._utils.chunks import slices
 
 # Up to this size the factorisation stays with NumPy's BLAS: SciPy brings a second one, and while the threads of the first
