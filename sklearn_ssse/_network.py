@@ -4,9 +4,9 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from sklearn_ssse._batch import Batch, Family
+from sklearn_ssse._gradients.curvatures import CURVATURES
+from sklearn_ssse._gradients.scores import Layer, Scores
 from sklearn_ssse._kernels import cpu
-from sklearn_ssse._residuals import CURVATURES
-from sklearn_ssse._scores import Layer, Scores
 from sklearn_ssse._utils.chunks import add_up, slices
 
 # Derivatives as functions of the activation itself.

@@ -42,8 +42,8 @@ from sklearn_ssse import (
     _saved_format,
     unlearn,
 )
+from sklearn_ssse._gradients.curvatures import CURVATURES
 from sklearn_ssse._inverse import INVERSES
-from sklearn_ssse._residuals import CURVATURES
 from sklearn_ssse._routes import erasable_models
 from sklearn_ssse.preprocessing import ErasableSimpleImputer
 from tests.check_erasable import arrays, snapshot

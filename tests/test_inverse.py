@@ -7,11 +7,11 @@ from scipy import sparse
 from scipy.special import expit, softmax
 
 from sklearn_ssse import _kernels
+from sklearn_ssse._gradients.curvatures import CURVATURES
+from sklearn_ssse._gradients.scores import Layer, Scores
 from sklearn_ssse._inverse import INVERSES, INVERSIONS
 from sklearn_ssse._inverse._base import Removal
 from sklearn_ssse._kernels import blas, threads
-from sklearn_ssse._residuals import CURVATURES
-from sklearn_ssse._scores import Layer, Scores
 from tests.reference import recurrence, relative, without
 
 CASES = [(c, k, n) for c in CURVATURES for k in (1, 5) for n in (12, 120)]

@@ -8,10 +8,11 @@ from scipy import sparse
 from scipy.special import expit
 
 from sklearn_ssse._batch import Batch
+from sklearn_ssse._gradients.curvatures import CURVATURES
+from sklearn_ssse._gradients.scores import Layer, Scores
+from sklearn_ssse._gradients.streams import ScoreStream
 from sklearn_ssse._inverse import _low_rank, _sketch
 from sklearn_ssse._inverse._low_rank import LowRankInverse, Omega, RowBlocks
-from sklearn_ssse._residuals import CURVATURES
-from sklearn_ssse._scores import Layer, Scores, ScoreStream
 from tests.reference import relative, without
 from tests.test_inverse import CASES, make_scores, take
 

@@ -8,8 +8,8 @@ from scipy import sparse
 from sklearn.datasets import make_classification
 
 from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning, _checks, parameter_distance
+from sklearn_ssse._gradients.streams import SignedStream
 from sklearn_ssse._inverse import INVERSES, _choice, choose_structure
-from sklearn_ssse._scores import SignedStream
 from sklearn_ssse._utils import memory
 from tests import reference
 from tests.check_erasable import check_erasable, snapshot
@@ -219,17 +219,17 @@ def test_available_memory():
 @pytest.mark.parametrize("structure", INVERSES)
 def test_a_chunk_is_all_that_is_dense(structure, monkeypatch):
     """No (n, d) matrix: every array that is made in a build is smaller."""
-    from sklearn_ssse import _scores
+    from sklearn_ssse._gradients import scores
 
     X, y = make_classification(20_000, 60, n_informative=10, random_state=0)
     clf = ErasableLogisticRegression(structure=structure, unlearn_epsilon=1.0).fit(X, y)
     biggest = []
-    original = _scores.Scores.__init__
+    original = scores.Scores.__init__
 
     def init(self, layers):
         original(self, layers)
         biggest.append(self.n_samples)
 
-    monkeypatch.setattr(_scores.Scores, "__init__", init)
+    monkeypatch.setattr(scores.Scores, "__init__", init)
     clf.fit_curvature(X, y)
     assert max(biggest) <= 8192

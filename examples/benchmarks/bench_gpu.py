@@ -23,8 +23,8 @@ import torch
 
 import sklearn_ssse
 from sklearn_ssse import _kernels
+from sklearn_ssse._gradients.scores import Layer, ScoreStream
 from sklearn_ssse._inverse import INVERSES
-from sklearn_ssse._scores import Layer, ScoreStream
 from sklearn_ssse._utils.memory import available_bytes
 
 SIZES = [("full", 20_000), ("full", 40_000), ("block", 70_000)]

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from scipy import sparse
 
-from sklearn_ssse._scores import Layer, Scores
+from sklearn_ssse._gradients.scores import Layer, Scores
 from sklearn_ssse._utils.chunks import slices
 from sklearn_ssse._utils.compat import namespace
 
