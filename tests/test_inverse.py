@@ -10,7 +10,7 @@ from sklearn_ssse import _kernels
 from sklearn_ssse._gradients.curvatures import CURVATURES
 from sklearn_ssse._gradients.scores import Layer, Scores
 from sklearn_ssse._inverse import INVERSES, INVERSIONS
-from sklearn_ssse._inverse._base import Removal
+from sklearn_ssse._inverse.base import Removal
 from sklearn_ssse._kernels import blas, threads
 from tests.reference import recurrence, relative, without
 

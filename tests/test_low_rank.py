@@ -11,8 +11,8 @@ from sklearn_ssse._batch import Batch
 from sklearn_ssse._gradients.curvatures import CURVATURES
 from sklearn_ssse._gradients.scores import Layer, Scores
 from sklearn_ssse._gradients.streams import ScoreStream
-from sklearn_ssse._inverse import _low_rank, _sketch
-from sklearn_ssse._inverse._low_rank import LowRankInverse, Omega, RowBlocks
+from sklearn_ssse._inverse import low_rank, sketch
+from sklearn_ssse._inverse.low_rank import LowRankInverse, Omega, RowBlocks
 from tests.reference import relative, without
 from tests.test_inverse import CASES, make_scores, take
 
@@ -214,7 +214,7 @@ def test_rank_by_the_whitened_eigenvalue():
     assert inverse.eigenvalues()[-20] > 0.1 > inverse.eigenvalues()[-21]
     assert inverse.downdate(take(scores, [0])).C.shape == (48, 48)
     flat = LowRankInverse.build(scores, np.full(400, 1e6))
-    assert flat.C.shape == (2 * _low_rank.MIN_RANK + 8,) * 2
+    assert flat.C.shape == (2 * low_rank.MIN_RANK + 8,) * 2
     assert relative(flat.to_dense(), dense_inverse(scores, np.full(400, 1e6))) < 1e-5
     called = LowRankInverse.build(scores, lambda diagonal: 1e6 + 0 * diagonal)
     assert np.array_equal(called.to_dense(), flat.to_dense())
@@ -238,7 +238,7 @@ def test_update_is_a_build_with_the_rows(rank, csr, c, n, monkeypatch):
     assert np.array_equal(part.to_dense(), before)
     assert relative(added.downdate(take(scores, S)).to_dense(), before) < 1e-7
     assert relative(part.update(take(scores, slice(0))).to_dense(), before) < 1e-12
-    monkeypatch.setattr(_low_rank, "LONG", 0)
+    monkeypatch.setattr(low_rank, "LONG", 0)
     fast = LowRankInverse.build(take(scores, without(S, 90)), ridge, rank=rank or 20).update(take(scores, S))
     assert relative(fast.to_dense(), whole.to_dense()) < 1e-8
 
@@ -274,15 +274,15 @@ def test_reused_products_agree_with_the_sketch(monkeypatch):
     scores = wide_scores(60, csr=True)
     ridge = np.where(np.arange(151) == 150, 1e-9, 1.0)
     exact = LowRankInverse.build(scores, ridge, rank=20)
-    monkeypatch.setattr(_low_rank, "LONG", 0)
-    monkeypatch.setattr(_sketch, "BLOCK_BYTES", 1000)  # several blocks
+    monkeypatch.setattr(low_rank, "LONG", 0)
+    monkeypatch.setattr(sketch, "BLOCK_BYTES", 1000)  # several blocks
     fast = LowRankInverse.build(scores, ridge, rank=20)
     for i in range(30):
         exact, fast = (inverse.downdate(take(scores, [i])) for inverse in (exact, fast))
     assert fast.reused == 30
     assert relative(fast.to_dense(), exact.to_dense()) < 1e-9
     assert relative(fast.G, exact.G) < 1e-12
-    monkeypatch.setattr(_low_rank, "REUSE_ERROR", 0.0)
+    monkeypatch.setattr(low_rank, "REUSE_ERROR", 0.0)
     assert fast.downdate(take(scores, [30])).reused == 0
 
 
@@ -322,9 +322,9 @@ def test_streams_and_several_layers(csr, monkeypatch):
     scores = Scores(layers)
     ridge = np.linspace(0.5, 2, scores.n_parameters)
     whole = LowRankInverse.build(scores, ridge, rank=15)
-    monkeypatch.setattr(_sketch, "SLICE_SIZE", 500)
-    monkeypatch.setattr(_sketch, "GROUP", 7)
-    monkeypatch.setattr(_low_rank, "GROUP", 7)
+    monkeypatch.setattr(sketch, "SLICE_SIZE", 500)
+    monkeypatch.setattr(sketch, "GROUP", 7)
+    monkeypatch.setattr(low_rank, "GROUP", 7)
     for chunk_size in (4, 1000):  # chunks are put together, and cut
         stream = ScoreStream(Chunked(scores, chunk_size), None)
         streamed = LowRankInverse.build(stream, ridge, rank=15)
@@ -371,7 +371,7 @@ def test_omega_is_orthonormal_nested_and_made_by_rows():
 
 
 def test_row_blocks_share_what_does_not_change(monkeypatch):
-    monkeypatch.setattr(_sketch, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(sketch, "BLOCK_BYTES", 100)
     A = np.random.default_rng(0).standard_normal((23, 6))
     blocks = RowBlocks(A)
     at = np.array([0, 1, 9, 22])

@@ -9,7 +9,7 @@ from sklearn.datasets import make_classification
 
 from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning, _checks, parameter_distance
 from sklearn_ssse._gradients.streams import SignedStream
-from sklearn_ssse._inverse import INVERSES, _choice, choose_structure
+from sklearn_ssse._inverse import INVERSES, choice, choose_structure
 from sklearn_ssse._utils import memory
 from tests import reference
 from tests.check_erasable import check_erasable, snapshot
@@ -181,7 +181,7 @@ def test_automatic_structure(monkeypatch):
     assert chosen((3, 10**7))[0] == "diagonal"
     assert chosen((50, 65), (10, 51)) == ("block", {})
     assert chosen((10, 65), (10, 11)) == ("full", {})
-    monkeypatch.setattr(_choice, "available_bytes", lambda: 5 * 10**8)
+    monkeypatch.setattr(choice, "available_bytes", lambda: 5 * 10**8)
     assert chosen((1, 3000))[0] != "full"
 
 
@@ -198,7 +198,7 @@ def test_options_that_do_not_belong(binary):
 
 
 def test_memory_is_asked_for_first(binary, monkeypatch):
-    monkeypatch.setattr(_choice, "available_bytes", lambda: 2.5 * 10**8)
+    monkeypatch.setattr(choice, "available_bytes", lambda: 2.5 * 10**8)
     with pytest.raises(
         ErasureError, match=r"structure='full' for 5000 parameters, which takes 800 MB .* 250 MB .*'diagonal'"
     ):

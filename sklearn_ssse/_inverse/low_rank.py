@@ -17,8 +17,8 @@ from numpy.linalg import LinAlgError
 from scipy import sparse
 
 from sklearn_ssse import _kernels
-from sklearn_ssse._inverse._base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
-from sklearn_ssse._inverse._sketch import GROUP, Omega, RowBlocks, parts, touched
+from sklearn_ssse._inverse.base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
+from sklearn_ssse._inverse.sketch import GROUP, Omega, RowBlocks, parts, touched
 from sklearn_ssse._kernels.blas import invert_lower
 from sklearn_ssse._kernels.threads import one_thread
 from sklearn_ssse._utils.chunks import add_up, slices

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_ssse import _kernels
-from sklearn_ssse._inverse._base import AbstractInverse, Removal, resolve
+from sklearn_ssse._inverse.base import AbstractInverse, Removal, resolve
 
 
 class DiagonalInverse(AbstractInverse):

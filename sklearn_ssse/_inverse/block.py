@@ -5,7 +5,7 @@ from itertools import chain
 import numpy as np
 
 from sklearn_ssse import _kernels
-from sklearn_ssse._inverse._base import (
+from sklearn_ssse._inverse.base import (
     AbstractInverse,
     Removal,
     gain,
@@ -13,8 +13,8 @@ from sklearn_ssse._inverse._base import (
     not_positive_definite,
     resolve,
 )
-from sklearn_ssse._inverse._full import remove_diagonal, starting_ridge
-from sklearn_ssse._inverse._layout import block_grams, block_layout, by_output, pieces_of, split
+from sklearn_ssse._inverse.full import remove_diagonal, starting_ridge
+from sklearn_ssse._inverse.layout import block_grams, block_layout, by_output, pieces_of, split
 from sklearn_ssse._kernels.blas import invert_blocks, outer, symmetric
 from sklearn_ssse._kernels.threads import each_some
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from sklearn_ssse import _kernels
-from sklearn_ssse._inverse._base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
+from sklearn_ssse._inverse.base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
 from sklearn_ssse._kernels.blas import invert, invert_lower, mirror_lower, outer, rank_b_update
 
 # The recurrence starts at no less than this share of the final diagonal; the surplus is taken out at its end.
