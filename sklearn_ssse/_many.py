@@ -18,7 +18,7 @@ from scipy.special import expit
 from sklearn_ssse._calibration import common_epsilons
 from sklearn_ssse._checks import check_rows, least_margin
 from sklearn_ssse._epsilon import Multiple, check_epsilon
-from sklearn_ssse._families import pack_outputs, unpack_outputs
+from sklearn_ssse._families.linear import pack_outputs, unpack_outputs
 from sklearn_ssse._gradients.curvatures import CURVATURES, gradient
 from sklearn_ssse._inverse.base import gain
 from sklearn_ssse._kernels.threads import each

@@ -6,7 +6,7 @@ from sklearn_ssse._attributes import attribute_scores, attribute_targets, output
 from sklearn_ssse._candidates import fit_with_weights
 from sklearn_ssse._dispatch import unlearn
 from sklearn_ssse._epsilon import Multiple, read_epsilon
-from sklearn_ssse._families import pack_parameters
+from sklearn_ssse._families.linear import pack_parameters
 from sklearn_ssse._routes import bare_copies, erasable_models, final_step, transformed
 from sklearn_ssse._utils.compat import safe_indexing
 from sklearn_ssse.metrics import distances, gamma, parameter_distance

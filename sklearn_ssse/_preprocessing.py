@@ -15,7 +15,7 @@ from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import TargetEncoder
 
-from sklearn_ssse._moved import Moved
+from sklearn_ssse._families.affine import Moved
 from sklearn_ssse._routes import is_fitted_to_rows, transformers
 from sklearn_ssse._utils.compat import num_samples, safe_indexing
 from sklearn_ssse.exceptions import ErasureError

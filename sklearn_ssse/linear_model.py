@@ -13,7 +13,7 @@ from sklearn_ssse._convergence import warn_if_far
 from sklearn_ssse._curvature import PARAMETER_CONSTRAINTS
 from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._existing import logistic_parameters, refuse_l1
-from sklearn_ssse._families import LinearFamily
+from sklearn_ssse._families.linear import LinearFamily
 
 _FITTED = ("classes_", "coef_", "intercept_", "n_iter_", "n_features_in_", "feature_names_in_")
 

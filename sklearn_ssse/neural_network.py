@@ -15,7 +15,7 @@ from sklearn_ssse._convergence import warn_if_wrong
 from sklearn_ssse._curvature import FITTED, PARAMETER_CONSTRAINTS
 from sklearn_ssse._epsilon import MULTIPLES
 from sklearn_ssse._erasure import ErasableMixin
-from sklearn_ssse._network import NetworkFamily
+from sklearn_ssse._families.network import NetworkFamily
 
 
 class ErasableMLPClassifier(ErasableMixin, MLPClassifier):

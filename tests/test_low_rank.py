@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 from scipy.special import expit
 
-from sklearn_ssse._batch import Batch
+from sklearn_ssse._families.base import Batch
 from sklearn_ssse._gradients.curvatures import CURVATURES
 from sklearn_ssse._gradients.scores import Layer, Scores
 from sklearn_ssse._gradients.streams import ScoreStream

@@ -27,7 +27,7 @@ from sklearn_ssse import (
     preview_unlearn,
     unlearn,
 )
-from sklearn_ssse._moved import Moved
+from sklearn_ssse._families.affine import Moved
 from sklearn_ssse._routes import erasable_models
 from sklearn_ssse.preprocessing import ErasableSimpleImputer, count_values
 from tests.check_erasable import snapshot

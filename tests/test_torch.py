@@ -13,10 +13,10 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification
 
 from sklearn_ssse import ErasableMLPClassifier, ErasureError, _kernels
+from sklearn_ssse._families.network import pack_network
 from sklearn_ssse._gradients.scores import Layer, Scores
 from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._kernels import cpu
-from sklearn_ssse._network import pack_network
 from tests.reference import relative
 from tests.test_inverse import BUILDS, CASES, make_scores
 

@@ -28,7 +28,7 @@ from sklearn.preprocessing import normalize
 
 import sklearn_ssse
 from sklearn_ssse import ErasableLogisticRegression
-from sklearn_ssse._families import CHUNK_BYTES
+from sklearn_ssse._families.linear import CHUNK_BYTES
 from sklearn_ssse._gradients.scores import Layer, ScoreStream
 from sklearn_ssse._inverse import INVERSES, INVERSIONS
 

@@ -12,10 +12,10 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
-from sklearn_ssse._batch import Batch, Family
+from sklearn_ssse._families.base import Batch, Family
+from sklearn_ssse._families.network import pack_network
 from sklearn_ssse._gradients.curvatures import CURVATURES, gradient
 from sklearn_ssse._gradients.scores import Layer
-from sklearn_ssse._network import pack_network
 from sklearn_ssse._utils.chunks import add_up, slices
 
 # Bytes of one chunk of rows, sized for a processor's cache.

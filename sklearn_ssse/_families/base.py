@@ -4,9 +4,9 @@ from copy import copy
 
 import numpy as np
 
+from sklearn_ssse._families.affine import moved_layer
 from sklearn_ssse._gradients.curvatures import CURVATURES, gradient
 from sklearn_ssse._gradients.streams import ScoreStream, SignedStream
-from sklearn_ssse._moved import moved_layer
 from sklearn_ssse._utils.progress import SILENT
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import expit, softmax
 
-from sklearn_ssse._batch import Batch, Family
+from sklearn_ssse._families.base import Batch, Family
 from sklearn_ssse._gradients.curvatures import CURVATURES
 from sklearn_ssse._gradients.scores import Layer, Scores
 from sklearn_ssse._kernels import cpu
