@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sklearn_ssse._command_line import run_inspect, run_preview, run_unlearn
-from sklearn_ssse._epsilon import read_epsilon
+from sklearn_ssse._erasure.epsilon import read_epsilon
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError
 

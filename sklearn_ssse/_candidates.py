@@ -7,8 +7,8 @@ from sklearn.base import clone
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 
-from sklearn_ssse._epsilon import usual_epsilon
-from sklearn_ssse._erasure import ErasableMixin
+from sklearn_ssse._erasure.epsilon import usual_epsilon
+from sklearn_ssse._erasure.mixin import ErasableMixin
 from sklearn_ssse._routes import erasable_models, final_step
 from sklearn_ssse._utils.compat import routing_enabled
 

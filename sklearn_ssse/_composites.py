@@ -18,8 +18,8 @@ from sklearn.multioutput import ClassifierChain
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import validate_data
 
-from sklearn_ssse._checks import check_outputs, check_positions, encode
-from sklearn_ssse._plan import Change
+from sklearn_ssse._erasure.changes import Change
+from sklearn_ssse._erasure.validation import check_outputs, check_positions, encode
 from sklearn_ssse._routes import erasable_models, inside, registered, route, work_out, work_out_all
 from sklearn_ssse._utils.compat import BaseSearchCV, ConstantPredictor
 from sklearn_ssse.exceptions import ErasureError

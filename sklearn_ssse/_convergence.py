@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from scipy.special import xlogy
 
-from sklearn_ssse._checks import check_rows, row_weights
+from sklearn_ssse._erasure.validation import check_rows, row_weights
 from sklearn_ssse.exceptions import ErasureWarning
 
 # A gradient larger than so many times that of so small a share of the rows: as large as that of 9 % of them.

@@ -5,9 +5,9 @@ from functools import singledispatch
 
 from sklearn.utils import check_consistent_length
 
-from sklearn_ssse._checks import check_pairs, each_row
+from sklearn_ssse._erasure.changes import carry_out
+from sklearn_ssse._erasure.validation import check_pairs, each_row
 from sklearn_ssse._people import chosen
-from sklearn_ssse._plan import carry_out
 from sklearn_ssse._routes import Rows, erasable_models, erasures_of, known_columns, work_out
 from sklearn_ssse.exceptions import ErasureWarning
 

@@ -16,15 +16,15 @@ from scipy import sparse
 from scipy.special import expit
 
 from sklearn_ssse._calibration import common_epsilons
-from sklearn_ssse._checks import check_rows, least_margin
-from sklearn_ssse._epsilon import Multiple, check_epsilon
+from sklearn_ssse._erasure.changes import Erasure
+from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
+from sklearn_ssse._erasure.planning import TRUSTED_MARGIN
+from sklearn_ssse._erasure.records import ErasureRecord, amended
+from sklearn_ssse._erasure.validation import check_rows, least_margin
 from sklearn_ssse._families.linear import pack_outputs, unpack_outputs
 from sklearn_ssse._gradients.curvatures import CURVATURES, gradient
 from sklearn_ssse._inverse.base import gain
 from sklearn_ssse._kernels.threads import each
-from sklearn_ssse._plan import Erasure
-from sklearn_ssse._records import ErasureRecord, amended
-from sklearn_ssse._step import TRUSTED_MARGIN
 from sklearn_ssse._utils.memory import fits
 from sklearn_ssse.exceptions import ErasureError
 from sklearn_ssse.linear_model import ErasableLogisticRegression

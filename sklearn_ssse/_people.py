@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils import check_consistent_length
 
-from sklearn_ssse._checks import as_objects
+from sklearn_ssse._erasure.validation import as_objects
 from sklearn_ssse._utils.compat import num_samples
 from sklearn_ssse.exceptions import ErasureError
 

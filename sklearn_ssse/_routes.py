@@ -13,10 +13,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._checks import check_outputs
-from sklearn_ssse._erasure import ErasableMixin
+from sklearn_ssse._erasure.changes import Change
+from sklearn_ssse._erasure.mixin import ErasableMixin
+from sklearn_ssse._erasure.validation import check_outputs
 from sklearn_ssse._many import work_out_together
-from sklearn_ssse._plan import Change
 from sklearn_ssse._utils.compat import num_samples, routing_enabled, safe_indexing
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 

@@ -9,8 +9,8 @@ from sklearn.base import clone
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import StandardScaler
 
+from sklearn_ssse._erasure.changes import Change
 from sklearn_ssse._families.affine import Moved
-from sklearn_ssse._plan import Change
 from sklearn_ssse._preprocessing import Filled, follows, leave, takes_weights, transform
 from sklearn_ssse._utils.compat import num_samples, routing_enabled, safe_indexing, scale_of
 from sklearn_ssse.exceptions import ErasureError

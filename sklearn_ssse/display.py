@@ -5,11 +5,11 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._checks import check_fresh, check_rows, row_weights
-from sklearn_ssse._epsilon import Multiple, read_epsilon
-from sklearn_ssse._erasure import NO_CURVATURE, ErasableMixin
+from sklearn_ssse._erasure.epsilon import Multiple, read_epsilon
+from sklearn_ssse._erasure.mixin import NO_CURVATURE, ErasableMixin
+from sklearn_ssse._erasure.planning import TRUSTED_MARGIN
+from sklearn_ssse._erasure.validation import check_fresh, check_rows, row_weights
 from sklearn_ssse._routes import final_step, transformed
-from sklearn_ssse._step import TRUSTED_MARGIN
 from sklearn_ssse.exceptions import ErasureError
 
 # Line style of the level of "auto" beside a curve.

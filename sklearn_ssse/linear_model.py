@@ -8,10 +8,10 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse import _calibration
-from sklearn_ssse._checks import check_rows
 from sklearn_ssse._convergence import warn_if_far
-from sklearn_ssse._curvature import PARAMETER_CONSTRAINTS
-from sklearn_ssse._erasure import ErasableMixin
+from sklearn_ssse._erasure.fit_curvature import PARAMETER_CONSTRAINTS
+from sklearn_ssse._erasure.mixin import ErasableMixin
+from sklearn_ssse._erasure.validation import check_rows
 from sklearn_ssse._existing import logistic_parameters, refuse_l1
 from sklearn_ssse._families.linear import LinearFamily
 

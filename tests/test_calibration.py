@@ -5,8 +5,8 @@ import pytest
 from sklearn.datasets import make_classification
 
 from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning, _calibration
+from sklearn_ssse._erasure.planning import Step
 from sklearn_ssse._gradients.scores import Layer, Scores
-from sklearn_ssse._step import Step
 from tests import reference
 from tests.reference import relative, theta, without
 

@@ -23,8 +23,8 @@ from sklearn_ssse import (
     preview_unlearn,
     unlearn,
 )
+from sklearn_ssse._erasure.changes import carry_out
 from sklearn_ssse._many import work_out_together
-from sklearn_ssse._plan import carry_out
 from sklearn_ssse._routes import Rows, bare_copies, erasures_of, work_out_all
 from tests.check_erasable import snapshot
 

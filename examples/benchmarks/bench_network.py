@@ -29,7 +29,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
 from sklearn_ssse import ErasableMLPClassifier, ErasureError, ErasureWarning, TunedEpsilonCV
-from sklearn_ssse._epsilon import MULTIPLES
+from sklearn_ssse._erasure.epsilon import MULTIPLES
 
 NETS = {
     "50, adam": {"hidden_layer_sizes": (50,)},

@@ -31,7 +31,7 @@ from sklearn.multioutput import MultiOutputClassifier
 
 import sklearn_ssse
 from sklearn_ssse import ErasableLogisticRegression, unlearn
-from sklearn_ssse._plan import carry_out
+from sklearn_ssse._erasure.changes import carry_out
 from sklearn_ssse._routes import Rows, bare_copies, erasures_of, work_out_all
 
 WIDTHS = (32, 128, 512)

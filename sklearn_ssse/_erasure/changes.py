@@ -4,8 +4,8 @@ import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sklearn_ssse._records import ErasureRecord, ErasureState
-from sklearn_ssse._step import TRUSTED_MARGIN
+from sklearn_ssse._erasure.planning import TRUSTED_MARGIN
+from sklearn_ssse._erasure.records import ErasureRecord, ErasureState
 from sklearn_ssse.exceptions import ErasureWarning
 
 

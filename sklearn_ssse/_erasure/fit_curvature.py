@@ -6,12 +6,12 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._checks import check_dense, check_rows, members, row_weights
-from sklearn_ssse._epsilon import MultiplesOfAuto, usual_epsilon
+from sklearn_ssse._erasure.epsilon import MultiplesOfAuto, usual_epsilon
+from sklearn_ssse._erasure.records import ErasureState
+from sklearn_ssse._erasure.validation import check_dense, check_rows, members, row_weights
 from sklearn_ssse._gradients.curvatures import CURVATURES
 from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
 from sklearn_ssse._kernels import BACKENDS, choose_backend, load
-from sklearn_ssse._records import ErasureState
 from sklearn_ssse._saved_format import checked, stamped
 from sklearn_ssse._utils.compat import CallbackSupportMixin, Interval, StrOptions, with_callbacks
 from sklearn_ssse._utils.progress import SILENT, begun

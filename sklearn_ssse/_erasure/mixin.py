@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._checks import (
+from sklearn_ssse._erasure.changes import Erasure, carry_out
+from sklearn_ssse._erasure.downdate_cap import shrunken
+from sklearn_ssse._erasure.epsilon import NUMBERS, Multiple, check_epsilon
+from sklearn_ssse._erasure.fit_curvature import CurvatureMixin
+from sklearn_ssse._erasure.planning import make_step
+from sklearn_ssse._erasure.records import ErasureRecord
+from sklearn_ssse._erasure.validation import (
     check_fresh,
     check_margin,
     check_pairs,
@@ -14,11 +20,6 @@ from sklearn_ssse._checks import (
     is_multilabel,
     row_weights,
 )
-from sklearn_ssse._curvature import CurvatureMixin
-from sklearn_ssse._epsilon import NUMBERS, Multiple, check_epsilon
-from sklearn_ssse._plan import Erasure, carry_out
-from sklearn_ssse._records import ErasureRecord
-from sklearn_ssse._step import make_step, shrunken
 from sklearn_ssse.exceptions import ErasureError
 
 NO_CURVATURE = (
