@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._calibration import Exact
+from sklearn_ssse._calibration.logistic import Exact
 from sklearn_ssse._dispatch import planned, unlearn
 from sklearn_ssse._model_files import read_model, sha256, write_together
 from sklearn_ssse._routes import erasable_models, inside, is_fitted_to_rows, transformers

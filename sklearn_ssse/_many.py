@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit
 
-from sklearn_ssse._calibration import common_epsilons
+from sklearn_ssse._calibration.logistic import common_epsilons
 from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
 from sklearn_ssse._erasure.planning import TRUSTED_MARGIN

@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse import _calibration
+from sklearn_ssse._calibration import logistic
 from sklearn_ssse._convergence import warn_if_far
 from sklearn_ssse._erasure.fit_curvature import PARAMETER_CONSTRAINTS
 from sklearn_ssse._erasure.mixin import ErasableMixin
@@ -313,12 +313,12 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         )
 
     def _automatic_ridges(self, batch):
-        return _calibration.automatic_ridges(batch, self.curvature)
+        return logistic.automatic_ridges(batch, self.curvature)
 
     def _calibrate(self, batch, inverse, state):
         if self.curvature == "fisher":
-            return _calibration.Exact()
-        return _calibration.calibrate(batch, inverse, self.curvature) if isinstance(self.unlearn_epsilon, str) else None
+            return logistic.Exact()
+        return logistic.calibrate(batch, inverse, self.curvature) if isinstance(self.unlearn_epsilon, str) else None
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -9,7 +9,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse import _held_out
+from sklearn_ssse._calibration import network
 from sklearn_ssse._convergence import warn_if_wrong
 from sklearn_ssse._erasure.epsilon import MULTIPLES
 from sklearn_ssse._erasure.fit_curvature import FITTED, PARAMETER_CONSTRAINTS
@@ -323,12 +323,12 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         return NetworkFamily(self)
 
     def _automatic_ridges(self, batch):
-        return [np.full(batch.n_parameters, batch.weight.sum() * _held_out.DAMPING[self.curvature])]
+        return [np.full(batch.n_parameters, batch.weight.sum() * network.DAMPING[self.curvature])]
 
     def _calibrate(self, batch, inverse, state):
         if not isinstance(self.unlearn_epsilon, str):
             return None
-        return _held_out.calibrate(batch, inverse, state, self.classes_, self._leave_out(state))
+        return network.calibrate(batch, inverse, state, self.classes_, self._leave_out(state))
 
 
 def _copy_fitted(source, target):

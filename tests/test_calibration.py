@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_classification
 
-from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning, _calibration
+from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning
+from sklearn_ssse._calibration import logistic
 from sklearn_ssse._erasure.planning import Step
 from sklearn_ssse._gradients.scores import Layer, Scores
 from tests import reference
@@ -95,7 +96,7 @@ def test_epsilon_by_hand(problem, kind, leave_out):
 
 
 def test_each_part_of_the_rule():
-    rule = _calibration.Calibration(2.0, np.array([4.0, 1.0]))
+    rule = logistic.Calibration(2.0, np.array([4.0, 1.0]))
     step, n, k = np.array([1.0, 0.0]), 100.0, 10.0
 
     def epsilon(first, second, product=0.0, leave_out=False):
@@ -118,9 +119,9 @@ def test_a_sample_stands_for_many_rows(monkeypatch):
     w = np.random.default_rng(0).uniform(0.5, 2, len(y))
     clf = ErasableLogisticRegression().fit(X, y, w)
     exact = clf._erasure_state.calibration
-    monkeypatch.setattr(_calibration, "MAX_ROWS", 2000)
+    monkeypatch.setattr(logistic, "MAX_ROWS", 2000)
     batch = clf._family().batch(X, y, w)
-    sample = _calibration._stratified(batch, 2, np.random.default_rng(0))
+    sample = logistic._stratified(batch, 2, np.random.default_rng(0))
     counts = np.bincount(sample.y)
     assert counts[1] == 200 or counts[1] == (y == 1).sum()
     assert counts.sum() < 2500

@@ -31,13 +31,13 @@ from sklearn_ssse import (
     parameter_distance,
     unlearn,
 )
+from sklearn_ssse._calibration.neighbors import leave_one_out_accuracy
+from sklearn_ssse._calibration.network import LENGTHS, _smallest_eps
 from sklearn_ssse._erasure.downdate_cap import shrunken
 from sklearn_ssse._families.network import NetworkFamily, pack_network
 from sklearn_ssse._gradients.scores import Layer, Scores
-from sklearn_ssse._held_out import LENGTHS, _smallest_eps
 from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._kernels.cpu import ACTIVATIONS
-from sklearn_ssse._neighbors import leave_one_out_accuracy
 from tests.check_erasable import arrays, check_erasable
 from tests.reference import relative, without
 

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 from sklearn.linear_model import RidgeCV
+from sklearn.neighbors import NearestNeighbors
 
 # Rows that are predicted, rows among which neighbours are looked for, and the numbers of neighbours that are tried.
 N_QUERIES = 2000
@@ -58,7 +59,6 @@ def _without_copies(X, y):
 
 def _by_neighbors(X, y, queries):
     """Of the majority of the neighbours, for the best number of them."""
-    from sklearn.neighbors import NearestNeighbors  # takes a while to import
 
     most = min(NEIGHBORS[-1], X.shape[0] - 1)
     found = NearestNeighbors(n_neighbors=most + 1).fit(X).kneighbors(X[queries], return_distance=False)

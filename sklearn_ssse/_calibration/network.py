@@ -13,9 +13,9 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
 
+from sklearn_ssse._calibration.neighbors import leave_one_out_accuracy
 from sklearn_ssse._erasure.planning import make_step
 from sklearn_ssse._erasure.validation import check_remaining
-from sklearn_ssse._neighbors import leave_one_out_accuracy
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 
 # lambda of damping="auto", by curvature: with less an erasure goes along directions in which the net soon is not linear any more, with more
