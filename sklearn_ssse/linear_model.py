@@ -8,12 +8,12 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration import logistic
-from sklearn_ssse._convergence import warn_if_far
 from sklearn_ssse._erasure.fit_curvature import PARAMETER_CONSTRAINTS
 from sklearn_ssse._erasure.mixin import ErasableMixin
 from sklearn_ssse._erasure.validation import check_rows
-from sklearn_ssse._existing import logistic_parameters, refuse_l1
 from sklearn_ssse._families.linear import LinearFamily
+from sklearn_ssse._from_estimator.fit_check import warn_if_far
+from sklearn_ssse._from_estimator.objective import logistic_parameters, refuse_l1
 
 _FITTED = ("classes_", "coef_", "intercept_", "n_iter_", "n_features_in_", "feature_names_in_")
 

@@ -10,12 +10,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration import network
-from sklearn_ssse._convergence import warn_if_wrong
 from sklearn_ssse._erasure.epsilon import MULTIPLES
 from sklearn_ssse._erasure.fit_curvature import FITTED, PARAMETER_CONSTRAINTS
 from sklearn_ssse._erasure.mixin import ErasableMixin
 from sklearn_ssse._erasure.validation import check_rows
 from sklearn_ssse._families.network import NetworkFamily
+from sklearn_ssse._from_estimator.fit_check import warn_if_wrong
 
 
 class ErasableMLPClassifier(ErasableMixin, MLPClassifier):

@@ -15,7 +15,7 @@ from sklearn_ssse import (
     ErasureWarning,
     parameter_distance,
 )
-from sklearn_ssse._convergence import SHARE, _batch, distance_from_minimum
+from sklearn_ssse._from_estimator.fit_check import SHARE, _batch, distance_from_minimum
 from tests import reference
 from tests.reference import relative, theta
 
