@@ -10,10 +10,10 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_consistent_length
 
-from sklearn_ssse._attributes import areas, attribute_scores, attribute_targets, outputs
-from sklearn_ssse._candidates import fit_with_weights, fitted_model, key_of, own_epsilon, with_epsilon
 from sklearn_ssse._dispatch import unlearn
 from sklearn_ssse._families.linear import pack_parameters
+from sklearn_ssse._search.attributes import areas, attribute_scores, attribute_targets, outputs
+from sklearn_ssse._search.candidates import fit_with_weights, fitted_model, key_of, own_epsilon, with_epsilon
 from sklearn_ssse._utils.compat import num_samples
 
 METRICS = ("roc_auc", "probability")

@@ -15,11 +15,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, column_or_1d, indexable
 
-from sklearn_ssse._candidates import fit_with_weights, plain_template, searched_model, set_epsilon, with_epsilon
 from sklearn_ssse._dispatch import preview_unlearn, unlearn
 from sklearn_ssse._erasure.epsilon import Multiple, read_epsilon
-from sklearn_ssse._measures import MEASURES, measure
 from sklearn_ssse._routes import final_step, inside, route, work_out
+from sklearn_ssse._search.candidates import fit_with_weights, plain_template, searched_model, set_epsilon, with_epsilon
+from sklearn_ssse._search.forget_set import MEASURES, measure
 from sklearn_ssse._utils.compat import (
     CallbackSupportMixin,
     HasMethods,

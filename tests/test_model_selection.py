@@ -25,7 +25,7 @@ from sklearn_ssse import (
     parameter_distance,
     unlearn,
 )
-from sklearn_ssse._attributes import areas
+from sklearn_ssse._search.attributes import areas
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from sklearn_ssse._attributes import attribute_scores, attribute_targets, outputs
-from sklearn_ssse._candidates import fit_with_weights
 from sklearn_ssse._dispatch import unlearn
 from sklearn_ssse._erasure.epsilon import Multiple, read_epsilon
 from sklearn_ssse._families.linear import pack_parameters
 from sklearn_ssse._routes import bare_copies, erasable_models, final_step, transformed
+from sklearn_ssse._search.attributes import attribute_scores, attribute_targets, outputs
+from sklearn_ssse._search.candidates import fit_with_weights
 from sklearn_ssse._utils.compat import safe_indexing
 from sklearn_ssse.metrics import distances, gamma, parameter_distance
 
