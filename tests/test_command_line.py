@@ -28,8 +28,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 import sklearn_ssse
 from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, preview_unlearn, unlearn
-from sklearn_ssse import __main__ as command
-from sklearn_ssse._row_files import read_rows, redacted
+from sklearn_ssse._cli import parser as command
+from sklearn_ssse._cli.csv_rows import read_rows, redacted
 from tests.check_erasable import snapshot
 from tests.conftest import ADULT
 

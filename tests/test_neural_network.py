@@ -26,11 +26,11 @@ from sklearn_ssse import (
     ErasureError,
     ErasureWarning,
     GammaScorer,
-    _neighbors,
     gamma_score,
     parameter_distance,
     unlearn,
 )
+from sklearn_ssse._calibration import neighbors
 from sklearn_ssse._calibration.neighbors import leave_one_out_accuracy
 from sklearn_ssse._calibration.network import LENGTHS, _smallest_eps
 from sklearn_ssse._erasure.downdate_cap import shrunken
@@ -348,13 +348,13 @@ def test_erasing_the_rest_of_a_class(digits_net):
 @pytest.mark.parametrize("neighbors", [1, 3, 5])
 def test_leave_one_out_accuracy(neighbors, monkeypatch):
     X, y = problem("binary", 90)
-    monkeypatch.setattr(_neighbors, "NEIGHBORS", (neighbors,))
+    monkeypatch.setattr(neighbors, "NEIGHBORS", (neighbors,))
     model = KNeighborsClassifier(neighbors)
-    monkeypatch.setattr(_neighbors, "PENALTIES", (1.0,))
+    monkeypatch.setattr(neighbors, "PENALTIES", (1.0,))
     twin = (cross_val_predict(model, X, y, cv=LeaveOneOut()) == y).mean()
     penalty = np.square(X).sum() / len(X)
     linear = (cross_val_predict(RidgeClassifier(penalty), X, y, cv=LeaveOneOut()) == y).mean()
-    assert _neighbors._by_regression(X, y) == pytest.approx(linear)
+    assert neighbors._by_regression(X, y) == pytest.approx(linear)
     twin = max(twin, linear)
     assert leave_one_out_accuracy(X, y) == pytest.approx(twin)
     assert leave_one_out_accuracy(sparse.csr_array(X), y) == pytest.approx(twin)

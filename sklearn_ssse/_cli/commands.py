@@ -14,10 +14,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration.logistic import Exact
+from sklearn_ssse._cli.csv_rows import read_rows, redacted
+from sklearn_ssse._cli.model_files import read_model, sha256, write_together
 from sklearn_ssse._dispatch import planned, unlearn
-from sklearn_ssse._model_files import read_model, sha256, write_together
 from sklearn_ssse._routes import erasable_models, inside, is_fitted_to_rows, transformers
-from sklearn_ssse._row_files import read_rows, redacted
 from sklearn_ssse._utils.memory import readable
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.multiclass import OneVsRestClassifier
 
+from sklearn_ssse._cli.column_types import input_types
 from sklearn_ssse._erasure.mixin import ErasableMixin
 from sklearn_ssse._erasure.validation import is_multilabel
-from sklearn_ssse._input_types import input_types
 from sklearn_ssse._routes import inside, known_columns
 from sklearn_ssse.exceptions import ErasureWarning
 
