@@ -345,11 +345,11 @@ def test_erasing_the_rest_of_a_class(digits_net):
         clf.unlearn(X[rest[:1]], y[rest[:1]])
 
 
-@pytest.mark.parametrize("neighbors", [1, 3, 5])
-def test_leave_one_out_accuracy(neighbors, monkeypatch):
+@pytest.mark.parametrize("n_neighbors", [1, 3, 5])
+def test_leave_one_out_accuracy(n_neighbors, monkeypatch):
     X, y = problem("binary", 90)
-    monkeypatch.setattr(neighbors, "NEIGHBORS", (neighbors,))
-    model = KNeighborsClassifier(neighbors)
+    monkeypatch.setattr(neighbors, "NEIGHBORS", (n_neighbors,))
+    model = KNeighborsClassifier(n_neighbors)
     monkeypatch.setattr(neighbors, "PENALTIES", (1.0,))
     twin = (cross_val_predict(model, X, y, cv=LeaveOneOut()) == y).mean()
     penalty = np.square(X).sum() / len(X)
