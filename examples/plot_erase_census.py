@@ -21,14 +21,25 @@ from sklearn.model_selection import GridSearchCV, ShuffleSplit, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from sklearn_ssse import ErasableLogisticRegression, GammaScorer, gamma_score, parameter_distance, unlearn
+from sklearn_ssse import (
+    ErasableLogisticRegression,
+    GammaScorer,
+    gamma_score,
+    parameter_distance,
+    unlearn,
+)
 
 start = time.perf_counter()
 people = pd.read_csv(
-    Path(__file__).resolve().parent / "data" / "adult.csv.gz", index_col=0, skipinitialspace=True, na_values="?"
+    Path(__file__).resolve().parent / "data" / "adult.csv.gz",
+    index_col=0,
+    skipinitialspace=True,
+    na_values="?",
 )
 income = people.pop("income")
-X, X_test, y, y_test = train_test_split(people, income, test_size=0.2, random_state=0, stratify=income)
+X, X_test, y, y_test = train_test_split(
+    people, income, test_size=0.2, random_state=0, stratify=income
+)
 print(
     f"{len(X):,} people to train on, {len(X_test):,} to test on; {(y == '>50K').mean():.1%} earn more than 50,000 dollars."
 )
@@ -37,13 +48,19 @@ print(
 # The model: an ordinary pipeline, whose last step can erase.
 encode = make_column_transformer(
     (StandardScaler(), make_column_selector(dtype_include="number")),
-    (OneHotEncoder(handle_unknown="ignore", sparse_output=False), make_column_selector(dtype_exclude="number")),
+    (
+        OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+        make_column_selector(dtype_exclude="number"),
+    ),
 )
 
 
 def census_pipeline(curvature):
     return Pipeline(
-        [("encode", encode), ("clf", ErasableLogisticRegression(curvature=curvature, solver="newton-cholesky"))]
+        [
+            ("encode", encode),
+            ("clf", ErasableLogisticRegression(curvature=curvature, solver="newton-cholesky")),
+        ]
     )
 
 
@@ -58,7 +75,9 @@ search = GridSearchCV(
     scoring=GammaScorer(X, y),
     cv=ShuffleSplit(5, test_size=300, random_state=0),
 ).fit(X, y)
-print("\nStep size for the empirical Fisher information, by gamma_S over five random forget sets of 300 people:")
+print(
+    "\nStep size for the empirical Fisher information, by gamma_S over five random forget sets of 300 people:"
+)
 for epsilon, score in zip(epsilons, search.cv_results_["mean_test_score"], strict=True):
     print(f"  eps = {epsilon!s:5}  gamma_S = {score:.2f}")
 print(
@@ -82,7 +101,9 @@ rows = []
 for who, forget in withdrawn.items():
     for curvature, original in models.items():
         began = time.perf_counter()
-        refitted = Pipeline([("encode", FrozenEstimator(original["encode"])), ("clf", deepcopy(original["clf"]))])
+        refitted = Pipeline(
+            [("encode", FrozenEstimator(original["encode"])), ("clf", deepcopy(original["clf"]))]
+        )
         refitted.fit(X[~forget], y[~forget])
         refit_seconds = time.perf_counter() - began
         erased = deepcopy(original)

@@ -51,7 +51,9 @@ for row, (name, S) in zip(axes, forget_sets.items(), strict=True):
     keep = np.setdiff1d(np.arange(len(y)), S)
     retrained = accuracies(MLPClassifier(**NET).fit(X[keep], y[keep]), S, keep)
     for ax, (b, model) in zip(row, models.items(), strict=True):
-        curves = np.array([accuracies(deepcopy(model).unlearn(X[S], y[S], eps), S, keep) for eps in epsilons])
+        curves = np.array(
+            [accuracies(deepcopy(model).unlearn(X[S], y[S], eps), S, keep) for eps in epsilons]
+        )
         for (part, style), curve, level in zip(parts.items(), curves.T, retrained, strict=True):
             (line,) = ax.semilogx(epsilons, curve, style, label=part, markersize=4)
             ax.axhline(level, linestyle="--", color=line.get_color(), linewidth=1)

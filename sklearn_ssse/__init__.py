@@ -1,8 +1,8 @@
 """Scikit-learn estimators that training rows can be erased from after training, in one closed-form step."""
 
-from sklearn_ssse._dispatch import learn, preview_unlearn, rectify, unlearn
-from sklearn_ssse._erasure.records import ErasureRecord
+from sklearn_ssse._erasure import ErasureRecord
 from sklearn_ssse._saved_format import TRUSTED_TYPES
+from sklearn_ssse._verbs import learn, preview_unlearn, rectify, unlearn
 from sklearn_ssse._version import __version__
 from sklearn_ssse.display import GammaCurveDisplay
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning

@@ -2,7 +2,7 @@
 
 import sys
 
-from sklearn_ssse._cli.parser import main
+from sklearn_ssse._cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,11 +5,17 @@ from numbers import Real
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._erasure.epsilon import Multiple, read_epsilon
-from sklearn_ssse._erasure.mixin import NO_CURVATURE, ErasableMixin
-from sklearn_ssse._erasure.planning import TRUSTED_MARGIN
-from sklearn_ssse._erasure.validation import check_fresh, check_rows, row_weights
-from sklearn_ssse._routes import final_step, transformed
+from sklearn_ssse._composites import final_step, transformed
+from sklearn_ssse._erasure import (
+    NO_CURVATURE,
+    TRUSTED_MARGIN,
+    ErasableMixin,
+    Multiple,
+    check_fresh,
+    check_rows,
+    read_epsilon,
+    row_weights,
+)
 from sklearn_ssse.exceptions import ErasureError
 
 # Line style of the level of "auto" beside a curve.
@@ -89,7 +95,9 @@ class _EpsilonCurve:
             for key in cv_results
             if key.startswith("split") and key.endswith(f"_{name}")
         }
-        return np.array([cv_results[found[i]] for i in sorted(found)], dtype=float) if found else None
+        return (
+            np.array([cv_results[found[i]] for i in sorted(found)], dtype=float) if found else None
+        )
 
     def _ordered(self):
         """Positions of eps in the order of the axis, its values, and the position of "auto" beside it or None.
@@ -113,22 +121,42 @@ class _EpsilonCurve:
         """Mean over the forget sets with a band from the least to the largest; "auto" as a level line."""
         order, eps, auto = self._ordered()
         mean = values.mean(axis=0)
-        (line,) = ax.plot(eps, mean[order], label=label, color=color, linestyle=linestyle, marker=marker, markersize=4)
+        (line,) = ax.plot(
+            eps,
+            mean[order],
+            label=label,
+            color=color,
+            linestyle=linestyle,
+            marker=marker,
+            markersize=4,
+        )
         low, high = values.min(axis=0)[order], values.max(axis=0)[order]
         ax.fill_between(eps, low, high, color=color, alpha=0.15, linewidth=0)
         lines = [line]
         if auto is not None:
             lines.append(
-                ax.axhline(mean[auto], color=color, linestyle=AUTO[linestyle], linewidth=1.2, label=f'{label}, "auto"')
+                ax.axhline(
+                    mean[auto],
+                    color=color,
+                    linestyle=AUTO[linestyle],
+                    linewidth=1.2,
+                    label=f'{label}, "auto"',
+                )
             )
         ax.set_xscale("log")
-        ax.set_xlabel("eps (step size)" if isinstance(self.epsilons[order[0]], Real) else 'eps as a multiple of "auto"')
+        ax.set_xlabel(
+            "eps (step size)"
+            if isinstance(self.epsilons[order[0]], Real)
+            else 'eps as a multiple of "auto"'
+        )
         return lines
 
     def _finish(self, ax, lines, *, ncols):
         """The legend above the axes, and what a display keeps."""
         self.ax_, self.figure_ = ax, ax.figure
-        self.figure_.legend(handles=lines, loc="outside upper center", ncols=ncols, fontsize="small", frameon=False)
+        self.figure_.legend(
+            handles=lines, loc="outside upper center", ncols=ncols, fontsize="small", frameon=False
+        )
         return self
 
 
@@ -190,7 +218,12 @@ class GammaCurveDisplay(_EpsilonCurve):
         if self.distance_ratio is not None and np.isfinite(self.distance_ratio).all():
             self.ratio_ax_ = second = ax.twinx()
             lines += self._draw(
-                second, self.distance_ratio, label="distance ratio", color="C1", linestyle="--", marker="s"
+                second,
+                self.distance_ratio,
+                label="distance ratio",
+                color="C1",
+                linestyle="--",
+                marker="s",
             )
             second.set(ylim=(0, 2), ylabel="distance ratio (0: as retrained, 1: as before)")
         return self._finish(ax, lines, ncols=2)
@@ -218,9 +251,13 @@ class AccuracyGapDisplay(_EpsilonCurve):
 
     @classmethod
     def _of(cls, cv_results):
-        forget, retain = (cls._splits(cv_results, f"{part}_accuracy_gap") for part in ("forget", "retain"))
+        forget, retain = (
+            cls._splits(cv_results, f"{part}_accuracy_gap") for part in ("forget", "retain")
+        )
         if forget is None or retain is None:
-            raise ValueError("The results must hold accuracy gaps, got none. Use those of a TunedEpsilonCV.")
+            raise ValueError(
+                "The results must hold accuracy gaps, got none. Use those of a TunedEpsilonCV."
+            )
         return cls(cls._epsilons(cv_results), forget, retain)
 
     def plot(self, ax=None):
@@ -235,8 +272,12 @@ class AccuracyGapDisplay(_EpsilonCurve):
         self : AccuracyGapDisplay
         """
         ax = _axes(ax)
-        lines = self._draw(ax, self.forget, label="forget rows", color="C3", linestyle="-", marker="v")
-        lines += self._draw(ax, self.retain, label="retain rows", color="C0", linestyle="--", marker="^")
+        lines = self._draw(
+            ax, self.forget, label="forget rows", color="C3", linestyle="-", marker="v"
+        )
+        lines += self._draw(
+            ax, self.retain, label="retain rows", color="C0", linestyle="--", marker="^"
+        )
         lines.append(ax.axhline(0.0, color="0.4", linewidth=0.8, label="as retrained"))
         ax.set_ylabel("accuracy, erased less retrained")
         return self._finish(ax, lines, ncols=3)
@@ -322,9 +363,16 @@ class LeverageDisplay:
         named = ", ".join(str(position) for position in order[: min(many, MOST_NAMED)]) + (
             ", ..." if many > MOST_NAMED else ""
         )
-        text = f"One step is unreliable for {many} rows" + (f",\nby position: {named}" if many else "")
+        text = f"One step is unreliable for {many} rows" + (
+            f",\nby position: {named}" if many else ""
+        )
         ax.text(0.99, 0.985, text, transform=ax.transAxes, ha="right", va="top", fontsize="small")
-        ax.set(xscale="log", ylim=(0, 1), xlabel="rows by leverage, the largest first", ylabel="leverage")
+        ax.set(
+            xscale="log",
+            ylim=(0, 1),
+            xlabel="rows by leverage, the largest first",
+            ylabel="leverage",
+        )
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -335,11 +383,15 @@ def row_leverage(estimator, X, y, sample_weight=None):
     X, codes, weight = check_rows(estimator, X, y, sample_weight)
     state = estimator._erasure_state
     check_fresh(state)
-    if state.mixed:
-        raise ErasureError("Leverage needs single rows, got a curvature of mini-batches. Use fisher_batch_size=1.")
+    if state.minibatch:
+        raise ErasureError(
+            "Leverage needs single rows, got a curvature of mini-batches. Use fisher_batch_size=1."
+        )
     weight = row_weights(codes, weight, state.class_weight)
-    leverage = estimator.curvature_.leverage(estimator._family().batch(X, codes, weight).scores(state.curvature))
-    if leverage.size and estimator.structure_ != "block" and leverage.max() >= 1:
+    leverage = estimator.curvature_.leverage(
+        estimator._family().batch(X, codes, weight).scores(state.curvature)
+    )
+    if leverage.size and estimator.curvature_.leverage_is_bounded and leverage.max() >= 1:
         raise ErasureError(
             f"Leverage must be below 1, got {leverage.max():.2g}: the curvature holds other rows. Pass training rows with their weights, "
             "or call `fit_curvature` after erasures."

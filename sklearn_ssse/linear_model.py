@@ -8,12 +8,10 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration import logistic
-from sklearn_ssse._erasure.fit_curvature import PARAMETER_CONSTRAINTS
-from sklearn_ssse._erasure.mixin import ErasableMixin
-from sklearn_ssse._erasure.validation import check_rows
-from sklearn_ssse._families.linear import LinearFamily
-from sklearn_ssse._from_estimator.fit_check import warn_if_far
-from sklearn_ssse._from_estimator.objective import logistic_parameters, refuse_l1
+from sklearn_ssse._erasure import PARAMETER_CONSTRAINTS, ErasableMixin, check_rows
+from sklearn_ssse._families import LinearFamily
+from sklearn_ssse._from_estimator import logistic_parameters, refuse_l1, warn_if_far
+from sklearn_ssse._gradients import CURVATURES
 
 _FITTED = ("classes_", "coef_", "intercept_", "n_iter_", "n_features_in_", "feature_names_in_")
 
@@ -212,7 +210,10 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
             If the penalty has an l1 part, or the curvature is singular in spite of its damping.
         """
         refuse_l1(self.l1_ratio)
-        for name in ("curvature_", "_erasure_state"):  # of an earlier fit: after an error below there must be none
+        for name in (
+            "curvature_",
+            "_erasure_state",
+        ):  # of an earlier fit: after an error below there must be none
             vars(self).pop(name, None)
         super().fit(X, y, sample_weight)
         self._set_curvature(*check_rows(self, X, y, sample_weight, trusted=True))
@@ -299,7 +300,9 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     def _plain(self):
         """An unfitted model of the parent class, trained alike."""
         names = set(LogisticRegression._get_param_names())
-        return LogisticRegression(**{k: v for k, v in self.get_params(deep=False).items() if k in names})
+        return LogisticRegression(
+            **{k: v for k, v in self.get_params(deep=False).items() if k in names}
+        )
 
     def _family(self):
         return LinearFamily(self)
@@ -308,17 +311,21 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         if self.class_weight is None:
             return np.ones(len(self.classes_))
         y = self.classes_[codes]
-        return compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=weight).astype(
-            np.float64
-        )
+        return compute_class_weight(
+            self.class_weight, classes=self.classes_, y=y, sample_weight=weight
+        ).astype(np.float64)
 
     def _automatic_ridges(self, batch):
         return logistic.automatic_ridges(batch, self.curvature)
 
     def _calibrate(self, batch, inverse, state):
-        if self.curvature == "fisher":
+        if CURVATURES[self.curvature].is_hessian:
             return logistic.Exact()
-        return logistic.calibrate(batch, inverse, self.curvature) if isinstance(self.unlearn_epsilon, str) else None
+        return (
+            logistic.calibrate(batch, inverse, self.curvature)
+            if isinstance(self.unlearn_epsilon, str)
+            else None
+        )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

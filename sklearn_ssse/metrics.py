@@ -5,18 +5,27 @@ from collections import OrderedDict
 from copy import deepcopy
 from uuid import uuid4
 
-import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.validation import check_consistent_length
 
-from sklearn_ssse._dispatch import unlearn
-from sklearn_ssse._families.linear import pack_parameters
-from sklearn_ssse._search.attributes import areas, attribute_scores, attribute_targets, outputs
-from sklearn_ssse._search.candidates import fit_with_weights, fitted_model, key_of, own_epsilon, with_epsilon
+from sklearn_ssse._search import (
+    METRICS,
+    attribute_scores,
+    attribute_targets,
+    distance_ratio,
+    distances,
+    fit_with_weights,
+    fitted_model,
+    gamma,
+    key_of,
+    outputs,
+    own_epsilon,
+    pack_parameters,
+    with_epsilon,
+)
 from sklearn_ssse._utils.compat import num_samples
-
-METRICS = ("roc_auc", "probability")
+from sklearn_ssse._verbs import unlearn
 
 
 def gamma_score(original, erased, retrained, X, y, *, metric="roc_auc"):
@@ -70,30 +79,20 @@ def gamma_score(original, erased, retrained, X, y, *, metric="roc_auc"):
     check_consistent_length(X, y)
     classes = outputs(original, y)
     scores = [attribute_scores(model, X, classes) for model in (original, erased, retrained)]
-    moved, missed = distances(attribute_targets(y, classes), scores, metric)
-    if moved + missed == 0:
+    to_original, to_retrained = distances(attribute_targets(y, classes), scores, metric)
+    if to_original + to_retrained == 0:
         nothing = "no probability moved"
-        reason = nothing if metric == "probability" else "the forget set has one class only, or no rank moved"
+        reason = (
+            nothing
+            if metric == "probability"
+            else "the forget set has one class only, or no rank moved"
+        )
         warnings.warn(
             f"gamma_S is undefined and set to nan: {reason}. Use metric='probability' for such sets.",
             UndefinedMetricWarning,
             stacklevel=2,
         )
-    return gamma(moved, missed)
-
-
-def distances(targets, scores, metric):
-    """D of the erased model to the original and to the retrained one, from the attribute scores of original, erased, retrained."""
-    if metric == "probability":
-        original, erased, retrained = scores
-        return np.abs(erased - original).mean(), np.abs(erased - retrained).mean()
-    original, erased, retrained = (areas(targets, columns) for columns in scores)
-    return np.abs(erased - original).sum(), np.abs(erased - retrained).sum()
-
-
-def gamma(moved, missed):
-    """gamma_S of two distances; nan if both are zero."""
-    return float(moved / (moved + missed)) if moved + missed > 0 else float("nan")
+    return gamma(to_original, to_retrained)
 
 
 def parameter_distance(original, erased, retrained):
@@ -126,14 +125,7 @@ def parameter_distance(original, erased, retrained):
     >>> parameter_distance(original, original, retrained)
     1.0
     """
-    a, b, c = (pack_parameters(model) for model in (original, erased, retrained))
-    if not a.size == b.size == c.size:
-        raise ValueError(
-            f"The models must have the same number of parameters, got {a.size}, {b.size} and {c.size}. Retrain on data with the "
-            "same columns and classes."
-        )
-    away = np.linalg.norm(a - c)
-    return float(np.linalg.norm(b - c) / away) if away > 0 else float("nan")
+    return distance_ratio(*(pack_parameters(model) for model in (original, erased, retrained)))
 
 
 class GammaScorer:
@@ -197,6 +189,9 @@ class GammaScorer:
         self._token = uuid4().hex
         self._request = False
 
+    # Searches that hold the scorer hold the training rows, and are warned of.
+    holds_training_rows = True
+
     def __call__(self, estimator, X, y, sample_weight=None):
         """gamma_S of the erasure of (X, y).
 
@@ -216,7 +211,9 @@ class GammaScorer:
             return float("nan")
         self._check_fold(estimator, X, sample_weight)
         original = self._original(estimator)
-        erased = unlearn(deepcopy(original), X, y, own_epsilon(estimator), sample_weight=sample_weight)
+        erased = unlearn(
+            deepcopy(original), X, y, own_epsilon(estimator), sample_weight=sample_weight
+        )
         return gamma_score(original, erased, estimator, X, y, metric=self.metric)
 
     def set_score_request(self, *, sample_weight):
@@ -250,13 +247,20 @@ class GammaScorer:
         if getattr(final, "early_stopping", False):  # counts the rows that were not held out
             fitted = None
         n, k = num_samples(self.X), num_samples(X)
-        if fitted is not None and sample_weight is None and self.sample_weight is None and fitted != n - k:
+        if (
+            fitted is not None
+            and sample_weight is None
+            and self.sample_weight is None
+            and fitted != n - k
+        ):
             raise ValueError(
                 f"Training and test fold must make up the {n} rows of the scorer, got {fitted} and {k} rows. Use a splitter whose "
                 "training fold is everything but the test fold, and give the scorer the rows that the search is given."
             )
         if (self.sample_weight is None) != (sample_weight is None) and self.reference is None:
-            given, missing = ("rows", "scorer") if self.sample_weight is None else ("scorer", "rows")
+            given, missing = (
+                ("rows", "scorer") if self.sample_weight is None else ("scorer", "rows")
+            )
             raise ValueError(
                 f"Weights must be given for all rows and for the forget set, got weights for the {given} only (none for the "
                 f"{missing}). Pass sample_weight to GammaScorer and, with metadata routing, ask for it by set_score_request."

@@ -15,11 +15,18 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, column_or_1d, indexable
 
-from sklearn_ssse._dispatch import preview_unlearn, unlearn
-from sklearn_ssse._erasure.epsilon import Multiple, read_epsilon
-from sklearn_ssse._routes import final_step, inside, route, work_out
-from sklearn_ssse._search.candidates import fit_with_weights, plain_template, searched_model, set_epsilon, with_epsilon
-from sklearn_ssse._search.forget_set import MEASURES, measure
+from sklearn_ssse._composites import final_step, inside, plan, route
+from sklearn_ssse._erasure import Multiple, read_epsilon
+from sklearn_ssse._search import (
+    MEASURES,
+    METRICS,
+    fit_with_weights,
+    measure,
+    plain_template,
+    searched_model,
+    set_epsilon,
+    with_epsilon,
+)
 from sklearn_ssse._utils.compat import (
     CallbackSupportMixin,
     HasMethods,
@@ -29,7 +36,7 @@ from sklearn_ssse._utils.compat import (
     num_samples,
     with_callbacks,
 )
-from sklearn_ssse.metrics import METRICS
+from sklearn_ssse._verbs import preview_unlearn, unlearn
 
 DEFAULT_SETS = {"n_splits": 5, "test_size": 0.05, "random_state": 0}
 
@@ -124,7 +131,17 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         "tolerance": [Interval(Real, 0, 1, closed="both"), None],
     }
 
-    def __init__(self, estimator, *, epsilons=None, cv=None, metric="roc_auc", n_jobs=None, refit=True, tolerance=None):
+    def __init__(
+        self,
+        estimator,
+        *,
+        epsilons=None,
+        cv=None,
+        metric="roc_auc",
+        n_jobs=None,
+        refit=True,
+        tolerance=None,
+    ):
         self.estimator = estimator
         self.epsilons = epsilons
         self.cv = cv
@@ -162,26 +179,53 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
             If `estimator` holds no erasable model.
         """
         self._validate_params()
-        for name in ("estimator_", "classes_", "n_features_in_", "feature_names_in_"):  # of an earlier fit
+        for name in (
+            "estimator_",
+            "classes_",
+            "n_features_in_",
+            "feature_names_in_",
+        ):  # of an earlier fit
             vars(self).pop(name, None)
         epsilons, tolerance = self._wanted()
-        template = with_epsilon(self.estimator, 1.0 if all(isinstance(eps, Real) for eps in epsilons) else "auto")
+        template = with_epsilon(
+            self.estimator, 1.0 if all(isinstance(eps, Real) for eps in epsilons) else "auto"
+        )
         plain = clone(plain_template(template))
         X, y, groups = indexable(X, y, groups)
         y = y.toarray() if sparse.issparse(y) else y
-        if np.ndim(y) == 2 and np.shape(y)[1] == 1 and not isinstance(final_step(template), MultiOutputClassifier):
+        if (
+            np.ndim(y) == 2
+            and np.shape(y)[1] == 1
+            and not isinstance(final_step(template), MultiOutputClassifier)
+        ):
             y = column_or_1d(y, warn=True)
-        sample_weight = None if sample_weight is None else check_sample_weight(sample_weight, X, dtype=np.float64)
-        cv = ShuffleSplit(**DEFAULT_SETS) if self.cv is None else check_cv(self.cv, y, classifier=True)
+        sample_weight = (
+            None
+            if sample_weight is None
+            else check_sample_weight(sample_weight, X, dtype=np.float64)
+        )
+        cv = (
+            ShuffleSplit(**DEFAULT_SETS)
+            if self.cv is None
+            else check_cv(self.cv, y, classifier=True)
+        )
         folds = _positions(cv.split(X, y, groups), num_samples(X))
-        progress = self._init_callback_context(max_subtasks=1 + len(folds)).call_on_fit_task_begin(estimator=self)
+        progress = self._init_callback_context(max_subtasks=1 + len(folds)).call_on_fit_task_begin(
+            estimator=self
+        )
         task = progress.subcontext(task_name="all rows").call_on_fit_task_begin(estimator=self)
         with task.propagate_callback_context(template):
             original = fit_with_weights(template, X, y, sample_weight)
         task.call_on_fit_task_end(estimator=self)
-        results, measured, informative = self._evaluate(original, plain, X, y, sample_weight, folds, epsilons), [], []
+        results, measured, informative = (
+            self._evaluate(original, plain, X, y, sample_weight, folds, epsilons),
+            [],
+            [],
+        )
         for i in range(len(folds)):
-            task = progress.subcontext(task_name=f"forget set {i}").call_on_fit_task_begin(estimator=self)
+            task = progress.subcontext(task_name=f"forget set {i}").call_on_fit_task_begin(
+                estimator=self
+            )
             values, tells = next(results)
             measured.append(values)
             informative.append(tells)
@@ -199,7 +243,10 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
     def _evaluate(self, original, plain, X, y, sample_weight, folds, epsilons):
         """Yield the measures of each forget set."""
         return Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(measure)(original, clone(plain), X, y, sample_weight, fold, epsilons, self.metric) for fold in folds
+            delayed(measure)(
+                original, clone(plain), X, y, sample_weight, fold, epsilons, self.metric
+            )
+            for fold in folds
         )
 
     def unlearn(self, X, y, epsilon=None, *, sample_weight=None, **params):
@@ -254,7 +301,9 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
     @available_if(_estimator_has("score"))
     def score(self, X, y, sample_weight=None):
         """Accuracy, by `estimator_`."""
-        return self._fitted().score(X, y, **({} if sample_weight is None else {"sample_weight": sample_weight}))
+        return self._fitted().score(
+            X, y, **({} if sample_weight is None else {"sample_weight": sample_weight})
+        )
 
     def _fitted(self):
         check_is_fitted(self, "estimator_")
@@ -266,9 +315,14 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         values = grid.epsilons if self.epsilons is None else self.epsilons
         values = [value.item() if isinstance(value, np.generic) else value for value in values]
         if not values:
-            raise ValueError("epsilons must hold at least one value, got none. Pass numbers above 0, or 'auto'.")
+            raise ValueError(
+                "epsilons must hold at least one value, got none. Pass numbers above 0, or 'auto'."
+            )
         read = [read_epsilon(value) for value in values]
-        values = [value if isinstance(eps, Multiple) else eps for value, eps in zip(values, read, strict=True)]
+        values = [
+            value if isinstance(eps, Multiple) else eps
+            for value, eps in zip(values, read, strict=True)
+        ]
         if self.tolerance is not None:
             return values, self.tolerance
         return values, grid.tolerance if self.epsilons is None else 0.0
@@ -285,7 +339,9 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
             measured[:, :, 0] = measured[:, :, -1]
             informative = ~np.isnan(measured[:, :, 0]).any(axis=1)
             if not informative.any():
-                raise ValueError("Forget sets must change the model, got none that does. Use larger ones.")
+                raise ValueError(
+                    "Forget sets must change the model, got none that does. Use larger ones."
+                )
         if not informative.all():
             warnings.warn(
                 f"On {(~informative).sum()} of {len(informative)} forget sets the retrained model has the areas of the original: they are "
@@ -294,13 +350,17 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
                 stacklevel=4,
             )
         results = {
-            "param_unlearn_epsilon": np.ma.MaskedArray(np.array(epsilons, dtype=object), mask=False),
+            "param_unlearn_epsilon": np.ma.MaskedArray(
+                np.array(epsilons, dtype=object), mask=False
+            ),
             "params": [{"unlearn_epsilon": eps} for eps in epsilons],
         }
         for i, name in enumerate(("test_score", *MEASURES)):
             values = measured[:, :, i]
             results.update({f"split{j}_{name}": row for j, row in enumerate(values)})
-            results[f"mean_{name}"] = (values[informative] if name == "test_score" else values).mean(axis=0)
+            results[f"mean_{name}"] = (
+                values[informative] if name == "test_score" else values
+            ).mean(axis=0)
         results["std_test_score"] = measured[informative, :, 0].std(axis=0)
         mean = results["mean_test_score"]
         ranks = rankdata(-mean, method="min").astype(np.int32)
@@ -322,13 +382,13 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
 
 
 @route.register(TunedEpsilonCV)
-def _(estimator, rows):
+def route_to_tuned(estimator, rows):
     (model,) = inside(estimator)
-    return work_out(model, rows.keep("cv_results_"))
+    return plan(model, rows.keep("cv_results_"))
 
 
 @inside.register(TunedEpsilonCV)
-def _(estimator):
+def inside_tuned(estimator):
     check_is_fitted(estimator, "estimator_")
     return [estimator.estimator_]
 
@@ -339,7 +399,9 @@ def _positions(folds, n):
     if not folds:
         raise ValueError("cv must yield at least one forget set, got none.")
     for train, test in folds:
-        if not len(test) or not np.array_equal(np.sort(np.concatenate([train, test])), np.arange(n)):
+        if not len(test) or not np.array_equal(
+            np.sort(np.concatenate([train, test])), np.arange(n)
+        ):
             raise ValueError(
                 f"Training and test fold must make up the {n} rows, each once, got {len(train)} and {len(test)} rows. Use a splitter "
                 "whose training fold is everything but the test fold."

@@ -10,12 +10,16 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration import network
-from sklearn_ssse._erasure.epsilon import MULTIPLES
-from sklearn_ssse._erasure.fit_curvature import FITTED, PARAMETER_CONSTRAINTS
-from sklearn_ssse._erasure.mixin import ErasableMixin
-from sklearn_ssse._erasure.validation import check_rows
-from sklearn_ssse._families.network import NetworkFamily
-from sklearn_ssse._from_estimator.fit_check import warn_if_wrong
+from sklearn_ssse._erasure import (
+    FITTED,
+    PARAMETER_CONSTRAINTS,
+    RELATIVE_GRID,
+    ErasableMixin,
+    check_rows,
+)
+from sklearn_ssse._families import NetworkFamily
+from sklearn_ssse._from_estimator import warn_if_wrong
+from sklearn_ssse._gradients import CURVATURES
 
 
 class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
@@ -100,7 +104,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
 
     _parameter_constraints = {**MLPClassifier._parameter_constraints, **PARAMETER_CONSTRAINTS}
     _traces = NetworkFamily.dropped
-    _search_grid = MULTIPLES
+    _search_grid = RELATIVE_GRID
 
     def __init__(
         self,
@@ -198,7 +202,10 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         ErasureError
             If the curvature is singular in spite of its damping, or does not fit into memory.
         """
-        for name in ("curvature_", "_erasure_state"):  # of an earlier fit: after an error below there must be none
+        for name in (
+            "curvature_",
+            "_erasure_state",
+        ):  # of an earlier fit: after an error below there must be none
             vars(self).pop(name, None)
         try:
             super().fit(X, y, sample_weight)
@@ -206,7 +213,11 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
             trained = vars(self).pop("_trained_on", None)
         X, codes, weight = check_rows(self, X, y, sample_weight, trusted=True)
         if trained is not None:
-            X, codes, weight = X[trained], codes[trained], None if weight is None else weight[trained]
+            X, codes, weight = (
+                X[trained],
+                codes[trained],
+                None if weight is None else weight[trained],
+            )
         self._set_curvature(X, codes, weight)
         self.erasures_ = []
         return self
@@ -275,7 +286,9 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         147
         """
         if not isinstance(fitted, MLPClassifier):
-            raise TypeError(f"from_estimator takes a fitted MLPClassifier, got {type(fitted).__name__}.")
+            raise TypeError(
+                f"from_estimator takes a fitted MLPClassifier, got {type(fitted).__name__}."
+            )
         check_is_fitted(fitted)
         model = cls(**{**fitted.get_params(deep=False), **params})
         _copy_fitted(fitted, model)
@@ -317,13 +330,19 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
 
     def _plain(self):
         """An unfitted model of the parent class, trained alike."""
-        return MLPClassifier(**{name: getattr(self, name) for name in MLPClassifier._get_param_names()})
+        return MLPClassifier(
+            **{name: getattr(self, name) for name in MLPClassifier._get_param_names()}
+        )
 
     def _family(self):
         return NetworkFamily(self)
 
     def _automatic_ridges(self, batch):
-        return [np.full(batch.n_parameters, batch.weight.sum() * network.DAMPING[self.curvature])]
+        return [
+            np.full(
+                batch.n_parameters, batch.weight.sum() * CURVATURES[self.curvature].network_damping
+            )
+        ]
 
     def _calibrate(self, batch, inverse, state):
         if not isinstance(self.unlearn_epsilon, str):
@@ -333,7 +352,12 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
 
 def _copy_fitted(source, target):
     """Copy what `fit` of the parent class leaves in the object."""
-    skip = {*source.get_params(deep=False), *target.get_params(deep=False), *FITTED, "_skl_callbacks"}
+    skip = {
+        *source.get_params(deep=False),
+        *target.get_params(deep=False),
+        *FITTED,
+        "_skl_callbacks",
+    }
     for name, value in vars(source).items():
         if name not in skip:
             setattr(target, name, copy.deepcopy(value))

@@ -5,7 +5,11 @@ from sklearn_ssse.neural_network import ErasableMLPClassifier
 
 __all__ = ["register_converters"]
 
-OPTIONS = {"zipmap": [True, False, "columns"], "nocl": [True, False], "output_class_labels": [False, True]}
+OPTIONS = {
+    "zipmap": [True, False, "columns"],
+    "nocl": [True, False],
+    "output_class_labels": [False, True],
+}
 
 
 def register_converters():
@@ -32,15 +36,25 @@ def register_converters():
     """
     try:
         from skl2onnx import update_registered_converter
-        from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes as shapes
+        from skl2onnx.common.shape_calculator import (
+            calculate_linear_classifier_output_shapes as shapes,
+        )
         from skl2onnx.operator_converters.linear_classifier import convert_sklearn_linear_classifier
-        from skl2onnx.operator_converters.multilayer_perceptron import convert_sklearn_mlp_classifier
+        from skl2onnx.operator_converters.multilayer_perceptron import (
+            convert_sklearn_mlp_classifier,
+        )
     except ImportError:
         raise ImportError(
             "Export to ONNX needs skl2onnx, which is not installed. Run: pip install 'sklearn-ssse[onnx]'"
         ) from None
     for model, convert, options in (
-        (ErasableLogisticRegression, convert_sklearn_linear_classifier, {**OPTIONS, "raw_scores": [True, False]}),
+        (
+            ErasableLogisticRegression,
+            convert_sklearn_linear_classifier,
+            {**OPTIONS, "raw_scores": [True, False]},
+        ),
         (ErasableMLPClassifier, convert_sklearn_mlp_classifier, OPTIONS),
     ):
-        update_registered_converter(model, f"SklearnSsse{model.__name__}", shapes, convert, options=options)
+        update_registered_converter(
+            model, f"SklearnSsse{model.__name__}", shapes, convert, options=options
+        )

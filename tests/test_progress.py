@@ -16,7 +16,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @pytest.fixture(scope="module")
 def data():
-    return make_classification(300, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.3, random_state=0)
+    return make_classification(
+        300, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.3, random_state=0
+    )
 
 
 class Recorder:
@@ -52,10 +54,14 @@ def with_callbacks(estimator, recorder):
 
 @pytest.mark.parametrize("structure", ["full", "block", "diagonal", "low_rank"])
 @pytest.mark.parametrize(
-    "model", [ErasableLogisticRegression(), ErasableMLPClassifier((4,), solver="lbfgs", max_iter=20, random_state=0)]
+    "model",
+    [
+        ErasableLogisticRegression(),
+        ErasableMLPClassifier((4,), solver="lbfgs", max_iter=20, random_state=0),
+    ],
 )
 def test_the_curvature_reports_every_pass(data, model, structure, monkeypatch):
-    monkeypatch.setattr("sklearn_ssse._curvature.LONG_WORK", 0)
+    monkeypatch.setattr("sklearn_ssse._erasure.fit_curvature.LONG_WORK", 0)
     model = model.__class__(**model.get_params() | {"structure": structure})
     silent, recorder = model.__class__(**model.get_params()).fit(*data), Recorder()
     with_callbacks(model, recorder).fit(*data)
@@ -73,9 +79,9 @@ def test_the_curvature_reports_every_pass(data, model, structure, monkeypatch):
 
 def test_a_chunk_is_a_part_of_its_pass(data, monkeypatch):
     """As many parts as there are chunks, none of them with rows."""
-    monkeypatch.setattr("sklearn_ssse._curvature.LONG_WORK", 0)
+    monkeypatch.setattr("sklearn_ssse._erasure.fit_curvature.LONG_WORK", 0)
     X, y = (np.concatenate([part] * 4) for part in data)  # 1,200 rows
-    monkeypatch.setattr("sklearn_ssse._families.CHUNK_BYTES", 8 * 6 * 100)
+    monkeypatch.setattr("sklearn_ssse._families.linear.CHUNK_BYTES", 8 * 6 * 100)
     recorder = Recorder()
     with_callbacks(ErasableLogisticRegression(structure="diagonal"), recorder).fit(X, y)
     assert [name for _, name in recorder.begun].count("rows") == 1 + 12
@@ -89,7 +95,7 @@ def test_short_work_is_silent(data):
 
 
 def test_a_failed_build_ends_the_report(data, monkeypatch):
-    monkeypatch.setattr("sklearn_ssse._curvature.LONG_WORK", 0)
+    monkeypatch.setattr("sklearn_ssse._erasure.fit_curvature.LONG_WORK", 0)
     monkeypatch.setattr(ErasableLogisticRegression, "_calibrate", lambda *args: 1 / 0)
     recorder = Recorder()
     with pytest.raises(ZeroDivisionError):
@@ -106,7 +112,7 @@ def test_a_failed_fit_ends_the_report(data):
 
 
 def test_a_search_reports_its_sets(data, monkeypatch):
-    monkeypatch.setattr("sklearn_ssse._curvature.LONG_WORK", 0)
+    monkeypatch.setattr("sklearn_ssse._erasure.fit_curvature.LONG_WORK", 0)
     tuned = TunedEpsilonCV(
         make_pipeline(StandardScaler(), ErasableLogisticRegression()),
         epsilons=[1.0],
@@ -126,7 +132,10 @@ def test_a_search_reports_its_sets(data, monkeypatch):
 @pytest.mark.parametrize(
     ("model", "parent"),
     [
-        (ErasableLogisticRegression(verbose=1, max_iter=5), LogisticRegression(verbose=1, max_iter=5)),
+        (
+            ErasableLogisticRegression(verbose=1, max_iter=5),
+            LogisticRegression(verbose=1, max_iter=5),
+        ),
         (
             ErasableMLPClassifier((4,), verbose=True, max_iter=5, random_state=0),
             MLPClassifier((4,), verbose=True, max_iter=5, random_state=0),

@@ -36,7 +36,12 @@ NETS = {
     "30, adam": {"hidden_layer_sizes": (30,)},
     "32-32, adam": {"hidden_layer_sizes": (32, 32), "max_iter": 60},
     "15, lbfgs": {"hidden_layer_sizes": (15,), "solver": "lbfgs", "alpha": 0.1},
-    "30, sgd": {"hidden_layer_sizes": (30,), "solver": "sgd", "learning_rate_init": 0.1, "max_iter": 60},
+    "30, sgd": {
+        "hidden_layer_sizes": (30,),
+        "solver": "sgd",
+        "learning_rate_init": 0.1,
+        "max_iter": 60,
+    },
 }
 
 
@@ -91,17 +96,25 @@ def linear(seeds):
                 X_fit, y_fit = (X[keep], y[keep]) if before is None else before
                 row = {"change": kind}
                 for curvature in ("empirical_fisher", "fisher"):
-                    model = ErasableLogisticRegression(**PARAMS, curvature=curvature).fit(X_fit, y_fit)
-                    row[curvature] = parameter_distance(model, changed(model, X, y, S, before), retrained)
+                    model = ErasableLogisticRegression(**PARAMS, curvature=curvature).fit(
+                        X_fit, y_fit
+                    )
+                    row[curvature] = parameter_distance(
+                        model, changed(model, X, y, S, before), retrained
+                    )
                     if curvature == "empirical_fisher":
                         # The parameters are affine in eps.
                         one = changed(model, X, y, S, before, 1.0)
-                        start, end = (np.hstack([m.coef_, m.intercept_[:, None]]) for m in (model, one))
+                        start, end = (
+                            np.hstack([m.coef_, m.intercept_[:, None]]) for m in (model, one)
+                        )
                         away = np.hstack([retrained.coef_, retrained.intercept_[:, None]]) - start
                         ratios = [np.linalg.norm(eps * (end - start) - away) for eps in GRID]
                         row["best eps"] = min(ratios) / np.linalg.norm(away)
                     if before is not None:
-                        without = ErasableLogisticRegression(**PARAMS, curvature=curvature).fit(X[keep], y[keep])
+                        without = ErasableLogisticRegression(**PARAMS, curvature=curvature).fit(
+                            X[keep], y[keep]
+                        )
                         erased = deepcopy(model).unlearn(X_fit[S], y_fit[S])
                         row[f"erase, {curvature}"] = parameter_distance(model, erased, without)
                 rows.append(row)
@@ -116,18 +129,26 @@ def nets(seeds):
         X, X_test, y, y_test = train_test_split(X, y, random_state=0, stratify=y)
         for params in NETS.values():
             for seed in range(seeds):
-                retrained, other = (MLPClassifier(**params, random_state=s).fit(X, y) for s in (seed, seed + 100))
+                retrained, other = (
+                    MLPClassifier(**params, random_state=s).fit(X, y) for s in (seed, seed + 100)
+                )
                 for kind, S, before in changes(X, y, seed, (0.2,)):
                     keep = np.setdiff1d(np.arange(len(y)), S)
                     X_fit, y_fit = (X[keep], y[keep]) if before is None else before
-                    model = ErasableMLPClassifier(**params, random_state=seed, curvature="fisher").fit(X_fit, y_fit)
+                    model = ErasableMLPClassifier(
+                        **params, random_state=seed, curvature="fisher"
+                    ).fit(X_fit, y_fit)
                     parts = (X[S], y[S]), (X[keep], y[keep]), (X_test, y_test)
                     try:
                         ours = gap(changed(model, X, y, S, before), retrained, *parts)
                     except ErasureError:
                         ours = np.nan
                     gaps = {"fisher": ours, "nothing": gap(model, retrained, *parts)}
-                    rows.append({"data": name, "change": kind} | gaps | {"other seed": gap(other, retrained, *parts)})
+                    rows.append(
+                        {"data": name, "change": kind}
+                        | gaps
+                        | {"other seed": gap(other, retrained, *parts)}
+                    )
     table = pd.DataFrame(rows).groupby(["data", "change"], sort=False)
     return table.median().join(table["fisher"].max().rename("worst")).round(3)
 

@@ -70,7 +70,9 @@ def line(what, figure, unit, detail):
 
 
 def build(structure, batch, **options):
-    return INVERSES[structure].build(batch.stream(), np.ones(batch.stream().n_parameters), **options)
+    return INVERSES[structure].build(
+        batch.stream(), np.ones(batch.stream().n_parameters), **options
+    )
 
 
 def full_binary(scale, runs):
@@ -96,7 +98,11 @@ def full_binary(scale, runs):
 def full_classes(scale, runs):
     rng = np.random.default_rng(0)
     n, p, k = 200_000 // scale, 101, 5
-    batch = Rows(rng.standard_normal((n, p)), rng.dirichlet(np.ones(k), n) - np.eye(k)[rng.integers(k, size=n)], True)
+    batch = Rows(
+        rng.standard_normal((n, p)),
+        rng.dirichlet(np.ones(k), n) - np.eye(k)[rng.integers(k, size=n)],
+        True,
+    )
 
     def explicit():
         G = (batch.deltas[:, :, np.newaxis] * batch.inputs[:, np.newaxis, :]).reshape(n, -1)
@@ -104,7 +110,9 @@ def full_classes(scale, runs):
         A.flat[:: k * p + 1] += 1
         np.linalg.inv(np.linalg.cholesky(A))
 
-    seconds = alternate({"ours": lambda: build("full", batch), "explicit": explicit}, max(3, runs // 2))
+    seconds = alternate(
+        {"ours": lambda: build("full", batch), "explicit": explicit}, max(3, runs // 2)
+    )
     line(
         f"full, {k} classes, {n:,} x {k * p}",
         seconds["ours"] / seconds["explicit"],
@@ -124,7 +132,9 @@ def blocks(scale, runs):
                 rows = batch.inputs * batch.deltas[:, j : j + 1]
                 np.linalg.inv(rows.T @ rows + np.eye(size))
 
-        seconds = alternate({"ours": lambda batch=batch: build("block", batch), "loop": loop}, max(3, runs // 2))
+        seconds = alternate(
+            {"ours": lambda batch=batch: build("block", batch), "loop": loop}, max(3, runs // 2)
+        )
         detail = f"{seconds['ours']:.3f} s, loop {seconds['loop']:.3f} s"
         line(
             f"{count:,} blocks of {size}, {n:,} rows",
@@ -138,14 +148,21 @@ def text(scale):
     rng = np.random.default_rng(0)
     n, p, nonzero = 10_000 // scale, 49_999, 100
     columns = np.minimum(rng.zipf(1.3, n * nonzero) - 1, p - 1)
-    X = sparse.csr_array((rng.uniform(size=n * nonzero), columns, np.arange(0, n * nonzero + 1, nonzero)), shape=(n, p))
+    X = sparse.csr_array(
+        (rng.uniform(size=n * nonzero), columns, np.arange(0, n * nonzero + 1, nonzero)),
+        shape=(n, p),
+    )
     X.sum_duplicates()
     X = normalize(X)
-    y = (X[:, :50].sum(axis=1) + rng.standard_normal(n) > np.median(X[:, :50].sum(axis=1))).astype(int)
+    y = (X[:, :50].sum(axis=1) + rng.standard_normal(n) > np.median(X[:, :50].sum(axis=1))).astype(
+        int
+    )
     for structure, params in [("low_rank", {"rank": 256}), ("diagonal", {})]:
         if structure not in INVERSES:
             continue
-        model = ErasableLogisticRegression(structure=structure, **params, damping=1e-4, unlearn_epsilon=1.0)
+        model = ErasableLogisticRegression(
+            structure=structure, **params, damping=1e-4, unlearn_epsilon=1.0
+        )
         model.fit(X, y)
         start = time.perf_counter()
         peak = peak_growth(lambda model=model: model.fit_curvature(X, y))
@@ -156,7 +173,12 @@ def text(scale):
             model.unlearn(X[rows], y[rows])
             steps.append(time.perf_counter() - start)
         detail = f"build {seconds:.2f} s, peak {peak / 1e6:.0f} MB, keeps {model.curvature_.nbytes / 1e6:.0f} MB"
-        line(f"{structure}, text, {n:,} x {p + 1:,}", 1e3 * np.median(steps), "ms to erase 10 rows", detail)
+        line(
+            f"{structure}, text, {n:,} x {p + 1:,}",
+            1e3 * np.median(steps),
+            "ms to erase 10 rows",
+            detail,
+        )
 
 
 def inversions(scale, runs):
@@ -166,10 +188,15 @@ def inversions(scale, runs):
             if n * d * d > 1e12 / scale:
                 continue
             batch = Rows(rng.standard_normal((n, d)), np.ones((n, 1)))
-            fast = {name: lambda batch=batch, name=name: build("full", batch, inversion=name) for name in INVERSIONS}
+            fast = {
+                name: lambda batch=batch, name=name: build("full", batch, inversion=name)
+                for name in INVERSIONS
+            }
             if n * d * d > 3e9:
                 fast = (
-                    {"cholesky": fast["cholesky"]} if n > d else {name: fast[name] for name in ("cholesky", "rank_b")}
+                    {"cholesky": fast["cholesky"]}
+                    if n > d
+                    else {name: fast[name] for name in ("cholesky", "rank_b")}
                 )
             seconds = alternate(fast, max(3, runs // 2))
             chosen = build("full", batch).inversion
@@ -191,7 +218,12 @@ def memory(scale):
         model = ErasableLogisticRegression(structure=structure, max_iter=2).fit(X[:1000], y[:1000])
         growth = peak_growth(lambda model=model: model.fit_curvature(X, y))
         allowed = 3 * model.curvature_.nbytes + 2e8
-        line(f"memory, {structure}, {n:,} x 51", growth / 1e6, "MB at the peak", f"allowed {allowed / 1e6:.0f} MB")
+        line(
+            f"memory, {structure}, {n:,} x 51",
+            growth / 1e6,
+            "MB at the peak",
+            f"allowed {allowed / 1e6:.0f} MB",
+        )
 
 
 def peak_growth(function):
@@ -227,7 +259,9 @@ def main():
     args = parser.parse_args()
     scale = 10 if args.quick else 1
     versions = f"Python {platform.python_version()}, NumPy {np.__version__}, sklearn-ssse {sklearn_ssse.__version__}"
-    print(f"{platform.machine()}, {os.cpu_count()} cores; {versions}; medians of {args.runs} alternating runs")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores; {versions}; medians of {args.runs} alternating runs"
+    )
     full_binary(scale, args.runs)
     full_classes(scale, args.runs)
     blocks(scale, args.runs)

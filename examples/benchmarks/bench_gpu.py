@@ -55,7 +55,9 @@ class Batch:
 def build(structure, scores, kernels):
     d = scores.n_parameters
     options = {"block_size": d} if structure == "block" else {}
-    return INVERSES[structure].build(scores, np.ones(d), kernels=kernels, inversion="cholesky", **options)
+    return INVERSES[structure].build(
+        scores, np.ones(d), kernels=kernels, inversion="cholesky", **options
+    )
 
 
 def floor(d, device):
@@ -110,7 +112,9 @@ def measure(structure, d, chunk_sizes, runs, device):
                     del inverse
             except torch.OutOfMemoryError:
                 fits[name] = False
-    medians = {name: float(np.median(times)) if fits[name] else None for name, times in seconds.items()}
+    medians = {
+        name: float(np.median(times)) if fits[name] else None for name, times in seconds.items()
+    }
     return medians, peaks, residuals
 
 
@@ -143,21 +147,33 @@ def synchronize(device):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--small", action="store_true", help="a trial of the script, on the CPU if there is no CUDA device"
+        "--small",
+        action="store_true",
+        help="a trial of the script, on the CPU if there is no CUDA device",
     )
     parser.add_argument("--device", default=None, help="as torch names it")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--chunk-rows", type=int, nargs="+", default=None, help="rows that cross to the device at once")
+    parser.add_argument(
+        "--chunk-rows",
+        type=int,
+        nargs="+",
+        default=None,
+        help="rows that cross to the device at once",
+    )
     args = parser.parse_args()
     device = _kernels.load("torch", args.device).device
     if device.type != "cuda":
         print(
-            "There is no CUDA device on this machine." if args.device is None else f"{args.device!r} is no CUDA device."
+            "There is no CUDA device on this machine."
+            if args.device is None
+            else f"{args.device!r} is no CUDA device."
         )
         if not args.small:
             sys.exit("Nothing was measured. Pass --small to try the script on this device.")
         print("What follows is a trial of the script, not a measurement of a GPU.")
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"device {str(device)!r}"
+    name = (
+        torch.cuda.get_device_name(device) if device.type == "cuda" else f"device {str(device)!r}"
+    )
     print(
         f"{name}; torch {torch.__version__}, CUDA {torch.version.cuda}; {platform.machine()}, {os.cpu_count()} cores; Python "
         f"{platform.python_version()}, NumPy {np.__version__}, sklearn-ssse {sklearn_ssse.__version__}; float64; medians of "

@@ -29,7 +29,9 @@ from sklearn_ssse import ErasableLogisticRegression
 
 
 def correlated(n, p):
-    return make_classification(n, p, n_informative=p // 5, n_redundant=2 * p // 5, flip_y=0.05, random_state=0)
+    return make_classification(
+        n, p, n_informative=p // 5, n_redundant=2 * p // 5, flip_y=0.05, random_state=0
+    )
 
 
 def independent(n, p):
@@ -74,7 +76,9 @@ def measure(data, n, p, runs):
 def peak_megabytes(data, n, p, name):
     """Peak resident memory of one fit beyond that before it, in a process of its own."""
     code = f"import bench_logistic as b; b.print_peak({data!r}, {n}, {p}, {name!r})"
-    out = subprocess.run([sys.executable, "-c", code], cwd=sys.path[0], capture_output=True, text=True, check=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=sys.path[0], capture_output=True, text=True, check=True
+    )
     return float(out.stdout)
 
 

@@ -29,14 +29,23 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 
 from sklearn_ssse import ErasableMLPClassifier, ErasureError, ErasureWarning, TunedEpsilonCV
-from sklearn_ssse._erasure.epsilon import MULTIPLES
+from sklearn_ssse._erasure.epsilon import RELATIVE_GRID
 
 NETS = {
     "50, adam": {"hidden_layer_sizes": (50,)},
     "50-50, adam": {"hidden_layer_sizes": (50, 50), "max_iter": 60},
-    "32-32-32 tanh, adam": {"hidden_layer_sizes": (32, 32, 32), "activation": "tanh", "max_iter": 40},
+    "32-32-32 tanh, adam": {
+        "hidden_layer_sizes": (32, 32, 32),
+        "activation": "tanh",
+        "max_iter": 40,
+    },
     "30, lbfgs": {"hidden_layer_sizes": (30,), "solver": "lbfgs", "alpha": 0.1},
-    "50, sgd": {"hidden_layer_sizes": (50,), "solver": "sgd", "learning_rate_init": 0.1, "max_iter": 60},
+    "50, sgd": {
+        "hidden_layer_sizes": (50,),
+        "solver": "sgd",
+        "learning_rate_init": 0.1,
+        "max_iter": 60,
+    },
 }
 CURVATURES = ("empirical_fisher", "fisher")
 
@@ -51,8 +60,14 @@ def data_sets(mnist, fashion):
         table = pd.read_csv(mnist, header=None).to_numpy()
         yield "MNIST", table[:, :-1] / 255, table[:, -1].astype(int)
     if fashion:
-        images, labels = (_idx(next(Path(fashion).glob(f"train-{kind}*"))) for kind in ("images", "labels"))
-        yield "Fashion-MNIST", images[16:].reshape(-1, 784)[:10_000] / 255, labels[8:][:10_000].astype(int)
+        images, labels = (
+            _idx(next(Path(fashion).glob(f"train-{kind}*"))) for kind in ("images", "labels")
+        )
+        yield (
+            "Fashion-MNIST",
+            images[16:].reshape(-1, 784)[:10_000] / 255,
+            labels[8:][:10_000].astype(int),
+        )
 
 
 def _idx(path):
@@ -106,7 +121,8 @@ def quality(args):
         for net, params in NETS.items():
             for seed in range(args.seeds):
                 fitted = {
-                    c: ErasableMLPClassifier(**params, random_state=seed, curvature=c).fit(X, y) for c in CURVATURES
+                    c: ErasableMLPClassifier(**params, random_state=seed, curvature=c).fit(X, y)
+                    for c in CURVATURES
                 }
                 for kind, S in forget_sets(y, seed):
                     keep = np.setdiff1d(np.arange(len(y)), S)
@@ -114,7 +130,8 @@ def quality(args):
                         continue  # nothing to train a binary model on
                     parts = (X[S], y[S]), (X[keep], y[keep]), (X_test, y_test)
                     retrained, other = (
-                        MLPClassifier(**params, random_state=s).fit(X[keep], y[keep]) for s in (seed, seed + 100)
+                        MLPClassifier(**params, random_state=s).fit(X[keep], y[keep])
+                        for s in (seed, seed + 100)
                     )
                     row = {"data": name, "net": net, "forget set": kind, "seed": seed}
                     for c in CURVATURES:
@@ -123,7 +140,10 @@ def quality(args):
                             eps = tuned(clone(fitted[c]), X, y, kind, seed)
                             row[f"{c}, tuned"] = gap_at(eps, fitted[c], X, y, S, retrained, parts)
                             row[f"{c}, in hindsight"] = np.nanmin(
-                                [gap_at(eps, fitted[c], X, y, S, retrained, parts) for eps in MULTIPLES.epsilons]
+                                [
+                                    gap_at(eps, fitted[c], X, y, S, retrained, parts)
+                                    for eps in RELATIVE_GRID.epsilons
+                                ]
                             )
                     rows.append(
                         row
@@ -152,11 +172,17 @@ def speed():
         start = time.perf_counter()
         copy.unlearn(X[rows], y[rows])
         seconds.append(time.perf_counter() - start)
-    d, kept, erase = model.curvature_.n_parameters, model.curvature_.nbytes / 1e6, float(np.median(seconds))
+    d, kept, erase = (
+        model.curvature_.n_parameters,
+        model.curvature_.nbytes / 1e6,
+        float(np.median(seconds)),
+    )
     print(
         f"{d:,} parameters, {model.structure_}, {kept:.0f} MB: refit {refit:.1f} s, fit with the curvature {fit:.1f} s"
     )
-    print(f"erasing 10 rows: {1e3 * erase:.1f} ms, {refit / erase:,.0f} times faster than the refit")
+    print(
+        f"erasing 10 rows: {1e3 * erase:.1f} ms, {refit / erase:,.0f} times faster than the refit"
+    )
 
 
 def main():
@@ -168,7 +194,9 @@ def main():
     args = parser.parse_args()
     warnings.simplefilter("ignore", ErasureWarning)
     warnings.simplefilter("ignore", ConvergenceWarning)
-    print(f"{platform.machine()}, Python {platform.python_version()}, scikit-learn {sklearn.__version__}")
+    print(
+        f"{platform.machine()}, Python {platform.python_version()}, scikit-learn {sklearn.__version__}"
+    )
     speed()
     table = quality(args)
     columns = table.columns.drop(["data", "net", "forget set", "seed"])

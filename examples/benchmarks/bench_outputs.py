@@ -31,8 +31,8 @@ from sklearn.multioutput import MultiOutputClassifier
 
 import sklearn_ssse
 from sklearn_ssse import ErasableLogisticRegression, unlearn
+from sklearn_ssse._composites.registry import Rows, bare_copies, plan_all, plan_erasures
 from sklearn_ssse._erasure.changes import carry_out
-from sklearn_ssse._routes import Rows, bare_copies, erasures_of, work_out_all
 
 WIDTHS = (32, 128, 512)
 ROWS = (1, 10)
@@ -42,19 +42,24 @@ def attributes(n, d, n_outputs, seed=0):
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, d))
     signal = X @ rng.standard_normal((d, n_outputs)) / np.sqrt(d)
-    return X, (signal + rng.standard_normal((n, n_outputs)) > rng.uniform(-1, 1, n_outputs)).astype(int)
+    return X, (signal + rng.standard_normal((n, n_outputs)) > rng.uniform(-1, 1, n_outputs)).astype(
+        int
+    )
 
 
 def one_by_one(model, X, Y):
     outputs = zip(model.estimators_, Y.T, strict=True)
-    carry_out(erasures_of(work_out_all((output, Rows(X, y)) for output, y in outputs).erasures))
+    carry_out(plan_erasures(plan_all((output, Rows(X, y)) for output, y in outputs).erasures))
 
 
 def measure(model, X, Y, runs):
     """Median seconds of each of the rivals."""
     inverses = [output.curvature_.matrix for output in model.estimators_]
     rng = np.random.default_rng(0)
-    v, U = rng.standard_normal(len(inverses[0])), rng.standard_normal((len(inverses[0]), len(X))) / 100
+    v, U = (
+        rng.standard_normal(len(inverses[0])),
+        rng.standard_normal((len(inverses[0]), len(X))) / 100,
+    )
 
     M = U.T @ U
 
@@ -108,7 +113,8 @@ def main():
                 t = measure(model, X[:k], Y[:k], args.runs)
                 bound = t["products"] + 2 * (t["one"] - t["products"] / args.outputs)
                 times = " ".join(
-                    f"{1e3 * t[name]:{width}.2f}" for name, width in zip(header[3:], (9, 10, 7, 8, 9), strict=True)
+                    f"{1e3 * t[name]:{width}.2f}"
+                    for name, width in zip(header[3:], (9, 10, 7, 8, 9), strict=True)
                 )
                 print(
                     f"{d:4} {k:3} {curvature:17} {times} {t['loop'] / t['together']:14.1f} {t['together'] / bound:10.2f} "

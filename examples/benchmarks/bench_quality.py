@@ -36,7 +36,11 @@ def adult():
 
 def data_sets():
     yield "Adult", *adult()
-    for name, load in [("digits", load_digits), ("breast cancer", load_breast_cancer), ("wine", load_wine)]:
+    for name, load in [
+        ("digits", load_digits),
+        ("breast cancer", load_breast_cancer),
+        ("wine", load_wine),
+    ]:
         X, y = load(return_X_y=True)
         yield name, scale(X), y
 
@@ -78,9 +82,14 @@ def main():
                         "data": name,
                         "forget set": kind,
                         "eps = 1": parameter_distance(empirical, one, retrained),
-                        "auto": parameter_distance(empirical, deepcopy(empirical).unlearn(X[S], y[S]), retrained),
-                        "best eps": min(np.linalg.norm(e * step - away) for e in GRID) / np.linalg.norm(away),
-                        "fisher": parameter_distance(fisher, deepcopy(fisher).unlearn(X[S], y[S]), retrained),
+                        "auto": parameter_distance(
+                            empirical, deepcopy(empirical).unlearn(X[S], y[S]), retrained
+                        ),
+                        "best eps": min(np.linalg.norm(e * step - away) for e in GRID)
+                        / np.linalg.norm(away),
+                        "fisher": parameter_distance(
+                            fisher, deepcopy(fisher).unlearn(X[S], y[S]), retrained
+                        ),
                     }
                 )
     table = pd.DataFrame(rows)
@@ -88,7 +97,11 @@ def main():
     for label, by in [("by forget set", "forget set"), ("by data set", "data")]:
         for what in ("median", "max"):
             print(f"\n{what} of the distance ratio {label}, {len(table)} erasures")
-            print(table.groupby(by, sort=False)[figures].agg(what).to_string(float_format="{:.2f}".format))
+            print(
+                table.groupby(by, sort=False)[figures]
+                .agg(what)
+                .to_string(float_format="{:.2f}".format)
+            )
     print(f"\nauto / best eps, median: {(table['auto'] / table['best eps']).median():.2f}")
 
 

@@ -12,6 +12,8 @@ from functools import partial
 import numpy as np
 from scipy.optimize import brentq
 
+from sklearn_ssse._gradients import CURVATURES, HESSIAN
+
 # Floors of the automatic damping, as shares of the curvature's own diagonal: for a parameter without penalty, and where a
 # direction is flat (softmax: a constant added to all outputs), so that the inverse stays accurate.
 FLOOR = 1e-12
@@ -42,18 +44,25 @@ def automatic_ridges(batch, curvature):
         one everywhere: for a penalty that is lost in rounding.
     """
     penalty = batch.family.penalty()
-    hessian_trace = None if curvature == "fisher" else batch.trace("fisher")
+    hessian_trace = None if CURVATURES[curvature].is_hessian else batch.trace(HESSIAN)
 
     def ridge(diagonal, floor, everywhere=False):
         trace = diagonal.sum()
         tiny = np.finfo(np.float64).tiny
-        scale = 1.0 if hessian_trace is None or min(trace, hessian_trace) < tiny else hessian_trace / trace
+        scale = (
+            1.0
+            if hessian_trace is None or min(trace, hessian_trace) < tiny
+            else hessian_trace / trace
+        )
         share = np.maximum(diagonal, np.finfo(np.float64).eps * max(diagonal.max(), tiny))
-        floored = np.maximum(penalty / scale, floor * batch.family.tie(share))
+        floored = np.maximum(penalty / scale, floor * batch.family.average_over_outputs(share))
         return floored if everywhere else np.where(penalty > 0, penalty / scale, floored)
 
     floors = [FLOOR_FLAT] if batch.family.has_flat_direction else [FLOOR, FLOOR_FLAT]
-    return [*(partial(ridge, floor=floor) for floor in floors), partial(ridge, floor=FLOOR_FLAT, everywhere=True)]
+    return [
+        *(partial(ridge, floor=floor) for floor in floors),
+        partial(ridge, floor=FLOOR_FLAT, everywhere=True),
+    ]
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ class Calibration:
         if not total > 0:
             return 1.0 / self.random
         rho = max(self.random, float(np.exp(parts @ np.log(self.by_class) / total)))
-        if step.arriving is not None:
+        if step.added is not None:
             return _until_balanced(step, rho, total)
         phi = 0.0 if step.leave_out else min(0.5, _square(step.scores, s) / total)
         return 1.0 / (rho * (1.0 - phi)) / step.growth
@@ -99,9 +108,9 @@ def _until_balanced(step, rho, total):
 
     The loss of a row that surprises the model is no parabola: a Newton step overshoots until the model knows this row and little else.
     """
-    s, slope = step.solution, step.arriving.slope(step.solution)
+    s, slope = step.solution, step.added.slope(step.solution)
     leaving = total + slope(0.0)  # the gradient of the rows S along s
-    taken = step.arriving.scores(step.before.curvature) if step.leave_out else step.scores
+    taken = step.added.scores(step.before.curvature) if step.leave_out else step.scores
     stays = rho * max(total - _square(taken, s), 1e-12 * total if step.leave_out else 0.5 * total)
 
     def excess(length):
@@ -110,7 +119,9 @@ def _until_balanced(step, rho, total):
     longest = 1.0
     while excess(longest) < 0:
         longest *= 2.0
-    return float(brentq(excess, 0.0, longest, xtol=np.finfo(np.float64).tiny, rtol=1e-6)) / step.growth
+    return (
+        float(brentq(excess, 0.0, longest, xtol=np.finfo(np.float64).tiny, rtol=1e-6)) / step.growth
+    )
 
 
 def _square(scores, s):
@@ -159,7 +170,7 @@ class Exact:
     def epsilon(self, step):
         """1 for any `Step` without rows that come."""
         total = float(step.solution @ step.gradients.sum(axis=1))
-        return 1.0 if step.arriving is None or not total > 0 else _until_balanced(step, 1.0, total)
+        return 1.0 if step.added is None or not total > 0 else _until_balanced(step, 1.0, total)
 
 
 def calibrate(batch, inverse, curvature):
@@ -182,7 +193,9 @@ def calibrate(batch, inverse, curvature):
     members = _pseudo_forget_sets(batch.y, n_classes, rng)
     steps = inverse.solve(batch.gradients(members))
     kept = 1.0 - members
-    hessian = _quadratic(batch.scores("fisher"), steps, kept) + batch.family.penalty() @ np.square(steps)
+    hessian = _quadratic(batch.scores(HESSIAN), steps, kept) + batch.family.penalty() @ np.square(
+        steps
+    )
     curved = _quadratic(batch.scores(curvature), steps, kept) + inverse.ridge @ np.square(steps)
     with np.errstate(divide="ignore", invalid="ignore"):
         rho = hessian / curved

@@ -61,14 +61,18 @@ def _by_neighbors(X, y, queries):
     """Of the majority of the neighbours, for the best number of them."""
 
     most = min(NEIGHBORS[-1], X.shape[0] - 1)
-    found = NearestNeighbors(n_neighbors=most + 1).fit(X).kneighbors(X[queries], return_distance=False)
+    found = (
+        NearestNeighbors(n_neighbors=most + 1).fit(X).kneighbors(X[queries], return_distance=False)
+    )
     # The row itself is among its nearest unless more copies of it are.
     own = found == queries[:, np.newaxis]
     own[~own.any(axis=1), -1] = True
     labels = y[found[~own].reshape(len(queries), most)]
     if y.ndim == 1:
         labels = labels[..., np.newaxis] == np.arange(y.max() + 1)
-    votes = labels.cumsum(axis=1, dtype=np.float64) + 0.5 * labels[:, :1]  # the nearest decides a tie
+    votes = (
+        labels.cumsum(axis=1, dtype=np.float64) + 0.5 * labels[:, :1]
+    )  # the nearest decides a tie
     best = 0.0
     for k in NEIGHBORS:
         count = votes[:, min(k, most) - 1]
@@ -84,7 +88,12 @@ def _by_regression(X, y):
     X = (X.toarray() if sparse.issparse(X) else X).astype(np.float64, copy=False)
     targets = y if y.ndim == 2 else np.eye(y.max() + 1)[y]
     alphas = np.array(PENALTIES) * max(np.square(X).sum() / len(X), 1e-12)
-    model = RidgeCV(alphas, scoring="neg_mean_squared_error", store_cv_results=True).fit(X, targets.astype(np.float64))
+    model = RidgeCV(alphas, scoring="neg_mean_squared_error", store_cv_results=True).fit(
+        X, targets.astype(np.float64)
+    )
     predicted = model.cv_results_.reshape(len(X), -1, len(alphas))
-    right = [(p.argmax(axis=1) == y if y.ndim == 1 else (p > 0.5) == y).mean() for p in np.moveaxis(predicted, -1, 0)]
+    right = [
+        (p.argmax(axis=1) == y if y.ndim == 1 else (p > 0.5) == y).mean()
+        for p in np.moveaxis(predicted, -1, 0)
+    ]
     return float(max(right))

@@ -14,13 +14,9 @@ from scipy.optimize import brentq
 from scipy.special import expit
 
 from sklearn_ssse._calibration.neighbors import leave_one_out_accuracy
-from sklearn_ssse._erasure.planning import make_step
-from sklearn_ssse._erasure.validation import check_remaining
+from sklearn_ssse._erasure import check_remaining, make_step
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 
-# lambda of damping="auto", by curvature: with less an erasure goes along directions in which the net soon is not linear any more, with more
-# it is a step along the plain gradient, which takes rows that stay along.
-DAMPING = {"empirical_fisher": 1e-3, "fisher": 3e-3}
 # Where the log-odds of the prior move by one, those of a net move by its temperature, and by at least so much: a net that was trained for a
 # short time is less certain than it might be, but learns of a rare class more slowly too.
 SMALLEST_SHIFT = 1.5
@@ -91,14 +87,23 @@ class HeldOut:
         -------
         float
         """
-        if step.arriving is not None:
+        if step.added is not None:
             return self._until_known(step)
         batch, theta = step.batch, step.batch.family.theta
         shift, vanishing = _prior_shift(step)
         length = np.linalg.norm(step.direction) / np.linalg.norm(theta)
-        own = _smallest_eps([step], self._wanted(step, shift), lambda eps: np.interp(eps * length, LENGTHS, self.costs))
+        own = _smallest_eps(
+            [step],
+            self._wanted(step, shift),
+            lambda eps: np.interp(eps * length, LENGTHS, self.costs),
+        )
         weight = RANDOM_WEIGHT * np.exp(step.mean(shift))
-        eps = float(np.exp((batch.n_samples * np.log(own) - weight * np.log(self.random)) / (batch.n_samples + weight)))
+        eps = float(
+            np.exp(
+                (batch.n_samples * np.log(own) - weight * np.log(self.random))
+                / (batch.n_samples + weight)
+            )
+        )
         if eps * length > ANYWHERE:
             warnings.warn(
                 f"A step must be short beside the parameters for the net to stay linear along it, got {eps * length:.2g} times their norm. "
@@ -112,8 +117,14 @@ class HeldOut:
         def predicted_still(eps):
             return batch.log_odds(theta + eps * step.direction)[1][vanishing].mean()
 
-        share = LARGEST_CHANGE * np.linalg.norm(theta) / max(np.linalg.norm(step.direction), np.finfo(np.float64).tiny)
-        eps = _first_below(predicted_still, STILL_PREDICTED, eps, max(eps, FAR, min(FARTHEST, share)))
+        share = (
+            LARGEST_CHANGE
+            * np.linalg.norm(theta)
+            / max(np.linalg.norm(step.direction), np.finfo(np.float64).tiny)
+        )
+        eps = _first_below(
+            predicted_still, STILL_PREDICTED, eps, max(eps, FAR, min(FARTHEST, share))
+        )
         rest = predicted_still(eps)
         if not rest <= STILL_PREDICTED:
             warnings.warn(
@@ -130,13 +141,15 @@ class HeldOut:
         Gradients of rows that the net has not seen are long, and beyond that point they move what it says of all others. Where no eps
         does, the one that comes closest.
         """
-        batch, theta = step.arriving, step.arriving.family.theta
+        batch, theta = step.added, step.added.family.theta
 
         def unknown(eps):
             predicted = batch.log_odds(theta + eps * step.direction)[1]
             return 1.0 - float(np.average(predicted.mean(axis=1), weights=batch.weight))
 
-        return _first_below(unknown, max(1.0 - self.accuracy, STILL_UNKNOWN), SHORTEST_NEW, LONGEST_NEW)
+        return _first_below(
+            unknown, max(1.0 - self.accuracy, STILL_UNKNOWN), SHORTEST_NEW, LONGEST_NEW
+        )
 
     def _in_proportion(self, eps, step):
         """eps, shortened where earlier erasures have moved the parameters so far from the curvature that the step is out of proportion.
@@ -188,7 +201,10 @@ def calibrate(batch, inverse, state, classes, leave_out):
     if not batch.weight.all():
         batch = batch.take(np.flatnonzero(batch.weight))
     predicted = batch.log_odds(batch.family.theta)[1]
-    found = HeldOut(_temperature(batch), accuracy=float(np.average(predicted.mean(axis=1), weights=batch.weight)))
+    found = HeldOut(
+        _temperature(batch),
+        accuracy=float(np.average(predicted.mean(axis=1), weights=batch.weight)),
+    )
     steps, rng = [], np.random.default_rng(0)
     for _ in range(N_RANDOM):
         size = max(1, min(RANDOM_ROWS, int(RANDOM_SHARE * batch.n_samples)))
@@ -196,15 +212,17 @@ def calibrate(batch, inverse, state, classes, leave_out):
         try:
             after = check_remaining(state, classes, rows.y, rows.weight, may_vanish=True)
             scores = rows.scores(state.curvature).collect()
-            removal = inverse.removal(scores) if leave_out else None
+            pending = inverse.pending_downdate(scores) if leave_out else None
         except ErasureError:
             continue
-        steps.append(make_step(rows, scores, inverse, removal, state, after))
+        steps.append(make_step(rows, scores, inverse, pending, state, after))
     if not steps:
         return found
     wanted = np.mean([found._wanted(step, 0.0) for step in steps])
     eps = _smallest_eps(steps, wanted)
-    length = np.mean([np.linalg.norm(step.direction) for step in steps]) / np.linalg.norm(batch.family.theta)
+    length = np.mean([np.linalg.norm(step.direction) for step in steps]) / np.linalg.norm(
+        batch.family.theta
+    )
     costs = _costs(batch, inverse, state, classes)
     return replace(found, random=1.0 / eps, length=float(eps * length), costs=costs)
 
@@ -217,11 +235,19 @@ def _costs(batch, inverse, state, classes):
         rows = batch.take(np.sort(rng.choice(batch.n_samples, size, replace=False)))
         after = check_remaining(state, classes, rows.y, rows.weight, may_vanish=True)
         direction = make_step(rows, None, inverse, None, state, after).direction
-        directions.append(direction * np.linalg.norm(theta) / max(np.linalg.norm(direction), np.finfo(np.float64).tiny))
-    sample = batch.take(np.sort(rng.choice(batch.n_samples, min(COST_ROWS, batch.n_samples), replace=False)))
+        directions.append(
+            direction
+            * np.linalg.norm(theta)
+            / max(np.linalg.norm(direction), np.finfo(np.float64).tiny)
+        )
+    sample = batch.take(
+        np.sort(rng.choice(batch.n_samples, min(COST_ROWS, batch.n_samples), replace=False))
+    )
 
     def right(length):
-        return np.mean([sample.log_odds(theta + length * direction)[1].mean() for direction in directions])
+        return np.mean(
+            [sample.log_odds(theta + length * direction)[1].mean() for direction in directions]
+        )
 
     now = sample.log_odds(theta)[1].mean()
     return tuple(float(max(now - right(length), 0.0)) for length in LENGTHS)
@@ -247,7 +273,9 @@ def _smallest_eps(steps, wanted, cost=None):
     """The smallest eps at which the mean share of labels that are still predicted is what is wanted, and what the step costs."""
 
     def share(eps):
-        return np.mean([s.mean(s.batch.log_odds(s.batch.family.theta + eps * s.direction)[1]) for s in steps])
+        return np.mean(
+            [s.mean(s.batch.log_odds(s.batch.family.theta + eps * s.direction)[1]) for s in steps]
+        )
 
     now = share(0.0)
     if cost is not None and now > wanted:

@@ -13,7 +13,8 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, TargetEncoder
 from sklearn.utils import get_tags
 
-from sklearn_ssse._routes import inside, transformers
+from sklearn_ssse._composites import inside
+from sklearn_ssse._preprocessing import transformers
 
 ENCODERS = (OneHotEncoder, OrdinalEncoder, TargetEncoder)
 
@@ -88,7 +89,9 @@ def _consumers(step, positions):
         yield step, positions
     elif parts := inside(step):
         for part in parts:
-            if getattr(part, "n_features_in_", len(positions)) == len(positions):  # a chain adds columns
+            if getattr(part, "n_features_in_", len(positions)) == len(
+                positions
+            ):  # a chain adds columns
                 yield from _consumers(part, positions)
     else:
         yield step, positions

@@ -13,12 +13,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._calibration.logistic import Exact
+from sklearn_ssse._calibration import Exact
 from sklearn_ssse._cli.csv_rows import read_rows, redacted
 from sklearn_ssse._cli.model_files import read_model, sha256, write_together
-from sklearn_ssse._dispatch import planned, unlearn
-from sklearn_ssse._routes import erasable_models, inside, is_fitted_to_rows, transformers
+from sklearn_ssse._composites import erasable_models, inside
+from sklearn_ssse._preprocessing import is_fitted_to_rows, transformers
 from sklearn_ssse._utils.memory import readable
+from sklearn_ssse._verbs import plan_unlearn, unlearn
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 
@@ -32,7 +33,11 @@ def run_unlearn(args):
     with _quiet(rows) as told:
         rows.warn()
         unlearn(file.model, rows.X, rows.y, args.epsilon, **_options(args, rows))
-    records = [record for model, count in zip(models, before, strict=True) for record in model.erasures_[count:]]
+    records = [
+        record
+        for model, count in zip(models, before, strict=True)
+        for record in model.erasures_[count:]
+    ]
     _check_any(args, file.model, records)
     data = file.dumps(file.model)
     report = _report(args, records, told) | {
@@ -53,7 +58,7 @@ def run_preview(args):
     rows = _read_rows(args, model)
     with _quiet(rows) as told:
         rows.warn()
-        plan = planned(model, rows.X, rows.y, args.epsilon, **_options(args, rows))
+        plan = plan_unlearn(model, rows.X, rows.y, args.epsilon, **_options(args, rows))
         plan.warn()
     records = [erasure.record for erasure in plan.erasures if erasure.record.n_erased]
     _check_any(args, model, records)
@@ -88,7 +93,9 @@ def run_inspect(args):
 
 def _check_any(args, model, records):
     if not records and erasable_models(model):
-        raise ErasureError(f"{args.rows} must hold rows to erase, got none of positive weight. The model is as it was.")
+        raise ErasureError(
+            f"{args.rows} must hold rows to erase, got none of positive weight. The model is as it was."
+        )
 
 
 def _read_model(args):
@@ -100,8 +107,15 @@ def _read_model(args):
 
 
 def _read_rows(args, model):
-    names = {"weights": args.weights, "positions": args.positions, "group": args.group_column, "forget": args.forget}
-    return read_rows(args.rows, model, args.target, missing=args.missing, as_text=args.text, **names)
+    names = {
+        "weights": args.weights,
+        "positions": args.positions,
+        "group": args.group_column,
+        "forget": args.forget,
+    }
+    return read_rows(
+        args.rows, model, args.target, missing=args.missing, as_text=args.text, **names
+    )
 
 
 def _options(args, rows):
@@ -126,7 +140,11 @@ def _quiet(rows):
         raise ValueError(kind + redacted(str(error), rows.text)) from None
     for warning in caught:
         message = str(warning.message)
-        message = message if issubclass(warning.category, ErasureWarning) else redacted(message, rows.text)
+        message = (
+            message
+            if issubclass(warning.category, ErasureWarning)
+            else redacted(message, rows.text)
+        )
         if message not in told:
             told.append(message)
             print(f"warning: {message}", file=sys.stderr)
@@ -138,7 +156,9 @@ def _is_own(error):
     while trace.tb_next is not None:
         trace = trace.tb_next
     module = trace.tb_frame.f_globals.get("__name__", "")
-    return isinstance(error, ErasureError) or (isinstance(error, TypeError) and module.startswith("sklearn_ssse."))
+    return isinstance(error, ErasureError) or (
+        isinstance(error, TypeError) and module.startswith("sklearn_ssse.")
+    )
 
 
 def _report(args, records, told):
@@ -166,7 +186,9 @@ def _fitted_transformers(estimator):
     """Names of the steps of pipelines, wherever they are, that learned from the rows at fit."""
     kept = []
     if isinstance(estimator, Pipeline):
-        kept += [name for name, step in transformers(estimator.steps[:-1]) if is_fitted_to_rows(step)]
+        kept += [
+            name for name, step in transformers(estimator.steps[:-1]) if is_fitted_to_rows(step)
+        ]
     for part in inside(estimator):
         kept += _fitted_transformers(part)
     return list(dict.fromkeys(kept))
@@ -184,7 +206,8 @@ def _inspected(model, transformers):
         "type": type(model).__name__,
         "rows_remaining": int(model.n_samples_remaining_),
         "rows_by_class": {
-            str(name): int(count) for name, count in zip(model.classes_, state.class_counts, strict=True)
+            str(name): int(count)
+            for name, count in zip(model.classes_, state.class_counts, strict=True)
         },
         "fitted_with_weights": bool(state.weighted),
         "parameters": int(model.curvature_.n_parameters),
@@ -208,7 +231,9 @@ def _inspected(model, transformers):
 
 def _lines(report):
     """A report as text."""
-    lines = [_pair(name, value) for name, value in report.items() if name not in ("erasures", "warnings")]
+    lines = [
+        _pair(name, value) for name, value in report.items() if name not in ("erasures", "warnings")
+    ]
     for i, record in enumerate(report["erasures"]):
         lines += [f"\nErasure from model {i + 1} of {len(report['erasures'])}", *_text(record)]
     return "\n".join(lines)

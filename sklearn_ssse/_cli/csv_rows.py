@@ -11,9 +11,8 @@ import numpy as np
 from sklearn.multiclass import OneVsRestClassifier
 
 from sklearn_ssse._cli.column_types import input_types
-from sklearn_ssse._erasure.mixin import ErasableMixin
-from sklearn_ssse._erasure.validation import is_multilabel
-from sklearn_ssse._routes import inside, known_columns
+from sklearn_ssse._composites import inside, known_columns
+from sklearn_ssse._erasure import ErasableMixin, is_multilabel
 from sklearn_ssse.exceptions import ErasureWarning
 
 TRUTH = {"true": 1.0, "false": 0.0}
@@ -44,7 +43,16 @@ class Rows(NamedTuple):
 
 
 def read_rows(
-    path, estimator, target, *, weights=None, positions=None, group=None, forget=None, missing=(), as_text=()
+    path,
+    estimator,
+    target,
+    *,
+    weights=None,
+    positions=None,
+    group=None,
+    forget=None,
+    missing=(),
+    as_text=(),
 ):
     """Read the rows to erase.
 
@@ -69,7 +77,11 @@ def read_rows(
     Rows
     """
     text, inferred = _read(path, missing)
-    target = [name for given in target for name in ([given] if given in text.columns else given.split(","))]
+    target = [
+        name
+        for given in target
+        for name in ([given] if given in text.columns else given.split(","))
+    ]
     named = [*target, *(name for name in (weights, positions, group) if name is not None)]
     features = _features(path, text, estimator, named)
     if text.empty:
@@ -98,20 +110,28 @@ def _read(path, missing):
     try:
         import pandas
     except ImportError as error:
-        raise ImportError("Reading CSV files needs pandas: pip install 'sklearn-ssse[cli]'") from error
+        raise ImportError(
+            "Reading CSV files needs pandas: pip install 'sklearn-ssse[cli]'"
+        ) from error
     try:
         content = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(f"{path} must be a CSV file in UTF-8, got other bytes. Save it as UTF-8.") from None
+        raise ValueError(
+            f"{path} must be a CSV file in UTF-8, got other bytes. Save it as UTF-8."
+        ) from None
     limit = csv.field_size_limit(2**31 - 1)  # texts are long
     try:
         lines = [line for line in csv.reader(io.StringIO(content)) if line]
     except csv.Error as error:
-        raise ValueError(f"{path} must be a CSV file, got one that cannot be read: {error}.") from None
+        raise ValueError(
+            f"{path} must be a CSV file, got one that cannot be read: {error}."
+        ) from None
     finally:
         csv.field_size_limit(limit)
     if not lines:
-        raise ValueError(f"{path} must be a CSV file whose first line names the columns, got an empty one.")
+        raise ValueError(
+            f"{path} must be a CSV file whose first line names the columns, got an empty one."
+        )
     for i, line in enumerate(lines):
         if len(line) != len(lines[0]):
             raise ValueError(
@@ -119,7 +139,9 @@ def _read(path, missing):
                 f"{len(lines[0])} are named. Is the file whole?"
             )
     options = {"index_col": False, "low_memory": False}
-    na_values = [start + value for value in missing for start in ("", " ")]  # the blank after a comma
+    na_values = [
+        start + value for value in missing for start in ("", " ")
+    ]  # the blank after a comma
     text = pandas.read_csv(io.StringIO(content), dtype=object, keep_default_na=False, **options)
     inferred = pandas.read_csv(io.StringIO(content), na_values=na_values, **options)
     return text, inferred
@@ -130,9 +152,15 @@ def _features(path, text, estimator, named):
     header = list(text.columns)
     features = known_columns(estimator)
     rest = [name for name in header if name not in named]
-    lacking = [name for name in dict.fromkeys([*([] if features is None else features), *named]) if name not in header]
+    lacking = [
+        name
+        for name in dict.fromkeys([*([] if features is None else features), *named])
+        if name not in header
+    ]
     if lacking:
-        alone = " It has one column: are the values separated by commas?" if len(header) == 1 else ""
+        alone = (
+            " It has one column: are the values separated by commas?" if len(header) == 1 else ""
+        )
         raise ValueError(
             f"The first line of {path} must name the columns of the model and those named in the command, got none called "
             f"{_few(lacking)}.{alone}"
@@ -172,13 +200,17 @@ def _inputs(text, inferred, features, estimator, missing, as_text):
     if unknown:
         raise ValueError(f"--text must name columns of the model, got {_few(unknown)}.")
     types = input_types(estimator, len(features))
-    if known_columns(estimator) is None and len(types) == 1 and types[0].text:  # texts, and no table of them
+    if (
+        known_columns(estimator) is None and len(types) == 1 and types[0].text
+    ):  # texts, and no table of them
         return text[features[0]].to_numpy(dtype=object), ()
     columns, guessed = {}, []
     for name, known in zip(features, types, strict=True):
         raw, guess = text[name], inferred[name]
         if name in as_text:
-            columns[name] = raw.mask(raw.str.strip().isin(["", *missing]), np.nan).to_numpy(dtype=object)
+            columns[name] = raw.mask(raw.str.strip().isin(["", *missing]), np.nan).to_numpy(
+                dtype=object
+            )
         elif known.categories is not None:
             columns[name] = _categories(name, raw, guess.isna().to_numpy(), known)
         elif known.number:
@@ -187,7 +219,8 @@ def _inputs(text, inferred, features, estimator, missing, as_text):
             columns[name] = raw.to_numpy(dtype=object)
         elif known.imputed and known.missing is None:
             columns[name] = np.array(
-                [None if lost else cell for cell, lost in zip(guess, guess.isna(), strict=True)], object
+                [None if lost else cell for cell, lost in zip(guess, guess.isna(), strict=True)],
+                object,
             )
         else:
             columns[name] = guess
@@ -195,7 +228,9 @@ def _inputs(text, inferred, features, estimator, missing, as_text):
                 _check_guess(name, raw, guess, missing)
                 guessed += [name] if guess.dtype.kind in "iufb" else []
     # Objects stay objects: pandas would make strings of them, and lose None.
-    X = pandas.DataFrame({name: pandas.Series(column, dtype=column.dtype) for name, column in columns.items()})
+    X = pandas.DataFrame(
+        {name: pandas.Series(column, dtype=column.dtype) for name, column in columns.items()}
+    )
     return (X if known_columns(estimator) is not None else np.ascontiguousarray(X)), tuple(guessed)
 
 
@@ -212,7 +247,11 @@ def _check_guess(name, raw, guess, missing):
         )
         raise ValueError(
             f"The model does not tell whether column {name} held text or numbers at fit, got {what}. If it was text, add --text {name}"
-            + ("; if they stand for a missing value, name them by --missing." if words.any() else ".")
+            + (
+                "; if they stand for a missing value, name them by --missing."
+                if words.any()
+                else "."
+            )
         )
 
 
@@ -247,7 +286,8 @@ def _categories(name, raw, empty, known):
         )
     column = np.empty(len(raw), dtype=object)
     column[:] = [
-        values[i] if i >= 0 else lost if missing else cell for i, missing, cell in zip(found, empty, raw, strict=True)
+        values[i] if i >= 0 else lost if missing else cell
+        for i, missing, cell in zip(found, empty, raw, strict=True)
     ]
     if known.categories.dtype.kind not in "iufb" or lacking.any():
         return column
@@ -268,7 +308,9 @@ def _labels(text, estimator, target):
         raise ValueError(
             f"--target must name one column for each of the {len(outputs)} outputs of the model, got {len(target)}: {_few(target)}."
         )
-    columns = [_label_column(name, text[name], known) for name, known in zip(target, outputs, strict=True)]
+    columns = [
+        _label_column(name, text[name], known) for name, known in zip(target, outputs, strict=True)
+    ]
     if len(columns) == 1 and not isinstance(classes, list):
         return columns[0]
     alike = len({column.dtype for column in columns}) == 1
@@ -288,10 +330,15 @@ def _label_column(name, raw, classes):
     found = matches(raw, classes)
     empty = int(((found < 0) & (raw.str.strip() == "").to_numpy()).sum())
     if empty:
-        raise ValueError(f"Column {name} must hold the label of every row, got none in {empty} of {len(raw)} rows.")
+        raise ValueError(
+            f"Column {name} must hold the label of every row, got none in {empty} of {len(raw)} rows."
+        )
     if (found >= 0).all():
         return classes[found]
-    return np.array([classes[i] if i >= 0 else cell.strip() for i, cell in zip(found, raw, strict=True)], dtype=object)
+    return np.array(
+        [classes[i] if i >= 0 else cell.strip() for i, cell in zip(found, raw, strict=True)],
+        dtype=object,
+    )
 
 
 def _weights(name, raw):
@@ -322,12 +369,16 @@ def matches(raw, known):
     for i, value in enumerate(known):
         for key in _keys(str(value), is_text=isinstance(value, str)):
             positions.setdefault(key, i)
-    return np.array([next((positions[k] for k in _keys(cell) if k in positions), -1) for cell in raw], dtype=int)
+    return np.array(
+        [next((positions[k] for k in _keys(cell) if k in positions), -1) for cell in raw], dtype=int
+    )
 
 
 def _keys(text, is_text=False):
     value = None if is_text else number(text)
-    return [("exact", text), ("stripped", text.strip())] + ([] if value is None else [("number", value)])
+    return [("exact", text), ("stripped", text.strip())] + (
+        [] if value is None else [("number", value)]
+    )
 
 
 def number(text):

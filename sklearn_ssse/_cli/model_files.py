@@ -62,7 +62,9 @@ def read_model(path, *, trust_pickle=False, trusted=()):
         model = load(io.BytesIO(data))
     except ValueError:
         raise
-    except Exception as error:  # what a broken file, or a missing package, raises is anybody's guess
+    except (
+        Exception
+    ) as error:  # what a broken file, or a missing package, raises is anybody's guess
         raise ValueError(
             f"{path} must be a whole model file, whose packages are installed, got {type(error).__name__} as it was read: {error}"
         ) from error
@@ -80,7 +82,9 @@ def _skops(path, data, trusted):
     try:
         import skops.io
     except ImportError as error:
-        raise ImportError(f"{path} needs skops to be read: pip install 'sklearn-ssse[cli]'") from error
+        raise ImportError(
+            f"{path} needs skops to be read: pip install 'sklearn-ssse[cli]'"
+        ) from error
     trusted = [*TRUSTED_TYPES, *trusted]
 
     def load(file):
@@ -97,7 +101,9 @@ def _skops(path, data, trusted):
 
 def _pickle(path, data, trust_pickle):
     """Functions to load and to dump a pickle: joblib's, with its compression, or Python's own."""
-    compression = next((name for start, name in COMPRESSIONS.items() if data.startswith(start)), None)
+    compression = next(
+        (name for start, name in COMPRESSIONS.items() if data.startswith(start)), None
+    )
     if compression is None and not data.startswith(PLAIN_PICKLE):
         raise ValueError(
             f"{path} must be a model saved by skops.io.dump, joblib.dump or pickle.dump, got a file that is none of these."
@@ -109,7 +115,9 @@ def _pickle(path, data, trust_pickle):
         )
     if compression is None and b"joblib.numpy_pickle" not in data:
         return pickle.load, pickle.dumps
-    return joblib.load, partial(_joblib_dumps, compress=(compression, COMPRESS_LEVEL) if compression else 0)
+    return joblib.load, partial(
+        _joblib_dumps, compress=(compression, COMPRESS_LEVEL) if compression else 0
+    )
 
 
 def _joblib_dumps(model, compress):
@@ -138,13 +146,17 @@ def write_together(files, *, overwrite=False):
         last = path
         for path, temporary in staged.items():
             if path.exists() and not overwrite:
-                raise FileExistsError(f"{path} must not be there, got a file that was written meanwhile.")
+                raise FileExistsError(
+                    f"{path} must not be there, got a file that was written meanwhile."
+                )
             before = path.read_bytes() if path.exists() and path != last else None
             moved.append((path, before))  # first: a signal may come right after the move
             os.replace(temporary, path)
     except BaseException:
         done = [(path, before) for path, before in moved if not staged[path].exists()]
-        for path, before in done if len(done) < len(files) else []:  # once all are moved, all is as it was to be
+        for path, before in (
+            done if len(done) < len(files) else []
+        ):  # once all are moved, all is as it was to be
             if before is None:
                 path.unlink()
             else:

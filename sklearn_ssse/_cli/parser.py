@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sklearn_ssse._cli.commands import run_inspect, run_preview, run_unlearn
-from sklearn_ssse._erasure.epsilon import read_epsilon
+from sklearn_ssse._erasure import read_epsilon
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError
 
@@ -74,8 +74,12 @@ def main(argv=None):
 @contextmanager
 def _stopped_in_order():
     """Ends as an interrupt from the keyboard does where the process is told to stop: what was begun is put back."""
-    in_main = threading.current_thread() is threading.main_thread()  # no other thread may set a handler
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if in_main and hasattr(signal, name)]
+    in_main = (
+        threading.current_thread() is threading.main_thread()
+    )  # no other thread may set a handler
+    numbers = [
+        getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if in_main and hasattr(signal, name)
+    ]
     # One that is ignored, as under nohup, stays so.
     numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
 
@@ -114,7 +118,9 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sklearn-ssse {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{unlearn,preview,inspect}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="{unlearn,preview,inspect}"
+    )
 
     def command(name, run, summary, epilog):
         new = commands.add_parser(
@@ -125,25 +131,49 @@ def _parser():
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         new.set_defaults(run=run, parser=new)
-        new.add_argument("model", metavar="MODEL", type=Path, help="file written by skops.io.dump, or joblib or pickle")
+        new.add_argument(
+            "model",
+            metavar="MODEL",
+            type=Path,
+            help="file written by skops.io.dump, or joblib or pickle",
+        )
         new.add_argument(
             "--trust-pickle",
             action="store_true",
             help="load a pickle, which can run any code: only if you know where it is from",
         )
         new.add_argument(
-            "--trust", metavar="TYPE", action="append", default=[], help="a further type that a skops file may hold"
+            "--trust",
+            metavar="TYPE",
+            action="append",
+            default=[],
+            help="a further type that a skops file may hold",
         )
         return new
 
-    erase = command("unlearn", run_unlearn, "erase rows from a model, and write the model and a record", UNLEARN)
+    erase = command(
+        "unlearn", run_unlearn, "erase rows from a model, and write the model and a record", UNLEARN
+    )
     _add_rows(erase)
-    erase.add_argument("--out", metavar="MODEL2", type=Path, required=True, help="where the erased model goes")
-    erase.add_argument("--record", metavar="JSON", type=Path, required=True, help="where the record goes")
-    erase.add_argument("--force", action="store_true", help="overwrite files; needed if MODEL2 is MODEL")
-    preview = command("preview", run_preview, "show what unlearn would do, and change nothing", PREVIEW)
+    erase.add_argument(
+        "--out", metavar="MODEL2", type=Path, required=True, help="where the erased model goes"
+    )
+    erase.add_argument(
+        "--record", metavar="JSON", type=Path, required=True, help="where the record goes"
+    )
+    erase.add_argument(
+        "--force", action="store_true", help="overwrite files; needed if MODEL2 is MODEL"
+    )
+    preview = command(
+        "preview", run_preview, "show what unlearn would do, and change nothing", PREVIEW
+    )
     _add_rows(preview)
-    inspect = command("inspect", run_inspect, "show what a model file holds, also of rows that were erased", INSPECT)
+    inspect = command(
+        "inspect",
+        run_inspect,
+        "show what a model file holds, also of rows that were erased",
+        INSPECT,
+    )
     for new in (preview, inspect):
         new.add_argument("--json", action="store_true", help="print JSON")
     return parser

@@ -1,0 +1,76 @@
+"""The verbs of an estimator: an erasure is planned in stages, then carried out whole or not at all.
+
+The folder knows the curvature, the family of a model and the rows to erase or add. It must not know
+a concrete estimator, how eps is calibrated, nor a composite.
+"""
+
+from sklearn_ssse._erasure.changes import Change, Erasure, carry_out
+from sklearn_ssse._erasure.epsilon import (
+    RELATIVE_GRID,
+    Multiple,
+    check_epsilon,
+    read_epsilon,
+    usual_epsilon,
+)
+from sklearn_ssse._erasure.fit_curvature import FITTED, PARAMETER_CONSTRAINTS
+from sklearn_ssse._erasure.mixin import ErasableMixin
+from sklearn_ssse._erasure.planning import (
+    NO_CURVATURE,
+    Step,
+    checked_epsilon,
+    is_damped,
+    make_records,
+    make_step,
+)
+from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
+from sklearn_ssse._erasure.validation import (
+    TRUSTED_MARGIN,
+    as_objects,
+    check_fresh,
+    check_outputs,
+    check_pairs,
+    check_positions,
+    check_remaining,
+    check_rows,
+    each_row,
+    encode,
+    is_multilabel,
+    least_margin,
+    row_weights,
+)
+
+__all__ = [
+    "FITTED",
+    "NO_CURVATURE",
+    "PARAMETER_CONSTRAINTS",
+    "RELATIVE_GRID",
+    "TRUSTED_MARGIN",
+    "Change",
+    "ErasableMixin",
+    "Erasure",
+    "ErasureRecord",
+    "ErasureState",
+    "Multiple",
+    "Step",
+    "as_objects",
+    "carry_out",
+    "check_epsilon",
+    "check_fresh",
+    "check_outputs",
+    "check_pairs",
+    "check_positions",
+    "check_remaining",
+    "check_rows",
+    "checked_epsilon",
+    "each_row",
+    "encode",
+    "is_damped",
+    "is_multilabel",
+    "least_margin",
+    "make_records",
+    "make_step",
+    "read_epsilon",
+    "replace_fields",
+    "row_weights",
+    "usual_epsilon",
+]

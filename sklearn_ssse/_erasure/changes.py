@@ -1,16 +1,15 @@
-"""Erasures and other changes of a model's rows worked out in full before anything changes, and carried out all or none."""
+"""Changes of objects, worked out in full before anything changes, and made all or none."""
 
-import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sklearn_ssse._erasure.planning import TRUSTED_MARGIN
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState
-from sklearn_ssse.exceptions import ErasureWarning
+from sklearn_ssse._erasure.validation import TRUSTED_MARGIN
+from sklearn_ssse._utils.warnings import warn
 
 
 class Change(NamedTuple):
-    """What becomes of an object: attributes that it gets, and names of those that go."""
+    """New attributes of an object, and the names of attributes to delete."""
 
     target: object
     attributes: dict
@@ -18,22 +17,22 @@ class Change(NamedTuple):
 
 
 class Erasure(NamedTuple):
-    """An erasure from one model; rows may also come.
+    """A change of one model's rows, worked out in full.
 
     Attributes
     ----------
     model : ErasableMixin
     record : ErasureRecord
     attributes : dict
-        The parameters after the step, and what training left and must start anew.
+        The fitted attributes after the step, and the traces of training that start anew.
     curvature : callable
-        Makes the inverse of the rows after the change.
+        Makes the inverse curvature of the rows after the change.
     state : ErasureState
-        Theirs.
+        The counts and weights of the rows after the change.
     unweighted : bool
-        True if the model was fitted with weights and the rows came without.
-    moved : bool
-        True if columns have moved, so that the model changes even where no rows leave it.
+        True if the model was fitted with weights and the rows were given without.
+    columns_change : bool
+        True if the columns of the model change, so that it changes even if no row does.
     """
 
     model: object
@@ -42,7 +41,7 @@ class Erasure(NamedTuple):
     curvature: Callable
     state: ErasureState
     unweighted: bool
-    moved: bool = False
+    columns_change: bool = False
 
     @property
     def changes_rows(self):
@@ -50,66 +49,62 @@ class Erasure(NamedTuple):
 
     def change(self):
         """The `Change` of the model."""
-        model, record = self.model, self.record
+        model = self.model
+        share = float(model._erasure_state.mass / self.state.mass)
+        records = [self.record] if self.changes_rows else []
         attributes = {
             **self.attributes,
             "curvature_": self.curvature(),
-            "damping_": model.damping_ * float(model._erasure_state.mass / self.state.mass),
+            "damping_": model.damping_ * share,
             "_erasure_state": self.state,
-            "n_samples_remaining_": record.n_remaining,
-            "erasures_": [*model.erasures_, *([record] if self.changes_rows else [])],
+            "n_samples_remaining_": self.record.n_remaining,
+            "erasures_": [*model.erasures_, *records],
         }
         return Change(model, attributes, model._traces)
 
-    def warn(self, stacklevel):
-        """Say what a user must know before he relies on the erasure."""
+    def warn(self):
+        """Warn of everything that a user must know before relying on the result."""
+        if not (self.changes_rows or self.columns_change):
+            return
         record = self.record
         if self.unweighted:
-            warnings.warn(
-                "The model was fitted with sample_weight, got rows without; each was counted with weight 1. Pass the weights "
-                "that the rows had at fit.",
-                ErasureWarning,
-                stacklevel=stacklevel,
+            warn(
+                "The model was fitted with sample_weight, got rows without; each was counted with "
+                "weight 1. Pass the weights that the rows had at fit."
             )
         if record.damped:
-            warnings.warn(
-                f"The {record.n_erased} rows carry most of the curvature in some direction (smallest eigenvalue of "
-                f"I - R P R^T is {record.margin:.2g}, reliable from {TRUSTED_MARGIN}); the step was damped. Compare with "
-                "retraining, or erase fewer rows at once.",
-                ErasureWarning,
-                stacklevel=stacklevel,
+            warn(
+                f"The {record.n_erased} rows carry most of the curvature in some direction "
+                f"(smallest eigenvalue of I - R P R^T is {record.margin:.2g}, reliable from "
+                f"{TRUSTED_MARGIN}); the step was damped. Compare with retraining, or erase fewer "
+                "rows at once."
             )
         if record.shrunken:
-            warnings.warn(
-                f"The curvature must hold the {record.n_erased} rows as they are at the present parameters, got one that holds less; as "
-                "much was taken out as leaves it positive definite. Call `fit_curvature` on the rows that remain when they are at hand.",
-                ErasureWarning,
-                stacklevel=stacklevel,
+            warn(
+                f"The curvature must hold the {record.n_erased} rows at the present parameters, got "
+                "one that holds less of them; the part that leaves it positive definite was taken "
+                "out. Call `fit_curvature` on the retained rows when they are at hand."
             )
-        if self.state.mixed:
-            warnings.warn(
-                "The curvature is made of mini-batches (fisher_batch_size > 1), which rows neither leave nor join: it is still that of the "
-                "rows before. Call `fit_curvature` on those of now before the model is kept or changed again.",
-                ErasureWarning,
-                stacklevel=stacklevel,
+        if self.state.minibatch:
+            warn(
+                "The curvature is made of mini-batches (fisher_batch_size > 1), which single rows "
+                "neither leave nor join: it is still the curvature of the rows before the change. "
+                "Call `fit_curvature` on the present rows before the model is kept or changed "
+                "again."
             )
 
 
-def carry_out(erasures, changes=(), *, stacklevel=3):
-    """Make all changes, after everything that may fail; those of no rows change nothing.
+def carry_out(erasures, changes=()):
+    """Make all changes, after everything that may fail; an erasure of no rows changes nothing.
 
     Parameters
     ----------
     erasures : iterable of Erasure
     changes : iterable of Change
-        Of transformers and what else holds statistics.
-    stacklevel : int
-        Of the warnings: 3 for the caller of the caller.
+        Changes of transformers and of other objects that hold statistics.
     """
-    erasures = [erasure for erasure in erasures if erasure.changes_rows or erasure.moved]
-    for erasure in erasures:
-        erasure.warn(stacklevel + 1)
-    for target, attributes, dropped in [*(erasure.change() for erasure in erasures), *changes]:
+    made = [e.change() for e in erasures if e.changes_rows or e.columns_change]
+    for target, attributes, dropped in [*made, *changes]:
         vars(target).update(attributes)
         for name in dropped:
             vars(target).pop(name, None)

@@ -6,13 +6,13 @@ from sklearn_ssse._erasure.validation import least_margin
 from sklearn_ssse.exceptions import ErasureError
 
 # The same where the rows of S need not be those that the curvature holds, and how often they are scaled at most.
-SHRUNKEN_MARGIN = 0.1
+CAPPED_MARGIN = 0.1
 N_TRIALS = 20
 # An eigenvalue of M that is only rounding.
 NOTHING = 1e-9
 
 
-def shrunken(inverse, scores):
+def cap_downdate(inverse, scores):
     """As much of curvature rows as the curvature holds of them: what is left of it is at least its ridge D.
 
     On an eigenvector v of ``M = R P R^T`` with eigenvalue m and ``w = P R^T v`` that is ``m - w^T D w`` of ``m^2``. Rows of which there is
@@ -27,22 +27,22 @@ def shrunken(inverse, scores):
     -------
     scores : Scores
         The rows themselves where nothing was too much.
-    removal : Removal
+    pending : PendingDowndate
     """
     factors = [_factors(inverse, piece) for piece in scores.pieces()]
     factors = np.concatenate(factors) if factors else np.ones(0)
     least = least_margin(inverse.condition)
     if (factors < 1).any():
-        scores, least = scores.scaled(factors), SHRUNKEN_MARGIN
+        scores, least = scores.scaled(factors), CAPPED_MARGIN
     for _ in range(N_TRIALS):
         try:
-            removal = inverse.removal(scores)
+            pending = inverse.pending_downdate(scores)
         except ErasureError:  # of a sketch, less than nothing would be left
-            removal = None
-        if removal is not None and removal.margin >= least:
-            return scores, removal
+            pending = None
+        if pending is not None and pending.margin >= least:
+            return scores, pending
         scores = scores.scaled(np.full(scores.n_samples, 0.5**0.5))
-    return scores, inverse.removal(scores)
+    return scores, inverse.pending_downdate(scores)
 
 
 def _factors(inverse, piece):

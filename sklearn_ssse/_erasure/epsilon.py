@@ -24,8 +24,10 @@ class SearchGrid(NamedTuple):
 
 
 # For a model with one best eps, and for one that needs another for each forget set.
-NUMBERS = SearchGrid(("auto", *np.geomspace(0.05, 20, 14).round(4).tolist()), 0.0)
-MULTIPLES = SearchGrid(tuple(f"{factor:.3g}*auto" for factor in np.geomspace(0.25, 2 ** (1 / 3), 8)), 0.05)
+ABSOLUTE_GRID = SearchGrid(("auto", *np.geomspace(0.05, 20, 14).round(4).tolist()), 0.0)
+RELATIVE_GRID = SearchGrid(
+    tuple(f"{factor:.3g}*auto" for factor in np.geomspace(0.25, 2 ** (1 / 3), 8)), 0.05
+)
 
 
 def read_epsilon(epsilon):
@@ -54,7 +56,11 @@ def check_epsilon(epsilon, *, calibrated):
 
 def usual_epsilon(epsilon, calibration):
     """The number that an eps stands for on random rows."""
-    return read_epsilon(epsilon).factor / calibration.random if isinstance(epsilon, str) else float(epsilon)
+    return (
+        read_epsilon(epsilon).factor / calibration.random
+        if isinstance(epsilon, str)
+        else float(epsilon)
+    )
 
 
 @lru_cache

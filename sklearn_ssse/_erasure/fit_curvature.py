@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ssse._erasure.epsilon import MultiplesOfAuto, usual_epsilon
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.validation import check_dense, check_rows, members, row_weights
-from sklearn_ssse._gradients.curvatures import CURVATURES
+from sklearn_ssse._gradients import CURVATURES
 from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
 from sklearn_ssse._kernels import BACKENDS, choose_backend, load
 from sklearn_ssse._saved_format import checked, stamped
@@ -109,11 +109,13 @@ class CurvatureMixin(CallbackSupportMixin):
     def _set_curvature(self, X, codes, weight, class_weight=None):
         """Build everything that erasure needs, then store it."""
         weighted = weight is not None
-        class_weight = self._frozen_class_weight(codes, weight) if class_weight is None else class_weight
+        class_weight = (
+            self._frozen_class_weight(codes, weight) if class_weight is None else class_weight
+        )
         weight = row_weights(codes, weight, class_weight)
         mass, own = float(weight.sum()), members(codes, len(self.classes_))
-        mixed = self.fisher_batch_size > 1
-        if mixed and self.leave_out is True:
+        minibatch = self.fisher_batch_size > 1
+        if minibatch and self.leave_out is True:
             raise ErasureError(
                 f"Leave-out takes single rows out of the curvature, got fisher_batch_size={self.fisher_batch_size}, which mixes them. "
                 "Use fisher_batch_size=1 or leave_out=False."
@@ -121,7 +123,9 @@ class CurvatureMixin(CallbackSupportMixin):
         family = self._family()
         options = {"block_size": self.block_size, "rank": self.rank, "inversion": self.inversion}
         structure, options = choose_structure(INVERSES, self.structure, family.shapes, options)
-        operations = INVERSES[structure].bytes_needed(family.shapes, **sizes(options)) / 8 * len(codes)
+        operations = (
+            INVERSES[structure].bytes_needed(family.shapes, **sizes(options)) / 8 * len(codes)
+        )
         backend = choose_backend(self.backend, operations)
         if self.device is not None and backend != "torch":
             raise ErasureError(
@@ -138,11 +142,13 @@ class CurvatureMixin(CallbackSupportMixin):
             class_weight=class_weight,
             fit_mass=mass,
             weighted=weighted,
-            mixed=mixed,
+            minibatch=minibatch,
             calibration=None,
         )
         long = operations >= LONG_WORK
-        with begun(self, self._init_callback_context("curvature", max_subtasks=2) if long else None) as progress:
+        with begun(
+            self, self._init_callback_context("curvature", max_subtasks=2) if long else None
+        ) as progress:
             with progress.task("inverse", None) as batch.progress:
                 inverse = self._invert(batch, INVERSES[structure], options, mass)
             batch.progress = SILENT
@@ -178,8 +184,8 @@ class CurvatureMixin(CallbackSupportMixin):
 
     def _leave_out(self, state):
         if self.leave_out == "auto":
-            return state.curvature == "fisher" and not state.mixed
-        if self.leave_out and state.mixed:
+            return CURVATURES[state.curvature].leave_out and not state.minibatch
+        if self.leave_out and state.minibatch:
             raise ErasureError(
                 "Leave-out takes single rows out of the curvature, got a curvature of mini-batches. Set leave_out=False, or "
                 "fisher_batch_size=1 and call `fit_curvature`."

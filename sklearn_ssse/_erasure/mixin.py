@@ -1,30 +1,10 @@
 """Erasure itself: rows that leave a model or join it, in one step."""
 
-from dataclasses import replace
-
-import numpy as np
-from sklearn.utils.validation import check_is_fitted
-
-from sklearn_ssse._erasure.changes import Erasure, carry_out
-from sklearn_ssse._erasure.downdate_cap import shrunken
-from sklearn_ssse._erasure.epsilon import NUMBERS, Multiple, check_epsilon
+from sklearn_ssse._erasure.changes import carry_out
+from sklearn_ssse._erasure.epsilon import ABSOLUTE_GRID
 from sklearn_ssse._erasure.fit_curvature import CurvatureMixin
-from sklearn_ssse._erasure.planning import make_step
-from sklearn_ssse._erasure.records import ErasureRecord
-from sklearn_ssse._erasure.validation import (
-    check_fresh,
-    check_margin,
-    check_pairs,
-    check_remaining,
-    check_rows,
-    is_multilabel,
-    row_weights,
-)
-from sklearn_ssse.exceptions import ErasureError
-
-NO_CURVATURE = (
-    "This %(name)s instance is not fitted yet, or has no curvature. Call `fit`, or `fit_curvature` on a fitted model."
-)
+from sklearn_ssse._erasure.planning import plan_erasure
+from sklearn_ssse._erasure.validation import check_pairs
 
 
 class ErasableMixin(CurvatureMixin):
@@ -34,7 +14,7 @@ class ErasableMixin(CurvatureMixin):
     """
 
     _traces = ()
-    _search_grid = NUMBERS
+    _search_grid = ABSOLUTE_GRID
 
     def unlearn(self, X, y, epsilon=None, *, sample_weight=None):
         """Erase training rows from the model, in place, in one step.
@@ -76,8 +56,7 @@ class ErasableMixin(CurvatureMixin):
         -----
         Erasing no rows changes nothing and leaves no record.
         """
-        carry_out([self._work_out((X, y, sample_weight), epsilon=epsilon)])
-        return self
+        return self._carry_out((X, y, sample_weight), epsilon=epsilon)
 
     def preview_unlearn(self, X, y, epsilon=None, *, sample_weight=None):
         """What `unlearn` would do with the same arguments; changes nothing.
@@ -97,7 +76,7 @@ class ErasableMixin(CurvatureMixin):
         ErasureError, ValueError
             As `unlearn` would.
         """
-        return self._work_out((X, y, sample_weight), epsilon=epsilon).record
+        return self._plan_erasure((X, y, sample_weight), epsilon=epsilon).record
 
     def learn(self, X, y, epsilon=None, *, sample_weight=None):
         """Add training rows to the model, in place, in one step: the mirror image of `unlearn`.
@@ -150,8 +129,7 @@ class ErasableMixin(CurvatureMixin):
         >>> parameter_distance(original, learned, retrained) < 0.3
         True
         """
-        carry_out([self._work_out(come=(X, y, sample_weight), epsilon=epsilon)])
-        return self
+        return self._carry_out(added=(X, y, sample_weight), epsilon=epsilon)
 
     def rectify(self, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weight=None):
         """Replace training rows by their corrected version, in place, in one step: `unlearn` and `learn` at once.
@@ -201,107 +179,17 @@ class ErasableMixin(CurvatureMixin):
         True
         """
         check_pairs(X_old, X_new)
-        carry_out([self._work_out((X_old, y_old, sample_weight), (X_new, y_new, sample_weight), epsilon)])
+        forget = (X_old, y_old, sample_weight)
+        added = (X_new, y_new, sample_weight)
+        return self._carry_out(forget, added, epsilon)
+
+    def _plan_erasure(self, forget=None, added=None, epsilon=None, column_map=None):
+        """See `planning.plan_erasure`."""
+        return plan_erasure(self, forget, added, epsilon, column_map)
+
+    def _carry_out(self, forget=None, added=None, epsilon=None):
+        """Erase rows and add rows, each X, y and sample_weight."""
+        erasure = self._plan_erasure(forget, added, epsilon)
+        erasure.warn()
+        carry_out([erasure])
         return self
-
-    def _work_out(self, gone=None, come=None, epsilon=None, moved=None):
-        """The `Erasure` of rows that leave, and of rows that come: each X, y and sample_weight, or None. Nothing changes.
-
-        The rows come as at fit; those that remain come as they have `Moved` from now on.
-        """
-        check_is_fitted(self, "curvature_", msg=NO_CURVATURE)
-        old, inverse, family = self._erasure_state, self.curvature_, self._family()
-        check_fresh(old)
-        epsilon = self.unlearn_epsilon if epsilon is None else epsilon
-        epsilon = check_epsilon(epsilon, calibrated=old.calibration is not None)
-        if moved:
-            family, inverse = family.moved(moved, old.n_rows), inverse.moved(moved, family.shapes)
-        batch, arriving = (self._batch(family, old, rows, moved) for rows in (gone, come))
-        new = check_remaining(
-            old,
-            self.classes_,
-            batch.y,
-            batch.weight,
-            arriving=(arriving.y, arriving.weight),
-            may_vanish=family.classes_may_vanish,
-        )
-        scores = _collected(batch.scores(old.curvature))
-        removal, margin, leverage, shrink = None, np.nan, np.nan, False
-        if not old.mixed:
-            # Rows come first: what is left after others have gone is better determined then.
-            whole = inverse.update(_collected(arriving.scores(old.curvature))) if arriving.n_samples else inverse
-            held = scores
-            if batch.n_samples and family.rows_may_differ(old):
-                held, removal = shrunken(whole, scores.collect())
-            else:
-                removal = whole.removal(scores)
-            shrink = held is not scores
-            margin, leverage = removal.margin, removal.leverage.max(initial=0.0)
-            if batch.n_samples:
-                check_margin(margin, whole.condition, batch.n_samples, self.damping_)
-        leave_out = self._leave_out(old)
-        step = make_step(
-            batch, scores, inverse, removal if leave_out else None, old, new, arriving if arriving.n_samples else None
-        )
-        if isinstance(epsilon, Multiple):
-            changed = batch.n_samples + arriving.n_samples
-            epsilon = epsilon.factor * (old.calibration.epsilon(step) if changed else 1 / old.calibration.random)
-        leave_out, damped, step = step.leave_out, step.damped, epsilon * step.direction
-        attributes = family.attributes(family.theta + step)
-        if not (np.isfinite(step @ step) and _finite(attributes[name] for name in family.parameters)):
-            raise ErasureError(
-                f"The step must be finite, got overflow at epsilon {epsilon:.3g}. Lower `epsilon` or raise `damping`."
-            )
-        record = ErasureRecord(
-            n_erased=batch.n_samples,
-            n_remaining=new.n_rows,
-            weight_erased=float(batch.weight.sum()),
-            epsilon=float(epsilon),
-            curvature=old.curvature,
-            structure=self.structure_,
-            leave_out=leave_out,
-            damped=damped,
-            shrunken=shrink,
-            margin=float(margin),
-            max_leverage=float(leverage),
-            relative_shift=float(np.linalg.norm(step) / (np.linalg.norm(family.theta) or 1.0)),
-            erased_fraction=float(new.changed / new.fit_mass),
-            n_added=arriving.n_samples,
-            weight_added=float(arriving.weight.sum()),
-        )
-        return Erasure(
-            model=self,
-            record=record,
-            attributes=attributes,
-            curvature=removal.inverse if removal else lambda: inverse,
-            state=replace(
-                new,
-                stale="of mini-batches of the rows before the last change" if new.mixed else "",
-                weighted=old.weighted
-                or (come is not None and come[2] is not None and bool((np.asarray(come[2]) != 1).any())),
-            ),
-            moved=bool(moved),
-            unweighted=old.weighted and any(rows is not None and rows[2] is None for rows in (gone, come)),
-        )
-
-    def _batch(self, family, state, rows, moved=None):
-        """Rows of positive weight, class weights included, at the present parameters, their columns moved; none of None."""
-        if rows is None:
-            shape = (0, state.class_counts.size) if is_multilabel(self) else 0
-            return family.batch(np.zeros((0, self.n_features_in_)), np.zeros(shape, dtype=np.int64), np.zeros(0))
-        X, codes, weight = check_rows(self, *rows, ensure_min_samples=0)
-        X = moved.rows(X) if moved else X
-        weight = row_weights(codes, weight, state.class_weight)
-        if not weight.all():
-            X, codes, weight = X[weight > 0], codes[weight > 0], weight[weight > 0]
-        return family.batch(X, codes, weight)
-
-
-def _collected(scores):
-    """Curvature rows in memory where they are few."""
-    return scores.collect() if scores.n_rows <= scores.n_parameters else scores
-
-
-def _finite(values):
-    """Whether arrays and lists of arrays are finite."""
-    return all(_finite(value) if isinstance(value, list) else np.isfinite(value).all() for value in values)

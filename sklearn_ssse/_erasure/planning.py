@@ -1,14 +1,56 @@
-"""A step before its length is known."""
+"""An erasure worked out in stages, before anything changes.
 
+The stages, in order: `checked_epsilon`, the rows as batches, `check_remaining`, the pending downdate
+of the curvature, the step, its length, the new parameters, and the records. `plan_erasure` runs them
+for one model. `_composites.multioutput_batched` runs them for the outputs of a classifier of many
+attributes; it replaces those whose arrays it can stack, and shares the others.
+"""
+
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._erasure.records import ErasureState
-from sklearn_ssse._erasure.validation import members
+from sklearn_ssse._erasure.changes import Erasure
+from sklearn_ssse._erasure.downdate_cap import cap_downdate
+from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
+from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
+from sklearn_ssse._erasure.validation import (
+    TRUSTED_MARGIN,
+    check_fresh,
+    check_margin,
+    check_remaining,
+    check_rows,
+    is_multilabel,
+    members,
+    row_weights,
+)
+from sklearn_ssse.exceptions import ErasureError
 
-# Smallest eigenvalue of I - R_S P R_S^T from which a leave-out step is trusted.
-TRUSTED_MARGIN = 0.3
+NO_CURVATURE = (
+    "This %(name)s instance is not fitted yet, or has no curvature. Call `fit`, or `fit_curvature` "
+    "on a fitted model."
+)
+
+
+class Downdate(NamedTuple):
+    """The curvature after the change, before it is stored.
+
+    Attributes
+    ----------
+    pending : PendingDowndate or None
+        None for a curvature of mini-batches, which no single row leaves.
+    margin, leverage : float
+        Smallest eigenvalue of ``I - M`` and largest leverage; nan without a pending downdate.
+    capped : bool
+        True if the curvature holds less of the rows than they have at the present parameters.
+    """
+
+    pending: object = None
+    margin: float = np.nan
+    leverage: float = np.nan
+    capped: bool = False
 
 
 class Step(NamedTuple):
@@ -17,18 +59,22 @@ class Step(NamedTuple):
     Attributes
     ----------
     solution : ndarray of shape (d,)
-        ``s``: the inverse times g, the gradient of the rows S that leave less that of rows that come; with leave-out the inverse of
-        the rows after the change.
+        ``s = P g``: P the inverse curvature, with leave-out the one of the rows after the change;
+        g the gradient of the forget rows minus the gradient of the added rows.
     growth : float
-        Their number before by that after, ``n / (n - k)`` of an erasure; 1 with leave-out.
+        Weight of all rows before the change divided by their weight after it, ``n / (n - k)`` for
+        an erasure; 1 with leave-out.
     gradients : ndarray of shape (d, n_classes)
         g, split by the class of the rows.
-    batch : the rows S
-    scores : their curvature rows
+    batch : Batch
+        The forget rows.
+    scores : Scores or ScoreStream
+        Their curvature rows.
     before, after : ErasureState
         Without the change and with it.
     leave_out, damped : bool
-    arriving : the rows that come, or None
+    added : Batch or None
+        The added rows.
     """
 
     solution: np.ndarray
@@ -40,7 +86,7 @@ class Step(NamedTuple):
     after: ErasureState
     leave_out: bool
     damped: bool
-    arriving: object = None
+    added: object = None
 
     @property
     def direction(self):
@@ -48,31 +94,232 @@ class Step(NamedTuple):
         return self.growth * self.solution
 
     def mean(self, values):
-        """Weighted mean over the rows S of values of shape (k, outputs)."""
+        """Weighted mean over the forget rows of values of shape (k, outputs)."""
         weight = self.batch.weight
         return float(weight @ values.mean(axis=1) / weight.sum())
 
 
-def make_step(batch, scores, inverse, removal, before, after, arriving=None):
-    """The step that erases a batch and learns those that are ``arriving``, with leave-out if the ``removal`` is given."""
-    gradients = _by_class(batch, before)
-    if arriving is not None:
-        gradients = gradients - _by_class(arriving, before)
-    gradient = (
-        gradients.sum(axis=1)
-        + batch.family.penalty_change(before.n_rows, before.n_rows - after.n_rows)
-        + batch.family.carried
+def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
+    """The `Erasure` of rows to erase and rows to add, in one step; nothing changes yet.
+
+    Parameters
+    ----------
+    model : ErasableMixin
+    forget, added : tuple (X, y, sample_weight) or None
+        The rows, as they were at fit.
+    epsilon : float, str or None
+        None takes the parameter `unlearn_epsilon`.
+    column_map : AffineColumns or None
+        Change of the columns of the retained rows.
+
+    Returns
+    -------
+    Erasure
+
+    Raises
+    ------
+    ErasureError
+        If a stage refuses the change.
+    """
+    check_is_fitted(model, "curvature_", msg=NO_CURVATURE)
+    before = model._erasure_state
+    inverse = model.curvature_
+    family = model._family()
+    epsilon = checked_epsilon(model, epsilon)
+    if column_map:
+        inverse = inverse.with_columns(column_map, family.shapes)
+        family = family.with_columns(column_map, before.n_rows)
+    batch = _batch(model, family, forget, column_map)
+    new = _batch(model, family, added, column_map)
+    after = check_remaining(
+        before,
+        model.classes_,
+        batch.y,
+        batch.weight,
+        added=(new.y, new.weight),
+        may_vanish=family.classes_may_vanish,
     )
-    if removal is None:
-        solution, growth, damped = inverse.solve(gradient), before.mass / after.mass, False
+    scores = _collected(batch.scores(before.curvature))
+    downdate = Downdate() if before.minibatch else _downdate(model, inverse, batch, scores, new)
+    leave_out = model._leave_out(before)
+    step = make_step(
+        batch,
+        scores,
+        inverse,
+        downdate.pending if leave_out else None,
+        before,
+        after,
+        new if new.n_samples else None,
+    )
+    epsilon = _length(epsilon, step, batch.n_samples + new.n_samples)
+    change = epsilon * step.direction
+    attributes = family.attributes(family.theta + change)
+    if not (np.isfinite(change @ change) and _finite(attributes[n] for n in family.parameters)):
+        raise ErasureError(
+            f"The step must be finite, got overflow at epsilon {epsilon:.3g}. Lower `epsilon` or "
+            "raise `damping`."
+        )
+    (record,) = make_records(
+        [before],
+        [after],
+        theta=family.theta[np.newaxis],
+        change=change[np.newaxis],
+        shared={
+            "n_erased": batch.n_samples,
+            "structure": model.structure_,
+            "leave_out": step.leave_out,
+            "shrunken": downdate.capped,
+            "n_added": new.n_samples,
+            "weight_added": float(new.weight.sum()),
+        },
+        weight_erased=np.array([batch.weight.sum()]),
+        epsilon=np.array([epsilon]),
+        damped=np.array([step.damped]),
+        margin=np.array([downdate.margin]),
+        max_leverage=np.array([downdate.leverage]),
+    )
+    return Erasure(
+        model=model,
+        record=record,
+        attributes=attributes,
+        curvature=downdate.pending.inverse if downdate.pending else lambda: inverse,
+        state=_with_history(before, after, added),
+        unweighted=before.weighted and any(rows and rows[2] is None for rows in (forget, added)),
+        columns_change=bool(column_map),
+    )
+
+
+def checked_epsilon(model, epsilon):
+    """eps as a number or a `Multiple`, for a curvature that belongs to the present model."""
+    state = model._erasure_state
+    check_fresh(state)
+    epsilon = model.unlearn_epsilon if epsilon is None else epsilon
+    return check_epsilon(epsilon, calibrated=state.calibration is not None)
+
+
+def make_step(batch, scores, inverse, pending, before, after, added=None):
+    """The `Step` that erases a batch and learns the ``added`` one.
+
+    With leave-out if a pending downdate is given.
+    """
+    gradients = _by_class(batch, before)
+    if added is not None:
+        gradients = gradients - _by_class(added, before)
+    k_rows = before.n_rows - after.n_rows
+    family = batch.family
+    gradient = gradients.sum(axis=1) + family.penalty_change(before.n_rows, k_rows)
+    gradient = gradient + family.penalty_gradient_offset
+    damped = False
+    if pending is None:
+        solution = inverse.solve(gradient)
+        growth = before.mass / after.mass
     else:
-        damped = bool(removal.margin < TRUSTED_MARGIN)
-        solution, growth = removal.solve(gradient, damped=damped), 1.0
-    leave_out = removal is not None
-    return Step(solution, growth, gradients, batch, scores, before, after, leave_out, damped, arriving)
+        damped = bool(is_damped(pending.margin))
+        solution = pending.solve(gradient, damped=damped)
+        growth = 1.0
+    leave_out = pending is not None
+    return Step(solution, growth, gradients, batch, scores, before, after, leave_out, damped, added)
+
+
+def is_damped(margin):
+    """Whether a leave-out step of this margin, or of each of many, is damped."""
+    return margin < TRUSTED_MARGIN
+
+
+def make_records(before, after, *, theta, change, shared, **numbers):
+    """The records of changes of one model, or of many with the same rows.
+
+    Parameters
+    ----------
+    before, after : list of ErasureState
+        Without the change and with it, one for each model.
+    theta, change : ndarray of shape (n_models, d)
+        The parameters before the step, and the step.
+    shared : dict
+        Fields of `ErasureRecord` that are the same for all models.
+    **numbers : ndarray of shape (n_models,)
+        Fields that differ.
+
+    Returns
+    -------
+    list of ErasureRecord
+    """
+    norm = np.linalg.norm(theta, axis=1)
+    changed = np.array([state.changed for state in after])
+    numbers |= {
+        "n_remaining": np.array([state.n_rows for state in after]),
+        "relative_shift": np.linalg.norm(change, axis=1) / np.where(norm, norm, 1.0),
+        "erased_fraction": changed / np.array([state.fit_mass for state in after]),
+    }
+    columns = [np.asarray(values).tolist() for values in numbers.values()]
+    rows = [dict(zip(numbers, row, strict=True)) for row in zip(*columns, strict=True)]
+    first = ErasureRecord(curvature=before[0].curvature, **shared, **rows[0])
+    return [first, *(replace_fields(first, row) for row in rows[1:])]
+
+
+def _batch(model, family, rows, column_map):
+    """Rows of positive weight under the family; an empty batch for None."""
+    state = model._erasure_state
+    if rows is None:
+        shape = (0, state.class_counts.size) if is_multilabel(model) else 0
+        X = np.zeros((0, model.n_features_in_))
+        return family.batch(X, np.zeros(shape, dtype=np.int64), np.zeros(0))
+    X, codes, weight = check_rows(model, *rows, ensure_min_samples=0)
+    X = column_map.rows(X) if column_map else X
+    weight = row_weights(codes, weight, state.class_weight)
+    if not weight.all():
+        some = weight > 0
+        X = X[some]
+        codes = codes[some]
+        weight = weight[some]
+    return family.batch(X, codes, weight)
+
+
+def _downdate(model, inverse, batch, scores, new):
+    """The `Downdate`: the added rows enter first, which leaves the rest better determined."""
+    state = model._erasure_state
+    if new.n_samples:
+        inverse = inverse.update(_collected(new.scores(state.curvature)))
+    held = scores
+    if batch.n_samples and batch.family.rows_may_differ(state):
+        held, pending = cap_downdate(inverse, scores.collect())
+    else:
+        pending = inverse.pending_downdate(scores)
+    if batch.n_samples:
+        check_margin(pending.margin, inverse.condition, batch.n_samples, model.damping_)
+    leverage = pending.leverage.max(initial=0.0)
+    return Downdate(pending, float(pending.margin), float(leverage), held is not scores)
+
+
+def _length(epsilon, step, n_rows):
+    """eps as a number; of no rows the one for random rows."""
+    if not isinstance(epsilon, Multiple):
+        return epsilon
+    calibration = step.before.calibration
+    usual = calibration.epsilon(step) if n_rows else 1.0 / calibration.random
+    return epsilon.factor * usual
+
+
+def _with_history(before, after, added):
+    """The state after the change, with its marks of staleness and of weights."""
+    given = added is not None and added[2] is not None
+    weighted = before.weighted or (given and bool((np.asarray(added[2]) != 1).any()))
+    stale = "of mini-batches of the rows before the last change" if after.minibatch else ""
+    return replace(after, stale=stale, weighted=weighted)
 
 
 def _by_class(batch, state):
-    """The gradient of rows, split by their class, (d, n_classes); of a multi-label problem not split."""
+    """The gradient of rows, split by their class, (d, n_classes); of a multi-label y not split."""
     y = batch.y
-    return batch.gradients(members(y, len(state.class_mass)) if y.ndim == 1 else np.ones((len(y), 1)))
+    groups = members(y, len(state.class_mass)) if y.ndim == 1 else np.ones((len(y), 1))
+    return batch.gradients(groups)
+
+
+def _collected(scores):
+    """Curvature rows in memory if they are few."""
+    return scores.collect() if scores.n_rows <= scores.n_parameters else scores
+
+
+def _finite(values):
+    """Whether arrays, and lists of arrays, are finite."""
+    return all(_finite(v) if isinstance(v, list) else np.isfinite(v).all() for v in values)

@@ -78,7 +78,7 @@ class ErasureRecord:
 class ErasureState:
     """What `unlearn` needs to know of the fit besides the inverse.
 
-    ``mixed`` tells that rows were mixed in mini-batches, so that none can be taken out of the curvature; ``stale`` says why the
+    ``minibatch`` tells that rows were mixed in mini-batches, so that none can be taken out of the curvature; ``stale`` says why the
     curvature is not the model's any more, and is empty while it is.
 
     ``n_rows`` and ``mass`` are the rows and their weights that remain, ``class_counts`` and ``class_mass`` those of each class (of a
@@ -94,13 +94,13 @@ class ErasureState:
     class_weight: np.ndarray
     fit_mass: float
     weighted: bool
-    mixed: bool
+    minibatch: bool
     calibration: object
     stale: str = ""
     changed: float = 0.0
 
 
-def amended(record, values):
+def replace_fields(record, values):
     """A frozen record with some values changed: `dataclasses.replace` at a fraction of its time, for many records."""
     twin = object.__new__(type(record))
     object.__setattr__(twin, "__dict__", vars(record) | values)

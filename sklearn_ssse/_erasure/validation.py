@@ -14,6 +14,8 @@ from sklearn_ssse.exceptions import ErasureError
 
 # Smallest eigenvalue of I - R_S P R_S^T that lets an erasure through.
 LEAST_MARGIN = 1e-6
+# The same from which a leave-out step is trusted: below it the median distance ratio is .4 and worse.
+TRUSTED_MARGIN = 0.3
 
 
 def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samples=1):
@@ -54,7 +56,9 @@ def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samp
     if sample_weight is not None:
         sample_weight = each_row(sample_weight, X)
         check_consistent_length(X, sample_weight)
-        sample_weight = check_sample_weight(sample_weight, X, dtype=np.float64) if X.shape[0] else np.zeros(0)
+        sample_weight = (
+            check_sample_weight(sample_weight, X, dtype=np.float64) if X.shape[0] else np.zeros(0)
+        )
         if (sample_weight < 0).any():
             raise ErasureError(
                 "Sample weights must not be negative for a model that rows are erased from, got "
@@ -99,7 +103,10 @@ def encode(classes, y):
         known = classes[codes] == y
     except TypeError:  # labels of a type that has no order with the classes
         members = set(classes.tolist())
-        codes, known = np.zeros(len(y), dtype=np.intp), np.array([label in members for label in y.tolist()])
+        codes, known = (
+            np.zeros(len(y), dtype=np.intp),
+            np.array([label in members for label in y.tolist()]),
+        )
     if not np.all(known):
         unseen = sorted({str(label) for label in y[~np.broadcast_to(known, codes.shape)]})[:5]
         raise ErasureError(
@@ -139,8 +146,12 @@ def as_objects(values):
         as_list = getattr(values, "to_list", getattr(values, "tolist", None))
         if as_list is not None:
             return as_list()
-    if isinstance(values, (list, tuple)) and not any(isinstance(value, (list, np.ndarray)) for value in values):
-        return [g.astype("datetime64[us]").item() if isinstance(g, np.datetime64) else g for g in values]
+    if isinstance(values, (list, tuple)) and not any(
+        isinstance(value, (list, np.ndarray)) for value in values
+    ):
+        return [
+            g.astype("datetime64[us]").item() if isinstance(g, np.datetime64) else g for g in values
+        ]
     values = column_or_1d(values)
     return (values.astype("datetime64[us]") if values.dtype.kind == "M" else values).tolist()
 
@@ -152,7 +163,9 @@ def check_positions(positions, n_rows, n_samples):
             "Rows leave a BaggingClassifier by their positions in the data of fit, which decide the members that drew them, got none. "
             "Pass positions=."
         )
-    positions = column_or_1d(positions if isinstance(positions, np.ndarray) else as_objects(positions))
+    positions = column_or_1d(
+        positions if isinstance(positions, np.ndarray) else as_objects(positions)
+    )
     if len(positions) != n_rows or not np.issubdtype(positions.dtype, np.integer):
         raise ValueError(
             f"positions must hold one integer for each of the {n_rows} rows, got {len(positions)} of type {positions.dtype}."
@@ -165,14 +178,14 @@ def check_positions(positions, n_rows, n_samples):
     return positions
 
 
-def check_remaining(state, classes, codes, weight, *, arriving=None, may_vanish=False):
+def check_remaining(state, classes, codes, weight, *, added=None, may_vanish=False):
     """The `ErasureState` without the rows, or an error if so many cannot go.
 
     Parameters
     ----------
     state : ErasureState
     classes, codes, weight : ndarray
-    arriving : tuple of ndarray, default=None
+    added : tuple of ndarray, default=None
         Codes and weights of rows that come.
     may_vanish : bool
         Whether the last rows of a class can go.
@@ -182,10 +195,14 @@ def check_remaining(state, classes, codes, weight, *, arriving=None, may_vanish=
     counts, mass = state.class_counts - leaving, state.class_mass - weight @ own
     n_rows, total = state.n_rows - len(codes), state.mass - weight.sum()
     missing, changed = (n_rows < 0) | (counts < 0) | (mass < -least), state.changed + weight.sum()
-    if arriving is not None:
-        new, new_weight = members(arriving[0], len(classes)), arriving[1]
+    if added is not None:
+        new, new_weight = members(added[0], len(classes)), added[1]
         counts, mass = counts + new.sum(axis=0).astype(np.int64), mass + new_weight @ new
-        n_rows, total, changed = n_rows + len(new), total + new_weight.sum(), changed + new_weight.sum()
+        n_rows, total, changed = (
+            n_rows + len(new),
+            total + new_weight.sum(),
+            changed + new_weight.sum(),
+        )
     if len(codes) and (n_rows <= 0 or (may_vanish and total <= least)):
         raise ErasureError(
             f"An erasure must leave rows behind, got {len(codes)} rows (weight {weight.sum():.6g}) where {state.n_rows} (weight "
@@ -206,10 +223,21 @@ def check_remaining(state, classes, codes, weight, *, arriving=None, may_vanish=
             f"An erasure must {'not take more rows of a class than there are' if may_vanish else 'leave at least one row of every class'}, "
             f"got {leaving[c]} rows (weight {(weight @ own)[c]:.6g}) of class {classes[c]!s}, of which "
             f"{state.class_counts[c]} (weight {state.class_mass[c]:.6g}) remain. Erase fewer, or fit again without the class."
-            + (" With `early_stopping` some were held out and are not in the model." if may_vanish else "")
+            + (
+                " With `early_stopping` some were held out and are not in the model."
+                if may_vanish
+                else ""
+            )
         )
     mass = np.where(mass < least, 0.0, mass)
-    return replace(state, n_rows=n_rows, mass=total, class_counts=counts, class_mass=mass, changed=float(changed))
+    return replace(
+        state,
+        n_rows=n_rows,
+        mass=total,
+        class_counts=counts,
+        class_mass=mass,
+        changed=float(changed),
+    )
 
 
 def least_margin(condition):

@@ -1,8 +1,9 @@
-"""Columns that move when rows leave the statistics of a preprocessor, and the model that goes with them.
+"""Columns that change their scale and centre, and the model that changes with them.
 
-Where the rows that remain reach a model as ``x' = M x``, M affine, intercept last, instead of x, the model with ``theta' = M^-T theta`` for
-each unit predicts the same. Its gradients are ``M g``; the data part of its curvature is ``M A M^T``; its penalty and its ridge do not
-follow.
+Rows leave the statistics of a preprocessor, so that the retained rows reach a model as ``x' = M x``
+instead of x, with M affine and the intercept last. The model with parameters
+``theta' = M^-T theta``, unit by unit, makes the same predictions. Its gradients are ``M g``, and the
+data part of its curvature is ``M A M^T``. Its penalty and its ridge do not change.
 """
 
 from typing import NamedTuple
@@ -13,14 +14,20 @@ from scipy import sparse
 from sklearn_ssse.exceptions import ErasureError
 
 
-class Moved(NamedTuple):
-    """``x' = scale * x + shift``, column by column."""
+class AffineColumns(NamedTuple):
+    """The change ``x' = scale * x + shift`` of columns.
+
+    Attributes
+    ----------
+    scale, shift : ndarray of shape (n_columns,)
+    """
 
     scale: np.ndarray
     shift: np.ndarray
 
     @classmethod
-    def nowhere(cls, n_columns):
+    def identity(cls, n_columns):
+        """The change that leaves every column as it is."""
         return cls(np.ones(n_columns), np.zeros(n_columns))
 
     def __bool__(self):
@@ -28,38 +35,47 @@ class Moved(NamedTuple):
 
     def take(self, columns):
         """Some of the columns."""
-        return Moved(self.scale[columns], self.shift[columns])
+        return AffineColumns(self.scale[columns], self.shift[columns])
 
     def append(self, n_columns):
-        """The columns, and after them some that stay."""
-        return Moved(
-            np.concatenate([self.scale, np.ones(n_columns)]), np.concatenate([self.shift, np.zeros(n_columns)])
-        )
+        """The columns, and after them some that do not change."""
+        pairs = zip(self, AffineColumns.identity(n_columns), strict=True)
+        return AffineColumns(*(np.concatenate(pair) for pair in pairs))
 
     def rows(self, X):
-        """Rows as they come now."""
-        if sparse.issparse(X) and not self.shift.any():
-            return sparse.csr_matrix(X.multiply(self.scale))
-        X = X.toarray() if sparse.issparse(X) else X
+        """Rows after the change, (n_rows, n_columns); sparse ones stay sparse without a shift."""
+        if sparse.issparse(X):
+            if not self.shift.any():
+                return sparse.csr_matrix(X.multiply(self.scale))
+            X = X.toarray()
         return X * self.scale + self.shift
 
     def parameters(self, W, axis=-1):
-        """``M^-T theta`` along an axis of n_columns [+ 1]; without an intercept nothing may shift."""
-        W, p = np.moveaxis(W, axis, -1), self.scale.size
+        """``M^-T theta`` along an axis of n_columns, or n_columns + 1 with an intercept.
+
+        Raises
+        ------
+        ErasureError
+            If a column shifts and there is no intercept to absorb it.
+        """
+        W = np.moveaxis(W, axis, -1)
+        p = self.scale.size
         out = np.array(W)
         out[..., :p] = W[..., :p] / self.scale
         if W.shape[-1] > p:
             out[..., p] -= out[..., :p] @ self.shift
         elif self.shift.any():
             raise ErasureError(
-                "preprocessing='downdate' moves the centre of columns, got a model without an intercept to take it up. Use "
-                "fit_intercept=True, StandardScaler(with_mean=False), or preprocessing='keep'."
+                "preprocessing='downdate' shifts the centre of columns, got a model without an "
+                "intercept to absorb it. Use fit_intercept=True, StandardScaler(with_mean=False), "
+                "or preprocessing='keep'."
             )
         return np.moveaxis(out, -1, axis)
 
     def gradients(self, G, axis=-1):
-        """``M g`` along an axis of n_columns [+ 1]."""
-        G, p = np.moveaxis(G, axis, -1), self.scale.size
+        """``M g`` along an axis of n_columns, or n_columns + 1 with an intercept."""
+        G = np.moveaxis(G, axis, -1)
+        p = self.scale.size
         out = np.array(G)
         out[..., :p] = G[..., :p] * self.scale
         if G.shape[-1] > p:
@@ -72,9 +88,23 @@ class Moved(NamedTuple):
         return D - self.gradients(self.gradients(D, axis=1), axis=2)
 
 
-def moved_layer(vector, shapes, part):
-    """A vector of parameters, (d,), with ``part``, a function of the matrix (n_outputs, width), applied to the first layer."""
+def map_first_layer(vector, shapes, part):
+    """A vector of parameters with ``part`` applied to the matrix of the first layer.
+
+    Parameters
+    ----------
+    vector : ndarray of shape (d,)
+    shapes : list of (int, int)
+        Shape of the parameter matrix of each layer.
+    part : callable
+        From the matrix (n_outputs, width) to one of the same shape.
+
+    Returns
+    -------
+    ndarray of shape (d,)
+    """
     n_outputs, width = shapes[0]
+    size = n_outputs * width
     out = vector.copy()
-    out[: n_outputs * width] = part(vector[: n_outputs * width].reshape(n_outputs, width)).ravel()
+    out[:size] = part(vector[:size].reshape(n_outputs, width)).ravel()
     return out

@@ -1,57 +1,75 @@
-"""Models, and rows of data under a model: what does not depend on the family."""
+"""Models, and rows of data under a model: everything that does not depend on the family."""
 
 from copy import copy
 
 import numpy as np
 
-from sklearn_ssse._families.affine import moved_layer
-from sklearn_ssse._gradients.curvatures import CURVATURES, gradient
-from sklearn_ssse._gradients.streams import ScoreStream, SignedStream
+from sklearn_ssse._families.affine import map_first_layer
+from sklearn_ssse._gradients import CURVATURES, ScoreStream, SignedStream
 from sklearn_ssse._utils.progress import SILENT
 
 
 class Family:
-    """A model's parameters ``theta`` in layers of ``shapes``; subclasses know its fitted attributes and its penalty.
+    """Parameters ``theta`` of a fitted model, in layers of ``shapes``.
 
-    Attribute ``carried`` is what a change of the columns adds to the erased gradient: theta does not minimise the penalised objective any
-    more. 0 for a model as it was fitted.
+    Subclasses know its fitted attributes and its penalty. A third party's family implements
+
+    - the attributes ``theta``, ``shapes``, ``n_parameters``, ``n_outputs``, ``link``;
+    - ``parameters``, names of the fitted attributes that hold theta;
+    - ``classes_may_vanish``, whether the last rows of a class can be erased;
+    - ``rows_may_differ(state)``, ``penalty(n_rows)``, ``penalty_change(n_rows, k_rows)``;
+    - ``batch(X, y, weight)``, a `Batch`, and ``attributes(theta)``, the fitted attributes.
+
+    Attributes
+    ----------
+    penalty_gradient_offset : float or ndarray of shape (d,)
+        Gradient of the penalty that a change of the columns adds to the erased gradient: after it
+        theta no longer minimises the penalised objective. 0 for a model as it was fitted.
     """
 
-    carried = 0.0
+    penalty_gradient_offset = 0.0
 
-    def moved(self, moved, n_rows):
-        """The same model for columns that have `Moved`: every row is predicted as before.
+    def with_columns(self, column_map, n_rows):
+        """The same model for changed columns: the prediction of every row is the same.
 
         Parameters
         ----------
-        moved : Moved
+        column_map : AffineColumns
         n_rows : int
-            The rows that the model rests on.
+            Number of rows that the model was fitted to and still holds.
         """
         out = copy(self)
         penalty = self.penalty(n_rows)
-        out.theta = moved_layer(self.theta, self.shapes, moved.parameters)
-        out.carried = moved_layer(penalty * self.theta, self.shapes, moved.gradients) - penalty * out.theta
+        out.theta = map_first_layer(self.theta, self.shapes, column_map.parameters)
+        before = map_first_layer(penalty * self.theta, self.shapes, column_map.gradients)
+        out.penalty_gradient_offset = before - penalty * out.theta
         return out
 
 
 class Batch:
-    """Rows X, labels y and weights under a ``family``; subclasses run its forward and backward pass in ``layers(rows, curvature)``.
+    """Rows X, labels y and weights under a ``family``.
 
-    Attribute ``progress`` is told of every pass over the rows.
+    Subclasses implement ``take(index)``, ``layers(rows, curvature)``, the forward and backward pass,
+    and ``gradients(groups)``, weighted sums of the gradients of the loss.
+
+    Attributes
+    ----------
+    progress : Progress
+        Is told of every pass over the rows.
     """
 
     progress = SILENT
 
     def on(self, kernels):
-        """The batch with its passes made by the kernels; itself where a pass is one product."""
+        """The batch with its passes made by the kernels; itself if a pass is one product."""
         return self
 
     def rows_per_sample(self, curvature):
-        return 1 if CURVATURES[curvature] is gradient else self.family.n_outputs
+        """Number of curvature rows of a sample."""
+        return CURVATURES[curvature].rows_per_sample(self.family.n_outputs)
 
     def targets(self, rows=slice(None)):
-        """Labels by output, (n_samples, n_outputs): one-hot, or those of a multi-label problem as they are."""
+        """Labels by output, (n_samples, n_outputs): one-hot, or the indicator of a multi-label y."""
         y = self.y[rows]
         if y.ndim == 2:
             return y.astype(np.float64)
@@ -60,5 +78,7 @@ class Batch:
         return np.eye(self.family.n_outputs)[y]
 
     def scores(self, curvature, batch_size=1):
-        """The curvature rows of the batch; with ``batch_size`` > 1 signed sums of so many."""
-        return ScoreStream(self, curvature) if batch_size == 1 else SignedStream(self, curvature, batch_size)
+        """The curvature rows; for ``batch_size`` > 1 one signed sum for each mini-batch."""
+        if batch_size == 1:
+            return ScoreStream(self, curvature)
+        return SignedStream(self, curvature, batch_size)

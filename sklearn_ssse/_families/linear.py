@@ -8,14 +8,9 @@ every parameter on the scale of a sum over samples.
 import numpy as np
 from scipy import sparse
 from scipy.special import expit, softmax
-from sklearn.multioutput import MultiOutputClassifier
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import Pipeline
 
 from sklearn_ssse._families.base import Batch, Family
-from sklearn_ssse._families.network import pack_network
-from sklearn_ssse._gradients.curvatures import CURVATURES, gradient
-from sklearn_ssse._gradients.scores import Layer
+from sklearn_ssse._gradients import CURVATURES, Layer, gradient
 from sklearn_ssse._utils.chunks import add_up, slices
 
 # Bytes of one chunk of rows, sized for a processor's cache.
@@ -48,18 +43,12 @@ def unpack_outputs(models, theta):
         return None
     # Copies: as parts of one array they would keep each other alive.
     return [
-        {"coef_": coef[j : j + 1].copy(), "intercept_": intercept[j].copy() if bias else model.intercept_}
+        {
+            "coef_": coef[j : j + 1].copy(),
+            "intercept_": intercept[j].copy() if bias else model.intercept_,
+        }
         for j, model in enumerate(models)
     ]
-
-
-def pack_parameters(model):
-    """Parameters of a fitted linear classifier or perceptron, a pipeline that ends in one, or one for each of many outputs."""
-    if isinstance(model, Pipeline):
-        return pack_parameters(model.steps[-1][1])
-    if isinstance(model, MultiOutputClassifier):
-        return np.concatenate([pack_parameters(output) for output in model.estimators_])
-    return pack_network(model) if isinstance(model, MLPClassifier) else pack_linear(model)
 
 
 class LinearFamily(Family):
@@ -106,7 +95,7 @@ class LinearFamily(Family):
         """What the penalty adds to the gradient when k of n rows leave, or -k come: nothing, as C fixes it on the scale of a sum."""
         return 0.0
 
-    def tie(self, values):
+    def average_over_outputs(self, values):
         """Average of ``values`` over the outputs, so that no output is favoured along the flat direction."""
         values = values.reshape(self.shape)
         return np.broadcast_to(values.mean(axis=0), self.shape).ravel()
@@ -164,17 +153,25 @@ class LinearBatch(Batch):
 
     def slope(self, direction):
         """The derivative of the loss of the rows along a direction, as a function of the length of the way from theta."""
-        start, change, targets = self._logits(self.family.theta), self._logits(direction), self.targets()
+        start, change, targets = (
+            self._logits(self.family.theta),
+            self._logits(direction),
+            self.targets(),
+        )
         weighted = self.weight[:, np.newaxis] * change
 
         def at(length):
-            return float(np.sum((self._probabilities(start + length * change) - targets) * weighted))
+            return float(
+                np.sum((self._probabilities(start + length * change) - targets) * weighted)
+            )
 
         return at
 
     def take(self, index):
         """The batch of some of the rows, without a second forward pass."""
-        return LinearBatch(self.family, self.X[index], self.y[index], self.weight[index], self.proba[index])
+        return LinearBatch(
+            self.family, self.X[index], self.y[index], self.weight[index], self.proba[index]
+        )
 
     def reweight(self, weight):
         """The same rows with other sample weights."""
@@ -185,7 +182,7 @@ class LinearBatch(Batch):
         return self.X[rows].astype(np.float64, copy=False)
 
     def layers(self, rows, curvature):
-        seeds = CURVATURES[curvature](self.proba[rows], self.targets(rows), self.family.link)
+        seeds = CURVATURES[curvature].seed(self.proba[rows], self.targets(rows), self.family.link)
         deltas = seeds * np.sqrt(self.weight[rows])[:, np.newaxis, np.newaxis]
         return [Layer(self.inputs(rows), deltas, self.family.bias, self.family.link == "softmax")]
 
@@ -223,8 +220,17 @@ class LinearBatch(Batch):
 
         def part(rows):
             x = self.inputs(rows)
-            norms = np.asarray(x.multiply(x).sum(axis=1)).ravel() if sparse.issparse(x) else np.einsum("ij,ij->i", x, x)
-            seeds = CURVATURES[curvature](self.proba[rows], self.targets(rows), self.family.link)
-            return float(np.einsum("icj,icj->i", seeds, seeds) @ (self.weight[rows] * (norms + self.family.bias)))
+            norms = (
+                np.asarray(x.multiply(x).sum(axis=1)).ravel()
+                if sparse.issparse(x)
+                else np.einsum("ij,ij->i", x, x)
+            )
+            seeds = CURVATURES[curvature].seed(
+                self.proba[rows], self.targets(rows), self.family.link
+            )
+            return float(
+                np.einsum("icj,icj->i", seeds, seeds)
+                @ (self.weight[rows] * (norms + self.family.bias))
+            )
 
         return add_up(part(rows) for rows in slices(self.n_samples, self.chunk_size))

@@ -4,8 +4,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from sklearn_ssse._families.base import Batch, Family
-from sklearn_ssse._gradients.curvatures import CURVATURES
-from sklearn_ssse._gradients.scores import Layer, Scores
+from sklearn_ssse._gradients import CURVATURES, GRADIENT, Layer, Scores
 from sklearn_ssse._kernels import cpu
 from sklearn_ssse._utils.chunks import add_up, slices
 
@@ -21,7 +20,9 @@ DERIVATIVES = {
 def pack_network(estimator):
     """Parameters of a fitted multi-layer perceptron as one float64 vector, in the layout of `_scores`."""
     layers = zip(estimator.coefs_, estimator.intercepts_, strict=True)
-    return np.concatenate([np.hstack([W.T, b[:, np.newaxis]]).ravel() for W, b in layers]).astype(np.float64)
+    return np.concatenate([np.hstack([W.T, b[:, np.newaxis]]).ravel() for W, b in layers]).astype(
+        np.float64
+    )
 
 
 class NetworkFamily(Family):
@@ -47,7 +48,9 @@ class NetworkFamily(Family):
 
     def rows_may_differ(self, state):
         """Whether the curvature may hold less of a sample than its rows of now: the parameters have moved, or it was held out."""
-        return state.changed > 0 or (self._estimator.early_stopping and self._estimator.solver != "lbfgs")
+        return state.changed > 0 or (
+            self._estimator.early_stopping and self._estimator.solver != "lbfgs"
+        )
 
     def weights(self, theta):
         """Parameters of each layer as a matrix (n_outputs, n_inputs + 1), intercept last."""
@@ -95,9 +98,12 @@ class NetworkFamily(Family):
         weights = self.weights(theta)
         out = {
             "coefs_": [
-                np.array(W[:, :-1].T, dtype=old.dtype, order="C") for W, old in zip(weights, est.coefs_, strict=True)
+                np.array(W[:, :-1].T, dtype=old.dtype, order="C")
+                for W, old in zip(weights, est.coefs_, strict=True)
             ],
-            "intercepts_": [W[:, -1].astype(old.dtype) for W, old in zip(weights, est.intercepts_, strict=True)],
+            "intercepts_": [
+                W[:, -1].astype(old.dtype) for W, old in zip(weights, est.intercepts_, strict=True)
+            ],
         }
         out["loss_"] = np.nan
         held = vars(est)  # what the fit left, not what the parameters say now
@@ -156,11 +162,13 @@ class NetworkBatch(Batch):
         inputs, z = family.forward(self.X[rows], family.theta, kernels)
         z = kernels.to_numpy(z)
         proba = softmax(z, axis=1) if family.link == "softmax" else expit(z)
-        delta = CURVATURES[curvature](proba, self.targets(rows), family.link)
+        delta = CURVATURES[curvature].seed(proba, self.targets(rows), family.link)
         delta = kernels.asarray(delta * np.sqrt(self.weight[rows])[:, np.newaxis, np.newaxis])
         layers, weights = [], family.weights(family.theta)
         for i in reversed(range(len(weights))):
-            layers.append(Layer(inputs[i], delta, True, family.link == "softmax" and i == len(weights) - 1))
+            layers.append(
+                Layer(inputs[i], delta, True, family.link == "softmax" and i == len(weights) - 1)
+            )
             if i:
                 derivative = DERIVATIVES[family.activation](inputs[i])
                 delta = (delta @ kernels.asarray(weights[i])[:, :-1]) * derivative[:, np.newaxis, :]
@@ -172,7 +180,7 @@ class NetworkBatch(Batch):
             return np.zeros((self.n_parameters, groups.shape[1]))
         root = np.sqrt(self.weight)[:, np.newaxis]
         return add_up(
-            Scores(self.layers(rows, "empirical_fisher")).rmatvec(root[rows] * groups[rows])
+            Scores(self.layers(rows, GRADIENT)).rmatvec(root[rows] * groups[rows])
             for rows in slices(self.n_samples, self.chunk_size)
         )
 

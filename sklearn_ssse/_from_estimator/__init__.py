@@ -1,0 +1,15 @@
+"""A model that was trained elsewhere: its objective as parameters, and a check of its fit.
+
+The folder knows scikit-learn's linear classifiers and the curvature of a model. It must not know how
+an erasure is made.
+"""
+
+from sklearn_ssse._from_estimator.fit_check import warn_if_far, warn_if_wrong
+from sklearn_ssse._from_estimator.objective import logistic_parameters, refuse_l1
+
+__all__ = [
+    "logistic_parameters",
+    "refuse_l1",
+    "warn_if_far",
+    "warn_if_wrong",
+]

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 from scipy.special import xlogy
 
-from sklearn_ssse._erasure.validation import check_rows, row_weights
+from sklearn_ssse._erasure import check_rows, row_weights
 from sklearn_ssse.exceptions import ErasureWarning
 
 # A gradient larger than so many times that of so small a share of the rows: as large as that of 9 % of them.
@@ -83,4 +83,6 @@ def warn_if_wrong(model, X, y, sample_weight):
 
 def _batch(model, X, y, sample_weight):
     X, codes, weight = check_rows(model, X, y, sample_weight, trusted=True)
-    return model._family().batch(X, codes, row_weights(codes, weight, model._erasure_state.class_weight))
+    return model._family().batch(
+        X, codes, row_weights(codes, weight, model._erasure_state.class_weight)
+    )

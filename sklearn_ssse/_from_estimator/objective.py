@@ -59,7 +59,11 @@ def _(fitted: LogisticRegressionCV, y):
             "Rows are erased from a minimum of the loss on all rows, got LogisticRegressionCV with refit=False, which averages the "
             "coefficients of the folds. Fit it with refit=True."
         )
-    refuse_l1({"l1": 1.0, "l2": 0.0}.get(fitted.penalty, max(value or 0.0 for value in np.ravel(fitted.l1_ratio_))))
+    refuse_l1(
+        {"l1": 1.0, "l2": 0.0}.get(
+            fitted.penalty, max(value or 0.0 for value in np.ravel(fitted.l1_ratio_))
+        )
+    )
     chosen = np.unique(fitted.C_)
     if chosen.size > 1:
         raise ErasureError(

@@ -83,14 +83,22 @@ class Scores:
     def scaled(self, factors):
         """The rows of each sample times a number, (n_samples,)."""
         layers = self.layers
-        return Scores([layer._replace(deltas=layer.deltas * factors[:, np.newaxis, np.newaxis]) for layer in layers])
+        return Scores(
+            [
+                layer._replace(deltas=layer.deltas * factors[:, np.newaxis, np.newaxis])
+                for layer in layers
+            ]
+        )
 
     def to_dense(self):
         """The rows themselves, (n_rows, d). For few rows only."""
         blocks = []
         for layer in self.layers:
             a, delta, bias, _ = layer
-            rows = delta[..., np.newaxis] * _columns(a, bias, slice(0, layer.shape[1]))[:, np.newaxis, np.newaxis, :]
+            rows = (
+                delta[..., np.newaxis]
+                * _columns(a, bias, slice(0, layer.shape[1]))[:, np.newaxis, np.newaxis, :]
+            )
             blocks.append(rows.reshape(self.n_rows, math.prod(layer.shape)))
         return blocks[0] if len(blocks) == 1 else self.xp.concat(blocks, axis=1)
 
@@ -103,7 +111,9 @@ class Scores:
             n_outputs, width = layer.shape
             W = V[start : start + n_outputs * width].reshape(n_outputs, width, m)
             start += n_outputs * width
-            Z = a @ xp.permute_dims(W[:, : a.shape[1]], (1, 0, 2)).reshape(a.shape[1], n_outputs * m)
+            Z = a @ xp.permute_dims(W[:, : a.shape[1]], (1, 0, 2)).reshape(
+                a.shape[1], n_outputs * m
+            )
             Z = Z.reshape(self.n_samples, n_outputs, m)
             out.append(delta @ (Z + W[:, -1] if bias else Z))
         return add_up(out).reshape(self.n_rows, m)
@@ -148,14 +158,20 @@ class Scores:
         for layer in self.layers:
             a, delta, bias, _ = layer
             n_outputs, width = layer.shape
-            for j in range(max(0, (start - offset) // width), min(n_outputs, -((offset - stop) // width))):
+            for j in range(
+                max(0, (start - offset) // width), min(n_outputs, -((offset - stop) // width))
+            ):
                 unit = offset + j * width
                 columns = slice(max(start - unit, 0), min(stop - unit, width))
                 parts.append((delta[:, :, j], _columns(a, bias, columns)))
             offset += n_outputs * width
         if len(parts) == 1:
             ((deltas, columns),) = parts
-            return columns * (deltas if deltas.shape[1] == 1 else (deltas * deltas).sum(axis=1)[:, np.newaxis] ** 0.5)
+            return columns * (
+                deltas
+                if deltas.shape[1] == 1
+                else (deltas * deltas).sum(axis=1)[:, np.newaxis] ** 0.5
+            )
         rows = [deltas[:, :, np.newaxis] * columns[:, np.newaxis, :] for deltas, columns in parts]
         return self.xp.concat(rows, axis=2).reshape(self.n_rows, stop - start)
 
@@ -164,7 +180,10 @@ class Scores:
 
         Inputs (n_samples, width), with ones, and lengths (n_samples, n_outputs) for each layer.
         """
-        return [(_columns(layer.inputs, layer.bias, slice(0, layer.shape[1])), layer.lengths) for layer in self.layers]
+        return [
+            (_columns(layer.inputs, layer.bias, slice(0, layer.shape[1])), layer.lengths)
+            for layer in self.layers
+        ]
 
     def add_unit_grams(self, out, kernels=grams):
         """Add to ``out`` the blocks of ``R^T R`` that belong to one output each, (n_outputs, width, width) for each layer."""
@@ -185,7 +204,10 @@ class Scores:
             return
         for rows in slices(self.n_samples, step):
             yield Scores(
-                [layer._replace(inputs=layer.inputs[rows], deltas=layer.deltas[rows]) for layer in self.layers]
+                [
+                    layer._replace(inputs=layer.inputs[rows], deltas=layer.deltas[rows])
+                    for layer in self.layers
+                ]
             )
 
 
@@ -197,4 +219,6 @@ def _columns(a, bias, columns):
     if not bias or columns.stop <= p:
         return part
     xp = namespace(part)
-    return xp.concat([part, xp.ones((part.shape[0], 1), dtype=part.dtype, device=device(part))], axis=1)
+    return xp.concat(
+        [part, xp.ones((part.shape[0], 1), dtype=part.dtype, device=device(part))], axis=1
+    )

@@ -27,13 +27,20 @@ class AbstractInverse(ABC):
     inversion : str
         How `build` inverted.
     options : tuple of str
-        Keywords of `build` beside the rows and the ridge, which are the estimators' parameters of the same names.
+        Keywords of `build` beside the rows and the ridge: estimators have parameters of these names.
+    is_matrix : bool
+        True if the inverse is one dense array ``matrix`` that ``without`` downdates, so that many
+        inverses can be downdated together.
+    leverage_is_bounded : bool
+        True if no row that the curvature holds has a leverage of 1 or more.
     """
 
     ridge: np.ndarray
     diagonal: np.ndarray
     inversion: str
     options: tuple
+    is_matrix = False
+    leverage_is_bounded = True
 
     @classmethod
     @abstractmethod
@@ -64,8 +71,8 @@ class AbstractInverse(ABC):
         return self.solve(np.ascontiguousarray(scores.to_dense().T))
 
     @abstractmethod
-    def removal(self, scores):
-        """`Removal` of the rows ``scores``: the spectrum that decides whether they can go, and what follows."""
+    def pending_downdate(self, scores):
+        """`PendingDowndate` of the rows ``scores``: the spectrum that decides whether they can go, and what follows."""
 
     @abstractmethod
     def update(self, scores):
@@ -95,11 +102,11 @@ class AbstractInverse(ABC):
         """Bytes of the arrays that are kept."""
 
     def downdate(self, scores):
-        """The inverse without the rows ``scores``. No guard: the caller looks at `removal` first."""
-        return self.removal(scores).inverse()
+        """The inverse without the rows ``scores``. No guard: the caller looks at `pending_downdate` first."""
+        return self.pending_downdate(scores).inverse()
 
-    def moved(self, moved, shapes):
-        """The inverse for a model whose columns have `Moved`, for layers of these shapes: ``(T R^T R T^T + diag(ridge))^-1``.
+    def with_columns(self, column_map, shapes):
+        """The inverse for a model whose columns have `AffineColumns`, for layers of these shapes: ``(T R^T R T^T + diag(ridge))^-1``.
 
         Raises
         ------
@@ -116,7 +123,7 @@ class AbstractInverse(ABC):
         return self.ridge.size
 
 
-class Removal(ABC):
+class PendingDowndate(ABC):
     """Rows about to leave an inverse ``P``, through the eigenvalues m of ``M = R_S P R_S^T``.
 
     ``P`` without the rows is ``P + U diag(1 / (1 - m)) U^T`` with ``U = P R_S^T V``, V the eigenvectors. It exists if and
@@ -139,23 +146,23 @@ class Removal(ABC):
 
     @abstractmethod
     def solve(self, v, *, damped=False):
-        """Inverse without the rows, times v of shape (d,). ``damped`` as in `gain`."""
+        """Inverse without the rows, times v of shape (d,). ``damped`` as in `factor`."""
 
     @abstractmethod
     def inverse(self):
         """The inverse without the rows, as a new object."""
 
-    def gain(self, *, damped=False):
+    def downdate_factor(self, *, damped=False):
         """Factor of ``U U^T`` for each eigenvalue: ``1 / (1 - m)``.
 
         With ``damped``, growth is held back where the step cannot be trusted: ``1 / (1 - m)``, the factor by which A's
         inverse grows, becomes ``2 - ln(2 (1 - m))`` for m > 1/2.
         """
-        return gain(self.spectrum, damped=damped)
+        return downdate_factor(self.spectrum, damped=damped)
 
 
-def gain(m, *, damped=False):
-    """`Removal.gain` for eigenvalues m."""
+def downdate_factor(m, *, damped=False):
+    """`PendingDowndate.factor` for eigenvalues m."""
     if not damped:
         return 1.0 / (1.0 - m)
     high = m > 0.5

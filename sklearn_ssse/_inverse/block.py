@@ -7,16 +7,15 @@ import numpy as np
 from sklearn_ssse import _kernels
 from sklearn_ssse._inverse.base import (
     AbstractInverse,
-    Removal,
-    gain,
+    PendingDowndate,
+    downdate_factor,
     largest_eigenvalues,
     not_positive_definite,
     resolve,
 )
 from sklearn_ssse._inverse.full import remove_diagonal, starting_ridge
 from sklearn_ssse._inverse.layout import block_grams, block_layout, by_output, pieces_of, split
-from sklearn_ssse._kernels.blas import invert_blocks, outer, symmetric
-from sklearn_ssse._kernels.threads import each_some
+from sklearn_ssse._kernels import each_some, invert_blocks, outer, symmetric
 
 
 class BlockInverse(AbstractInverse):
@@ -33,6 +32,7 @@ class BlockInverse(AbstractInverse):
     """
 
     options = ("inversion", "block_size")
+    leverage_is_bounded = False
 
     def __init__(self, stacks, ridge, diagonal, inversion):
         self.stacks = stacks
@@ -47,8 +47,13 @@ class BlockInverse(AbstractInverse):
         inversion = "cholesky" if inversion == "auto" else inversion
         if inversion == "cholesky":
             grams = block_grams(scores, layout, kernels)
-            ridge, diagonal = resolve(ridge, np.concatenate([_diagonals(stack, kernels).ravel() for stack in grams]))
-            stacks = [_invert(stack, part, kernels) for stack, part in zip(grams, split(diagonal, layout), strict=True)]
+            ridge, diagonal = resolve(
+                ridge, np.concatenate([_diagonals(stack, kernels).ravel() for stack in grams])
+            )
+            stacks = [
+                _invert(stack, part, kernels)
+                for stack, part in zip(grams, split(diagonal, layout), strict=True)
+            ]
         else:
             ridge, diagonal = resolve(ridge, kernels.to_numpy(scores.diagonal()))
             stacks = _recurrence(scores, layout, ridge, diagonal, kernels)
@@ -69,7 +74,9 @@ class BlockInverse(AbstractInverse):
         parts = zip(self.stacks, split(v, self.layout), strict=True)
         if v.ndim == 1:
             return np.concatenate([(P @ part[..., np.newaxis]).ravel() for P, part in parts])
-        return np.concatenate([(P @ part).reshape(P.shape[0] * P.shape[1], v.shape[1]) for P, part in parts])
+        return np.concatenate(
+            [(P @ part).reshape(P.shape[0] * P.shape[1], v.shape[1]) for P, part in parts]
+        )
 
     def solve_rows(self, scores):
         if not by_output(scores, self.layout):
@@ -81,28 +88,35 @@ class BlockInverse(AbstractInverse):
         ]
         return np.concatenate([part.reshape(-1, scores.n_rows) for part in parts])
 
-    def removal(self, scores):
-        return BlockRemoval(self, scores)
+    def pending_downdate(self, scores):
+        return BlockPendingDowndate(self, scores)
 
     def leverage(self, scores):
         if not by_output(scores, self.layout):
             return super().leverage(scores)
         out = [np.zeros(0)]
-        for part in chain.from_iterable(chunk.pieces(self.n_parameters) for chunk in scores.chunks()):
+        for part in chain.from_iterable(
+            chunk.pieces(self.n_parameters) for chunk in scores.chunks()
+        ):
             rows = zip(self.stacks, part.by_output(), strict=True)
-            diagonals = [np.einsum("iw,jwi->ij", inputs, P @ inputs.T) * lengths**2 for P, (inputs, lengths) in rows]
+            diagonals = [
+                np.einsum("iw,jwi->ij", inputs, P @ inputs.T) * lengths**2
+                for P, (inputs, lengths) in rows
+            ]
             out.append(_leverage(part, diagonals))
         return np.concatenate(out)
 
-    def moved(self, moved, shapes):
+    def with_columns(self, column_map, shapes):
         if self.layout != list(shapes):
-            return super().moved(moved, shapes)
+            return super().with_columns(column_map, shapes)
         first = self.stacks[0]
         n_outputs, width = first.shape[:2]
-        Z = moved.parameters(moved.parameters(first, axis=1), axis=2)
-        E = moved.ridge_change(self.ridge[: n_outputs * width].reshape(n_outputs, width))
+        Z = column_map.parameters(column_map.parameters(first, axis=1), axis=2)
+        E = column_map.ridge_change(self.ridge[: n_outputs * width].reshape(n_outputs, width))
         first = symmetric(np.linalg.solve(np.eye(width) + Z @ E, Z))
-        diagonal = np.concatenate([np.einsum("bii->bi", _inverted(first)).ravel(), self.diagonal[n_outputs * width :]])
+        diagonal = np.concatenate(
+            [np.einsum("bii->bi", _inverted(first)).ravel(), self.diagonal[n_outputs * width :]]
+        )
         return BlockInverse([first, *self.stacks[1:]], self.ridge, diagonal, self.inversion)
 
     def update(self, scores):
@@ -140,8 +154,8 @@ class BlockInverse(AbstractInverse):
         return sum(stack.nbytes for stack in self.stacks) + self.ridge.nbytes + self.diagonal.nbytes
 
 
-class BlockRemoval(Removal):
-    """Removal from a `BlockInverse`: the spectrum is that of all blocks, each on the smaller side of its rows."""
+class BlockPendingDowndate(PendingDowndate):
+    """PendingDowndate from a `BlockInverse`: the spectrum is that of all blocks, each on the smaller side of its rows."""
 
     def __init__(self, inverse, scores):
         self._inverse = inverse
@@ -167,13 +181,15 @@ class BlockRemoval(Removal):
         out = []
         for (P, m, U), part in zip(self._parts, split(v, self._inverse.layout), strict=True):
             column = part[..., np.newaxis]
-            scaled = gain(m, damped=damped)[..., np.newaxis] * (U.transpose(0, 2, 1) @ column)
+            scaled = downdate_factor(m, damped=damped)[..., np.newaxis] * (
+                U.transpose(0, 2, 1) @ column
+            )
             out.append((P @ column + U @ scaled).ravel())
         return np.concatenate(out)
 
     def inverse(self):
         old = self._inverse
-        stacks = [_plus(P, U, np.sqrt(gain(m))) for P, m, U in self._parts]
+        stacks = [_plus(P, U, np.sqrt(downdate_factor(m))) for P, m, U in self._parts]
         return BlockInverse(stacks, old.ridge, old.diagonal - self._leaving, old.inversion)
 
 
@@ -185,7 +201,9 @@ def _leverage(scores, diagonals):
     own = 0.0
     for layer, diagonal in zip(scores.layers, diagonals, strict=True):
         lengths = layer.lengths[:, np.newaxis]
-        shares = np.divide(layer.deltas, lengths, out=np.zeros_like(layer.deltas), where=lengths > 0)
+        shares = np.divide(
+            layer.deltas, lengths, out=np.zeros_like(layer.deltas), where=lengths > 0
+        )
         own = own + (shares * diagonal[:, np.newaxis]) @ shares.transpose(0, 2, 1)
     return largest_eigenvalues(own)
 
@@ -242,10 +260,17 @@ def _invert(stack, diagonal, kernels):
 def _recurrence(scores, layout, ridge, diagonal, kernels):
     """The rank-one recurrence on every block, blocks in parallel."""
     start = starting_ridge(ridge, diagonal)
-    stacks = [kernels.asarray(np.eye(part.shape[1]) / part[:, np.newaxis, :]) for part in split(start, layout)]
+    stacks = [
+        kernels.asarray(np.eye(part.shape[1]) / part[:, np.newaxis, :])
+        for part in split(start, layout)
+    ]
     for chunk in scores.chunks():
-        for stack, rows in zip(stacks, split(kernels.to_numpy(chunk.to_dense()).T, layout), strict=True):
-            kernels.rank1_update_blocks(stack, kernels.asarray(np.ascontiguousarray(rows.transpose(0, 2, 1))))
+        for stack, rows in zip(
+            stacks, split(kernels.to_numpy(chunk.to_dense()).T, layout), strict=True
+        ):
+            kernels.rank1_update_blocks(
+                stack, kernels.asarray(np.ascontiguousarray(rows.transpose(0, 2, 1)))
+            )
     stacks = [kernels.to_numpy(stack) for stack in stacks]
     for stack, surplus in zip(stacks, split(start - ridge, layout), strict=True):
         for block, amount in zip(stack, surplus, strict=True):

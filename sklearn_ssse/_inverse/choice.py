@@ -44,7 +44,9 @@ def choose_structure(inverses, structure, shapes, options):
         structure = _automatic(inverses, shapes, given)
     for name in given:
         if name not in inverses[structure].options:
-            owners = " or ".join(repr(other) for other in inverses if name in inverses[other].options)
+            owners = " or ".join(
+                repr(other) for other in inverses if name in inverses[other].options
+            )
             raise ErasureError(
                 f"{name} belongs to structure {owners}, got {name}={given[name]!r} with structure={structure!r}. Leave {name} out, or "
                 "choose that structure."
@@ -55,12 +57,16 @@ def choose_structure(inverses, structure, shapes, options):
 
 
 def _automatic(inverses, shapes, given):
-    candidates = [name for name in inverses if all(option in inverses[name].options for option in given)]
+    candidates = [
+        name for name in inverses if all(option in inverses[name].options for option in given)
+    ]
     d, widest = sum(count * width for count, width in shapes), max(width for _, width in shapes)
     narrow = {"full": d <= (WIDEST if len(shapes) == 1 else WIDEST_NET), "block": widest <= WIDEST}
     for name in candidates:
         explicit = "block_size" in given or "rank" in given
-        if (explicit or narrow.get(name, True)) and _peak(inverses[name], shapes, given) <= available_bytes() / 2:
+        if (explicit or narrow.get(name, True)) and _peak(
+            inverses[name], shapes, given
+        ) <= available_bytes() / 2:
             return name
     return candidates[-1] if candidates else next(iter(inverses))
 
@@ -80,7 +86,11 @@ def _check_memory(inverses, structure, shapes, given):
     needed = _peak(inverses[structure], shapes, given)
     if needed <= free:
         return
-    fitting = [repr(name) for name in inverses if name != structure and _peak(inverses[name], shapes, {}) <= free]
+    fitting = [
+        repr(name)
+        for name in inverses
+        if name != structure and _peak(inverses[name], shapes, {}) <= free
+    ]
     raise ErasureError(
         f"The curvature must fit into memory, got structure={structure!r} for {sum(n * w for n, w in shapes)} parameters, which takes "
         f"{readable(needed)} to build where {readable(free)} are free. "

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_ssse import _kernels
-from sklearn_ssse._inverse.base import AbstractInverse, Removal, resolve
+from sklearn_ssse._inverse.base import AbstractInverse, PendingDowndate, resolve
 
 
 class DiagonalInverse(AbstractInverse):
@@ -16,6 +16,7 @@ class DiagonalInverse(AbstractInverse):
     """
 
     options = ()
+    leverage_is_bounded = False
     inversion = "reciprocal"
 
     def __init__(self, ridge, diagonal):
@@ -34,8 +35,8 @@ class DiagonalInverse(AbstractInverse):
     def solve(self, v):
         return v / (self.diagonal if v.ndim == 1 else self.diagonal[:, np.newaxis])
 
-    def removal(self, scores):
-        return DiagonalRemoval(self, scores)
+    def pending_downdate(self, scores):
+        return DiagonalPendingDowndate(self, scores)
 
     def update(self, scores):
         return DiagonalInverse(self.ridge, self.diagonal + scores.diagonal())
@@ -52,8 +53,8 @@ class DiagonalInverse(AbstractInverse):
         return self.ridge.nbytes + self.diagonal.nbytes
 
 
-class DiagonalRemoval(Removal):
-    """Removal from a `DiagonalInverse`: every parameter is a block of its own."""
+class DiagonalPendingDowndate(PendingDowndate):
+    """PendingDowndate from a `DiagonalInverse`: every parameter is a block of its own."""
 
     def __init__(self, inverse, scores):
         self._inverse = inverse
@@ -62,7 +63,7 @@ class DiagonalRemoval(Removal):
         self.leverage = inverse.leverage(scores)
 
     def solve(self, v, *, damped=False):
-        return self._inverse.solve(v) * (1.0 + self.spectrum * self.gain(damped=damped))
+        return self._inverse.solve(v) * (1.0 + self.spectrum * self.factor(damped=damped))
 
     def inverse(self):
         return DiagonalInverse(self._inverse.ridge, self._inverse.diagonal - self._leaving)

@@ -4,8 +4,14 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from sklearn_ssse import _kernels
-from sklearn_ssse._inverse.base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
-from sklearn_ssse._kernels.blas import invert, invert_lower, mirror_lower, outer, rank_b_update
+from sklearn_ssse._inverse.base import (
+    AbstractInverse,
+    PendingDowndate,
+    largest_eigenvalues,
+    not_positive_definite,
+    resolve,
+)
+from sklearn_ssse._kernels import invert, invert_lower, mirror_lower, outer, rank_b_update
 
 # The recurrence starts at no less than this share of the final diagonal; the surplus is taken out at its end.
 START = 1e-6
@@ -23,6 +29,7 @@ class FullInverse(AbstractInverse):
     """
 
     options = ("inversion",)
+    is_matrix = True
 
     def __init__(self, matrix, ridge, diagonal, inversion):
         self.matrix = matrix
@@ -46,8 +53,8 @@ class FullInverse(AbstractInverse):
     def solve(self, v):
         return self.matrix @ v
 
-    def removal(self, scores):
-        return FullRemoval(self, scores)
+    def pending_downdate(self, scores):
+        return FullPendingDowndate(self, scores)
 
     def without(self, U, leaving):
         """The inverse without rows: ``U U^T`` more, and ``leaving`` less on the diagonal of A."""
@@ -55,17 +62,17 @@ class FullInverse(AbstractInverse):
         matrix += self.matrix
         return FullInverse(matrix, self.ridge, self.diagonal - leaving, self.inversion)
 
-    def moved(self, moved, shapes):
+    def with_columns(self, column_map, shapes):
         n_outputs, width = shapes[0]
         start = n_outputs * width
         # (T A T^T)^{-1}, then what T makes of the ridge out and the ridge in. A itself would lose the directions that only the ridge holds.
         Z = self.matrix
         for _ in range(2):
-            first = moved.parameters(Z[:start].reshape(n_outputs, width, -1), axis=1)
+            first = column_map.parameters(Z[:start].reshape(n_outputs, width, -1), axis=1)
             Z = np.concatenate([first.reshape(start, -1), Z[start:]]).T
         ridges = self.ridge[:start].reshape(n_outputs, width)
         E = np.zeros_like(Z)
-        for i, block in enumerate(moved.ridge_change(ridges)):
+        for i, block in enumerate(column_map.ridge_change(ridges)):
             own = slice(i * width, (i + 1) * width)
             E[own, own] = block
         matrix = np.linalg.solve(np.eye(len(Z)) + Z @ E, Z)
@@ -107,8 +114,8 @@ def _inverted(matrix):
     return out
 
 
-class FullRemoval(Removal):
-    """Removal from a `FullInverse`, on the smaller side of ``R_S``: rows by rows, or d by d."""
+class FullPendingDowndate(PendingDowndate):
+    """PendingDowndate from a `FullInverse`, on the smaller side of ``R_S``: rows by rows, or d by d."""
 
     def __init__(self, inverse, scores):
         self._inverse = inverse
@@ -120,7 +127,9 @@ class FullRemoval(Removal):
             self.spectrum, V = np.linalg.eigh(M)
             self._basis = K.T @ V
             c, samples = scores.rows_per_sample, np.arange(scores.n_samples)
-            self.leverage = largest_eigenvalues(M.reshape(samples.size, c, samples.size, c)[samples, :, samples])
+            self.leverage = largest_eigenvalues(
+                M.reshape(samples.size, c, samples.size, c)[samples, :, samples]
+            )
         else:
             # With P = L L^T, the matrix L^T R^T R L has the same eigenvalues.
             L = np.linalg.cholesky(P)
@@ -131,10 +140,10 @@ class FullRemoval(Removal):
 
     def solve(self, v, *, damped=False):
         U = self._basis
-        return self._inverse.matrix @ v + U @ (self.gain(damped=damped) * (U.T @ v))
+        return self._inverse.matrix @ v + U @ (self.factor(damped=damped) * (U.T @ v))
 
     def inverse(self):
-        return self._inverse.without(self._basis * np.sqrt(self.gain()), self._leaving)
+        return self._inverse.without(self._basis * np.sqrt(self.factor()), self._leaving)
 
 
 def few_rows(n_rows, n_parameters):
@@ -199,7 +208,9 @@ def remove_diagonal(P, amount, ridge):
     root = np.sqrt(amount[index])
     K = P[:, index] * root
     try:
-        half = np.linalg.inv(np.linalg.cholesky(np.eye(index.size) - K[index] * root[:, np.newaxis]))
+        half = np.linalg.inv(
+            np.linalg.cholesky(np.eye(index.size) - K[index] * root[:, np.newaxis])
+        )
     except LinAlgError:
         raise not_positive_definite(ridge) from None
     K = K @ half.T

@@ -40,7 +40,9 @@ def rows_on(scores, layout):
         return None
     if not outputs:
         return split(scores.to_dense().T, layout)
-    return [inputs.T * lengths.T[:, np.newaxis, :] for inputs, lengths in scores.collect().by_output()]
+    return [
+        inputs.T * lengths.T[:, np.newaxis, :] for inputs, lengths in scores.collect().by_output()
+    ]
 
 
 def pieces_of(scores, layout):
@@ -49,7 +51,10 @@ def pieces_of(scores, layout):
     if rows is None:
         return [(False, gram) for gram in block_grams(scores, layout)]
     few = [part.shape[2] <= part.shape[1] for part in rows]
-    return [(f, part if f else part @ part.transpose(0, 2, 1)) for f, part in zip(few, rows, strict=True)]
+    return [
+        (f, part if f else part @ part.transpose(0, 2, 1))
+        for f, part in zip(few, rows, strict=True)
+    ]
 
 
 def block_grams(scores, layout, kernels=None):
@@ -63,6 +68,8 @@ def block_grams(scores, layout, kernels=None):
         start = 0
         for out in total:
             for block in out:
-                block += kernels.product(kernels.asarray(chunk.block_rows(start, start + len(block))))
+                block += kernels.product(
+                    kernels.asarray(chunk.block_rows(start, start + len(block)))
+                )
                 start += len(block)
     return total

@@ -17,10 +17,15 @@ from numpy.linalg import LinAlgError
 from scipy import sparse
 
 from sklearn_ssse import _kernels
-from sklearn_ssse._inverse.base import AbstractInverse, Removal, largest_eigenvalues, not_positive_definite, resolve
+from sklearn_ssse._inverse.base import (
+    AbstractInverse,
+    PendingDowndate,
+    largest_eigenvalues,
+    not_positive_definite,
+    resolve,
+)
 from sklearn_ssse._inverse.sketch import GROUP, Omega, RowBlocks, parts, touched
-from sklearn_ssse._kernels.blas import invert_lower
-from sklearn_ssse._kernels.threads import one_thread
+from sklearn_ssse._kernels import invert_lower, one_thread
 from sklearn_ssse._utils.chunks import add_up, slices
 
 EPS = np.finfo(np.float64).eps
@@ -97,7 +102,9 @@ class LowRankInverse(AbstractInverse):
             self.factor, self._eigenvalues = self._factor_from_sketch(X, C_free)
         elif EPS * np.linalg.norm(self.unit_inverse) * np.linalg.norm(G[:e, :e]) <= REUSE_ERROR:
             self.cross = G[:, :e] @ self.unit_inverse
-        if self.cross is None:  # G has lost a flat direction of E (softmax): not the product in this order
+        if (
+            self.cross is None
+        ):  # G has lost a flat direction of E (softmax): not the product in this order
             products = (slab.T @ (slab[:, :e] @ self.unit_inverse) for slab in Y.slabs())
             self.cross = add_up(products, np.zeros((len(C), e)))
 
@@ -120,13 +127,17 @@ class LowRankInverse(AbstractInverse):
             return built
         first = slice(e + n_random)
         Y = RowBlocks(built.Y.array()[:, first])
-        return cls(built.omega.first(n_random), Y, built.C[first, first].copy(), None, ridge, diagonal)
+        return cls(
+            built.omega.first(n_random), Y, built.C[first, first].copy(), None, ridge, diagonal
+        )
 
     @classmethod
     def _sketch(cls, scores, ridge, diagonal, rank, kernels):
         d = ridge.size
         share = ridge / (diagonal - ridge).clip(min=np.finfo(np.float64).tiny)
-        most = min(sum(n_outputs for n_outputs, _ in scores.shapes), int(np.sum(share < UNPENALISED)))
+        most = min(
+            sum(n_outputs for n_outputs, _ in scores.shapes), int(np.sum(share < UNPENALISED))
+        )
         unit = np.sort(np.argsort(share, kind="stable")[:most])
         n_random = OVERSAMPLING * rank + EXTRA
         if unit.size + n_random >= d:
@@ -138,7 +149,9 @@ class LowRankInverse(AbstractInverse):
     @staticmethod
     def bytes_needed(shapes, rank=None):
         d = sum(n_outputs * width for n_outputs, width in shapes)
-        width = OVERSAMPLING * (rank or MAX_RANK) + EXTRA + sum(n_outputs for n_outputs, _ in shapes)
+        width = (
+            OVERSAMPLING * (rank or MAX_RANK) + EXTRA + sum(n_outputs for n_outputs, _ in shapes)
+        )
         width = min(d, width)
         return 8 * (d * (width + 6) + 3 * width**2) + d
 
@@ -195,7 +208,11 @@ class LowRankInverse(AbstractInverse):
 
     def eigenvalues(self):
         """Eigenvalues of the sketch of the whitened curvature, E eliminated, ascending."""
-        return self._factor_from_sketch(*self._eliminated())[1] if self._eigenvalues is None else self._eigenvalues
+        return (
+            self._factor_from_sketch(*self._eliminated())[1]
+            if self._eigenvalues is None
+            else self._eigenvalues
+        )
 
     @property
     def discarded(self):
@@ -236,9 +253,9 @@ class LowRankInverse(AbstractInverse):
     def solve(self, v):
         return self.apply(*self.whiten(np.reshape(v, (self.ridge.size, -1)))).reshape(np.shape(v))
 
-    def removal(self, scores):
+    def pending_downdate(self, scores):
         with one_thread():
-            return LowRankRemoval(self, scores.collect())
+            return LowRankPendingDowndate(self, scores.collect())
 
     def update(self, scores):
         diagonal = self.diagonal + scores.diagonal()
@@ -246,7 +263,9 @@ class LowRankInverse(AbstractInverse):
             if scores.n_rows >= len(self.C):
                 Y, C = _sketched(scores, self.omega, self.ridge, _kernels.load("numba"))
                 Y += self.Y.array()
-                return LowRankInverse(self.omega, RowBlocks(Y), self.C + C, None, self.ridge, diagonal)
+                return LowRankInverse(
+                    self.omega, RowBlocks(Y), self.C + C, None, self.ridge, diagonal
+                )
             rows = self.rows(*touched(scores.collect()))
             Y = self.Y.take(rows.at)
             return self.changed(rows, +1, Y, (rows.free @ Y).T, diagonal)
@@ -316,18 +335,32 @@ class LowRankInverse(AbstractInverse):
         own = own - np.square(self.cross.T @ self.factor).sum(axis=1)
         total = on_unit @ own + on_free.sum()
         large = (
-            np.sort(np.argpartition(-on_free, N_EXACT)[:N_EXACT]) if on_free.size > N_EXACT else np.arange(on_free.size)
+            np.sort(np.argpartition(-on_free, N_EXACT)[:N_EXACT])
+            if on_free.size > N_EXACT
+            else np.arange(on_free.size)
         )
-        return float(total - on_free[large] @ np.square(self.Y.take(large) @ self.factor).sum(axis=1))
+        return float(
+            total - on_free[large] @ np.square(self.Y.take(large) @ self.factor).sum(axis=1)
+        )
 
     @property
     def nbytes(self):
-        kept = self.omega, self.Y, self.C, self.G, self.unit_inverse, self.cross, self.factor, self.ridge, self.diagonal
+        kept = (
+            self.omega,
+            self.Y,
+            self.C,
+            self.G,
+            self.unit_inverse,
+            self.cross,
+            self.factor,
+            self.ridge,
+            self.diagonal,
+        )
         return sum(part.nbytes for part in kept)
 
 
-class LowRankRemoval(Removal):
-    """Removal from a `LowRankInverse`: the sketch without the rows first, everything else from it.
+class LowRankPendingDowndate(PendingDowndate):
+    """PendingDowndate from a `LowRankInverse`: the sketch without the rows first, everything else from it.
 
     A truncated sketch may hold less of the rows than they are, so that ``A - R_S^T R_S`` with the sketch of A is not A without
     the rows, nor even positive. So P here is the inverse of A' + R_S^T R_S, with A' the sketch without the rows: the same where
@@ -363,7 +396,7 @@ class LowRankRemoval(Removal):
         if damped:
             share = 1.0 / (1.0 + self._growth)
             w = self._V.T @ new.product(rows, self._z, v_unit, v_free[rows.at], z)
-            w = self._V @ ((share * (share * self.gain(damped=True) - 1.0))[:, np.newaxis] * w)
+            w = self._V @ ((share * (share * self.factor(damped=True) - 1.0))[:, np.newaxis] * w)
             v_free[rows.at] += rows.free.T @ w
             v_unit, z = v_unit + rows.unit.T @ w, z + self._z @ w
         return new.apply(v_unit, v_free, z)[:, 0]
@@ -398,7 +431,9 @@ def _own_blocks(M, scores):
 def _could_be(C, before):
     """Whether C is positive semi-definite, up to rounding in C ``before`` rows left. If not, some were never there."""
     C = C.copy()
-    C.flat[:: len(C) + 1] += IMPOSSIBLE * np.trace(before[-len(C) :, -len(C) :]) + np.finfo(np.float64).tiny
+    C.flat[:: len(C) + 1] += (
+        IMPOSSIBLE * np.trace(before[-len(C) :, -len(C) :]) + np.finfo(np.float64).tiny
+    )
     try:
         np.linalg.cholesky(C)
     except LinAlgError:

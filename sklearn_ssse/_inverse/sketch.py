@@ -6,7 +6,7 @@ import math
 import numpy as np
 from scipy import sparse
 
-from sklearn_ssse._gradients.scores import Layer, Scores
+from sklearn_ssse._gradients import Layer, Scores
 from sklearn_ssse._utils.chunks import slices
 from sklearn_ssse._utils.compat import namespace
 
@@ -35,7 +35,9 @@ class Omega:
         self.signs = rng.choice(np.array([-1, 1], dtype=np.int8), self.n_free)
         self.frequencies = rng.permutation(self.n_free)[:n_random].copy()
         period = max(4 * self.n_free, 1)
-        self._cosines = np.sqrt(2 / max(self.n_free, 1)) * np.cos(np.arange(period) * (2 * np.pi / period))
+        self._cosines = np.sqrt(2 / max(self.n_free, 1)) * np.cos(
+            np.arange(period) * (2 * np.pi / period)
+        )
 
     @property
     def n_columns(self):
@@ -146,7 +148,9 @@ def touched(scores):
     parts = []
     for a, delta, bias, _ in scores.layers:
         inputs = [a, np.ones((scores.n_samples, 1))] if bias else [a]
-        repeated = sparse.hstack([sparse.csr_array(block) for block in inputs], format="csr")[samples]
+        repeated = sparse.hstack([sparse.csr_array(block) for block in inputs], format="csr")[
+            samples
+        ]
         parts += [repeated.multiply(delta[:, :, [j]].reshape(-1, 1)) for j in range(delta.shape[2])]
     R = sparse.hstack(parts, format="csr")
     columns = np.unique(R.indices).astype(np.intp)
@@ -158,14 +162,18 @@ def parts(scores, n_rows=4096):
     """Curvature rows in slices of about ``n_rows`` rows or ``SLICE_SIZE`` numbers: chunks are cut, or put together."""
     waiting, filled = [], 0.0
     for chunk in scores.chunks():
-        size = sum(_size(factor) for layer in chunk.layers for factor in (layer.inputs, layer.deltas))
+        size = sum(
+            _size(factor) for layer in chunk.layers for factor in (layer.inputs, layer.deltas)
+        )
         share = max(chunk.n_rows / n_rows, size / SLICE_SIZE)
         step = max(1, int(chunk.n_samples / share)) if share > 1 else max(1, chunk.n_samples)
         for rows in slices(chunk.n_samples, step):
             if waiting and filled + min(share, 1.0) > 1:
                 yield _join(waiting)
                 waiting, filled = [], 0.0
-            waiting.append([Layer(a[rows], delta[rows], bias) for a, delta, bias, _ in chunk.layers])
+            waiting.append(
+                [Layer(a[rows], delta[rows], bias) for a, delta, bias, _ in chunk.layers]
+            )
             filled += min(share, 1.0)
     if waiting:
         yield _join(waiting)
@@ -182,6 +190,8 @@ def _join(batches):
     for parts in zip(*batches, strict=True):
         inputs = [part.inputs for part in parts]
         xp = namespace(parts[0].deltas)
-        stacked = sparse.vstack(inputs, format="csr") if sparse.issparse(inputs[0]) else xp.concat(inputs)
+        stacked = (
+            sparse.vstack(inputs, format="csr") if sparse.issparse(inputs[0]) else xp.concat(inputs)
+        )
         layers.append(Layer(stacked, xp.concat([part.deltas for part in parts]), parts[0].bias))
     return Scores(layers)

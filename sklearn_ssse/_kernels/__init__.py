@@ -1,32 +1,37 @@
-"""Compiled kernels: the same function names and signatures for every backend, loaded when a fit needs them.
+"""Linear algebra: the same function names and signatures for every backend.
 
-numba: NumPy's products of matrices and compiled recurrences. torch: the same on any of torch's devices, in float64. Whatever the backend,
-arrays come in as NumPy, cross in ``asarray``, and are stored as NumPy after ``to_numpy``.
+"numba": NumPy's matrix products, and compiled recurrences. "torch": the same on any device of torch,
+in float64. Arrays enter as NumPy, cross over in ``asarray``, and are stored as NumPy after
+``to_numpy``. The folder knows arrays; it must not know a curvature, a model or an estimator.
 """
 
-from importlib import import_module
-from importlib.util import find_spec
+from sklearn_ssse._kernels import cpu, grams
+from sklearn_ssse._kernels.backends import BACKENDS, choose_backend, load
+from sklearn_ssse._kernels.blas import (
+    invert,
+    invert_blocks,
+    invert_lower,
+    mirror_lower,
+    outer,
+    rank_b_update,
+    symmetric,
+)
+from sklearn_ssse._kernels.threads import each, each_some, one_thread
 
-BACKENDS = ("numba", "torch")
-# Operations of a build (rows times parameters times width of a block) from which a CUDA device is worth the way there.
-WORTH_A_DEVICE = 2e11
-
-
-def choose_backend(backend, operations):
-    """The backend that "auto" stands for: torch where the build is large, torch is installed and has a CUDA device; else numba."""
-    if backend != "auto":
-        return backend
-    if operations < WORTH_A_DEVICE or find_spec("torch") is None:
-        return "numba"
-    return "torch" if import_module("torch").cuda.is_available() else "numba"
-
-
-def load(backend, device=None):
-    """Kernels of ``backend``: a module, or an object with the same functions."""
-    if backend == "numba":
-        from sklearn_ssse._kernels import cpu
-
-        return cpu
-    from sklearn_ssse._kernels import torch
-
-    return torch.TorchKernels(device)
+__all__ = [
+    "BACKENDS",
+    "choose_backend",
+    "cpu",
+    "each",
+    "each_some",
+    "grams",
+    "invert",
+    "invert_blocks",
+    "invert_lower",
+    "load",
+    "mirror_lower",
+    "one_thread",
+    "outer",
+    "rank_b_update",
+    "symmetric",
+]

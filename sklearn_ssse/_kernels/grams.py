@@ -21,7 +21,9 @@ EXPLICIT_SIZE = 2**21
 def add_unit_grams(out, a, delta, bias):
     """Add to ``out``, (n_outputs, width, width), the blocks of ``R^T R`` on one layer that belong to one output each."""
     n_outputs, width = delta.shape[2], a.shape[1] + bias
-    weight = np.square(delta[:, 0]) if delta.shape[1] == 1 else np.einsum("icj,icj->ij", delta, delta)
+    weight = (
+        np.square(delta[:, 0]) if delta.shape[1] == 1 else np.einsum("icj,icj->ij", delta, delta)
+    )
     if width <= PAIRS_WIDTH and n_outputs >= PAIRS_OUTPUTS and not sparse.issparse(a):
         _add_by_pairs_of_inputs(out, _with_ones(a, bias), weight)
         return
@@ -66,7 +68,9 @@ def _add_by_pairs_of_inputs(out, x, weight):
     for rows in slices(len(x), PAIRS_ROWS):
         part, start = x[rows], 0
         for i in range(width):
-            np.multiply(part[:, i : i + 1], part[:, i:], out=pairs[: len(part), start : start + width - i])
+            np.multiply(
+                part[:, i : i + 1], part[:, i:], out=pairs[: len(part), start : start + width - i]
+            )
             start += width - i
         flat += weight[rows].T @ pairs[: len(part)]
     flat += out[:, u, v]
@@ -128,7 +132,9 @@ def _weighted_gram(a, weight, bias):
             return _scaled_gram(a, scale, bias)
         if added.size == 0:
             return -_scaled_gram(a, scale, bias)
-        return _scaled_gram(a[added], scale[added], bias) - _scaled_gram(a[taken], scale[taken], bias)
+        return _scaled_gram(a[added], scale[added], bias) - _scaled_gram(
+            a[taken], scale[taken], bias
+        )
     out = np.empty((p + bias, p + bias))
     weighted = a.multiply(weight).tocsr()
     out[:p, :p] = (a.T @ weighted).toarray()

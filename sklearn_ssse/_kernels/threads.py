@@ -25,7 +25,9 @@ def each(function, jobs, operations):
     """Call ``function(job)`` for every job; each takes about so many ``operations``. The jobs must not share what they write."""
     threads = 1
     if operations >= WORTH_A_THREAD and len(jobs) > 1:
-        threads = min(len(jobs), max((library.num_threads for library in _blas().lib_controllers), default=1))
+        threads = min(
+            len(jobs), max((library.num_threads for library in _blas().lib_controllers), default=1)
+        )
     if threads == 1:
         for job in jobs:
             function(job)

@@ -23,7 +23,12 @@ GROUP = 8
 # Up to this size many blocks are inverted by one batched call; larger ones fill a device each.
 SMALL = 512
 
-ACTIVATIONS = {"identity": lambda z: z, "logistic": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu}
+ACTIVATIONS = {
+    "identity": lambda z: z,
+    "logistic": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+}
 
 
 class TorchKernels:
@@ -101,7 +106,10 @@ class TorchKernels:
     def invert_blocks(self, A, scale):
         """See `blas.invert_blocks`. Large blocks take the place of those of A."""
         if A.shape[1] > SMALL:
-            inverted = all(self.invert(block, factor) is not None for block, factor in zip(A, scale, strict=True))
+            inverted = all(
+                self.invert(block, factor) is not None
+                for block, factor in zip(A, scale, strict=True)
+            )
             return A if inverted else None
         factor, info = torch.linalg.cholesky_ex(A)
         if info.any():

@@ -28,7 +28,9 @@ def attribute_scores(model, X, outputs):
     proba = proba if isinstance(proba, list) else [proba]
     known = model.classes_ if isinstance(model.classes_, list) else [model.classes_]
     if len(proba) != len(outputs):
-        raise ValueError(f"The models must predict the same outputs, got {len(outputs)} and {len(proba)}.")
+        raise ValueError(
+            f"The models must predict the same outputs, got {len(outputs)} and {len(proba)}."
+        )
     columns = []
     for classes, own, p in zip(outputs, known, proba, strict=True):
         position = {label: i for i, label in enumerate(own)}
@@ -42,8 +44,12 @@ def attribute_targets(y, outputs):
     y = np.asarray(y)
     y = y.reshape(len(y), -1)
     if y.shape[1] != len(outputs):
-        raise ValueError(f"y must have one column for each of the {len(outputs)} outputs, got {y.shape[1]}.")
-    return np.column_stack([y[:, j] == classes[c] for j, classes in enumerate(outputs) for c in _positions(classes)])
+        raise ValueError(
+            f"y must have one column for each of the {len(outputs)} outputs, got {y.shape[1]}."
+        )
+    return np.column_stack(
+        [y[:, j] == classes[c] for j, classes in enumerate(outputs) for c in _positions(classes)]
+    )
 
 
 def areas(targets, scores):
@@ -52,4 +58,6 @@ def areas(targets, scores):
     negative = len(targets) - positive
     ranks = rankdata(scores, axis=0)
     surplus = np.where(targets, ranks, 0.0).sum(axis=0) - positive * (positive + 1) / 2
-    return np.divide(surplus, positive * negative, out=np.zeros(len(positive)), where=positive * negative > 0)
+    return np.divide(
+        surplus, positive * negative, out=np.zeros(len(positive)), where=positive * negative > 0
+    )

@@ -7,15 +7,18 @@ from sklearn.base import clone
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 
-from sklearn_ssse._erasure.epsilon import usual_epsilon
-from sklearn_ssse._erasure.mixin import ErasableMixin
-from sklearn_ssse._routes import erasable_models, final_step
+from sklearn_ssse._composites import erasable_models, final_step
+from sklearn_ssse._erasure import ErasableMixin, usual_epsilon
 from sklearn_ssse._utils.compat import routing_enabled
 
 
 def epsilon_names(estimator):
     """Names of the parameters ``unlearn_epsilon`` of an estimator and of those inside it."""
-    return [name for name in estimator.get_params() if name == "unlearn_epsilon" or name.endswith("__unlearn_epsilon")]
+    return [
+        name
+        for name in estimator.get_params()
+        if name == "unlearn_epsilon" or name.endswith("__unlearn_epsilon")
+    ]
 
 
 def own_epsilon(estimator):

@@ -70,7 +70,9 @@ __all__ = [
 
 # From scikit-learn 1.9 on, weights that are all zero are refused unless this says otherwise.
 _ALLOW_ZERO = "allow_all_zero_weights"
-_ALLOW_ZERO_WEIGHTS = {_ALLOW_ZERO: True} if _ALLOW_ZERO in inspect.signature(_check_sample_weight).parameters else {}
+_ALLOW_ZERO_WEIGHTS = (
+    {_ALLOW_ZERO: True} if _ALLOW_ZERO in inspect.signature(_check_sample_weight).parameters else {}
+)
 
 
 def check_sample_weight(sample_weight, X, *, dtype):
@@ -80,7 +82,11 @@ def check_sample_weight(sample_weight, X, *, dtype):
 
 def namespace(array):
     """The array API of an array or a sparse matrix: NumPy's or torch's."""
-    return array_api_compat.numpy if sparse.issparse(array) else array_api_compat.array_namespace(array)
+    return (
+        array_api_compat.numpy
+        if sparse.issparse(array)
+        else array_api_compat.array_namespace(array)
+    )
 
 
 def has_callbacks(context):

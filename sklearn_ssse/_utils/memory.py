@@ -28,7 +28,10 @@ def _meminfo():
 
 def _cgroup():
     """What is left of the limit of a container."""
-    limit, used = _read("/sys/fs/cgroup/memory.max").strip(), _read("/sys/fs/cgroup/memory.current").strip()
+    limit, used = (
+        _read("/sys/fs/cgroup/memory.max").strip(),
+        _read("/sys/fs/cgroup/memory.current").strip(),
+    )
     return int(limit) - int(used) if limit.isdigit() and used.isdigit() else None
 
 

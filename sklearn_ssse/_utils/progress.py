@@ -26,7 +26,9 @@ class Progress:
         if self._context is None:
             yield self
             return
-        with begun(self._estimator, self._context.subcontext(task_name=name, max_subtasks=parts)) as progress:
+        with begun(
+            self._estimator, self._context.subcontext(task_name=name, max_subtasks=parts)
+        ) as progress:
             yield progress
 
     def each(self, items, name):

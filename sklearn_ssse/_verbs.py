@@ -1,22 +1,33 @@
-"""``unlearn``, ``learn``, ``rectify`` and ``preview_unlearn`` for whatever estimator holds erasable models."""
-
-import warnings
-from functools import singledispatch
+"""`unlearn`, `learn`, `rectify` and `preview_unlearn` for any estimator that holds erasable models."""
 
 from sklearn.utils import check_consistent_length
 
-from sklearn_ssse._erasure.changes import carry_out
-from sklearn_ssse._erasure.validation import check_pairs, each_row
-from sklearn_ssse._people import chosen
-from sklearn_ssse._routes import Rows, erasable_models, erasures_of, known_columns, work_out
-from sklearn_ssse.exceptions import ErasureWarning
+from sklearn_ssse._composites import (
+    Plan,
+    RoutedRows,
+    erasable_models,
+    known_columns,
+    plan,
+    rows_of_groups,
+    takes_positions,
+    third_party,
+)
+from sklearn_ssse._erasure import carry_out, check_pairs, each_row
 
 PREPROCESSING = ("keep", "downdate")
 
 
-@singledispatch
 def unlearn(
-    estimator, X, y, epsilon=None, *, sample_weight=None, preprocessing="keep", groups=None, forget=None, **params
+    estimator,
+    X,
+    y,
+    epsilon=None,
+    *,
+    sample_weight=None,
+    preprocessing="keep",
+    groups=None,
+    forget=None,
+    **params,
 ):
     """Erase training rows from a fitted estimator and every model inside it, in place.
 
@@ -79,12 +90,16 @@ def unlearn(
     >>> pipe[-1].n_samples_remaining_
     543
     """
-    given = {"sample_weight": sample_weight, "preprocessing": preprocessing, "groups": groups, "forget": forget}
-    plan = planned(estimator, X, y, epsilon, **given, **params)
-    for message in plan.warnings:
-        warnings.warn(message, ErasureWarning, stacklevel=3)  # one more for the dispatch
-    carry_out(plan.erasures, plan.changes, stacklevel=4)
-    return estimator
+    given = {
+        "sample_weight": sample_weight,
+        "preprocessing": preprocessing,
+        "groups": groups,
+        "forget": forget,
+    }
+    return _carried_out(estimator, plan_unlearn(estimator, X, y, epsilon, **given, **params))
+
+
+unlearn.register = third_party.register
 
 
 def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
@@ -128,9 +143,8 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
     """
     sample_weight = each_row(sample_weight, X)
     check_consistent_length(X, y, sample_weight)
-    rows = Rows(X, y, sample_weight, epsilon=epsilon, arriving=True)
-    carry_out(erasures_of(work_out(estimator, rows).erasures))
-    return estimator
+    rows = RoutedRows(X, y, sample_weight, epsilon=epsilon, added=True)
+    return _carried_out(estimator, plan(estimator, rows).worked_out())
 
 
 def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weight=None):
@@ -177,14 +191,23 @@ def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weigh
     check_pairs(X_old, X_new)
     sample_weight = each_row(sample_weight, X_old)
     check_consistent_length(X_old, y_old, X_new, y_new, sample_weight)
-    gone = Rows(X_old, y_old, sample_weight, epsilon=epsilon, replaced=True)
-    come = Rows(X_new, y_new, sample_weight, epsilon=epsilon, arriving=True)
-    carry_out(erasures_of([*work_out(estimator, gone).erasures, *work_out(estimator, come).erasures]))
-    return estimator
+    forget = RoutedRows(X_old, y_old, sample_weight, epsilon=epsilon, replaced=True)
+    added = RoutedRows(X_new, y_new, sample_weight, epsilon=epsilon, added=True)
+    both = Plan.joined([plan(estimator, forget), plan(estimator, added)])
+    return _carried_out(estimator, both.worked_out())
 
 
 def preview_unlearn(
-    estimator, X, y, epsilon=None, *, sample_weight=None, preprocessing="keep", groups=None, forget=None, **params
+    estimator,
+    X,
+    y,
+    epsilon=None,
+    *,
+    sample_weight=None,
+    preprocessing="keep",
+    groups=None,
+    forget=None,
+    **params,
 ):
     """What `unlearn` would do with the same arguments; changes nothing.
 
@@ -214,33 +237,62 @@ def preview_unlearn(
     >>> preview_unlearn(pipe, X[:20], y[:20]).kept_by
     ('standardscaler',)
     """
-    given = {"sample_weight": sample_weight, "preprocessing": preprocessing, "groups": groups, "forget": forget}
-    plan = planned(estimator, X, y, epsilon, **given, **params)
-    records = [erasure.record for erasure in plan.erasures]
-    if not records:  # of no rows
-        records = [model._work_out().record for model in erasable_models(estimator)]
+    given = {
+        "sample_weight": sample_weight,
+        "preprocessing": preprocessing,
+        "groups": groups,
+        "forget": forget,
+    }
+    found = plan_unlearn(estimator, X, y, epsilon, **given, **params)
+    records = [erasure.record for erasure in found.erasures]
+    if not records:  # an erasure of no rows
+        records = [model._plan_erasure().record for model in erasable_models(estimator)]
     return records[0] if len(records) == 1 else records
 
 
-def planned(
-    estimator, X, y, epsilon=None, *, sample_weight=None, preprocessing="keep", groups=None, forget=None, **params
+def plan_unlearn(
+    estimator,
+    X,
+    y,
+    epsilon=None,
+    *,
+    sample_weight=None,
+    preprocessing="keep",
+    groups=None,
+    forget=None,
+    **params,
 ):
-    """The `Plan` of `unlearn` with the same arguments, worked out in full."""
+    """The `Plan` of `unlearn` with the same arguments, worked out in full; nothing changes.
+
+    Returns
+    -------
+    Plan
+    """
     if preprocessing not in PREPROCESSING:
-        raise ValueError(f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {preprocessing!r}.")
-    rows = Rows(X, y, each_row(sample_weight, X), params.pop("positions", None), epsilon, preprocessing, params)
-    for part in rows[1:4]:
+        raise ValueError(
+            f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {preprocessing!r}."
+        )
+    positions = params.pop("positions", None)
+    weight = each_row(sample_weight, X)
+    rows = RoutedRows(X, y, weight, positions, epsilon, preprocessing, params)
+    for part in (y, weight, positions):
         check_consistent_length(X, part)
     known = None
     if isinstance(groups, str):
         known = known_columns(estimator)
-        known = getattr(estimator, "n_features_in_", None) if known is None else known
-    plan = work_out(estimator, chosen(rows, groups, forget, known))
-    if rows.positions is not None:
-        from sklearn_ssse import _composites
+        if known is None:
+            known = getattr(estimator, "n_features_in_", None)
+    found = plan(estimator, rows_of_groups(rows, groups, forget, known))
+    if positions is not None and not takes_positions(estimator):
+        raise TypeError(
+            f"Positions are for a BaggingClassifier, got {type(estimator).__name__} without one. "
+            "Leave them out."
+        )
+    return found.worked_out()
 
-        if not _composites.takes_positions(estimator):
-            raise TypeError(
-                f"Positions are for a BaggingClassifier, got {type(estimator).__name__} without one. Leave them out."
-            )
-    return plan._replace(erasures=erasures_of(plan.erasures))
+
+def _carried_out(estimator, found):
+    """Give the warnings of a plan that is worked out, then make all of its changes."""
+    found.warn()
+    carry_out(found.erasures, found.changes)
+    return estimator

@@ -1,0 +1,39 @@
+"""Pipelines, searches and other estimators that hold erasable models.
+
+The folder sends rows to the models inside an estimator and answers questions about them. It knows
+scikit-learn's composite types and the estimators' planning of an erasure; it must not know a
+curvature, a structure or a parameter array.
+"""
+
+from sklearn_ssse._composites import meta_estimators, model, multioutput, pipeline
+from sklearn_ssse._composites.groups import rows_of_groups
+from sklearn_ssse._composites.inspection import (
+    bare_copies,
+    erasable_models,
+    final_step,
+    known_columns,
+    takes_positions,
+    transformed,
+)
+from sklearn_ssse._composites.registry import inside, plan, route, third_party
+from sklearn_ssse._composites.rows import Plan, RoutedRows
+
+__all__ = [
+    "Plan",
+    "RoutedRows",
+    "bare_copies",
+    "erasable_models",
+    "final_step",
+    "inside",
+    "known_columns",
+    "meta_estimators",
+    "model",
+    "multioutput",
+    "pipeline",
+    "plan",
+    "route",
+    "rows_of_groups",
+    "takes_positions",
+    "third_party",
+    "transformed",
+]

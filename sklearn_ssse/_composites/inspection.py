@@ -1,0 +1,69 @@
+"""Questions about the models inside an estimator."""
+
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import Pipeline
+
+from sklearn_ssse._composites.registry import inside, registered
+from sklearn_ssse._erasure import ErasableMixin
+from sklearn_ssse._preprocessing import transformers
+
+# Types whose members were fitted to rows by their positions in the data of `fit`.
+TYPES_WITH_POSITIONS = set()
+
+
+def erasable_models(estimator):
+    """The erasable models inside an estimator, each once."""
+    if isinstance(estimator, ErasableMixin):
+        return [estimator]
+    models = {id(model): model for part in inside(estimator) for model in erasable_models(part)}
+    return list(models.values())
+
+
+def takes_positions(estimator):
+    """Whether a type that needs positions, or one of third parties, is inside."""
+    if isinstance(estimator, tuple(TYPES_WITH_POSITIONS)) or registered(estimator) is not None:
+        return True
+    return any(takes_positions(part) for part in inside(estimator))
+
+
+def known_columns(estimator):
+    """Names of the columns that an estimator was fitted on, or None if no part of it kept them."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None:
+        return names
+    if isinstance(estimator, Pipeline):
+        steps = transformers(estimator.steps)
+        return known_columns(steps[0][1]) if steps else None
+    return next((known_columns(part) for part in inside(estimator)), None)
+
+
+def final_step(estimator):
+    """The model at the end of a pipeline, also of nested ones; another estimator itself."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    return estimator
+
+
+def transformed(estimator, X):
+    """Rows as the `final_step` takes them."""
+    while isinstance(estimator, Pipeline):
+        if len(estimator.steps) > 1:
+            X = estimator[:-1].transform(X)
+        estimator = estimator.steps[-1][1]
+    return X
+
+
+def bare_copies(estimator):
+    """A copy that an erasure does not tie to the original.
+
+    The copy shares arrays with the original: `unlearn` assigns new arrays and never writes into
+    old ones.
+    """
+    twin = object.__new__(type(estimator))
+    vars(twin).update(vars(estimator))
+    if isinstance(estimator, Pipeline):
+        *steps, (name, final) = estimator.steps
+        twin.steps = [*steps, (name, bare_copies(final))]
+    elif isinstance(estimator, MultiOutputClassifier):
+        twin.estimators_ = [bare_copies(output) for output in estimator.estimators_]
+    return twin

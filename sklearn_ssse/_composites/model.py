@@ -1,0 +1,25 @@
+"""An erasable model: the end of the way of rows."""
+
+from sklearn_ssse._composites.registry import inside, route
+from sklearn_ssse._composites.rows import ModelRows, Plan
+from sklearn_ssse._erasure import ErasableMixin
+
+
+@route.register(ErasableMixin)
+def route_to_model(estimator, rows):
+    """The rows themselves; arguments that no model takes are refused."""
+    unknown = list(rows.params)
+    if rows.positions is not None and not rows.path:  # siblings may take the positions
+        unknown.append("positions")
+    if unknown:
+        raise TypeError(
+            f"unlearn for {type(estimator).__name__} takes no {', '.join(sorted(unknown))}. "
+            "Leave it out."
+        )
+    return Plan([ModelRows(estimator, rows.for_model(estimator))])
+
+
+@inside.register(ErasableMixin)
+def inside_model(estimator):
+    """No other estimators."""
+    return []

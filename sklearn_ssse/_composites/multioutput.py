@@ -1,0 +1,34 @@
+"""Rows to the models of a `MultiOutputClassifier`."""
+
+from sklearn.multioutput import MultiOutputClassifier
+
+from sklearn_ssse._composites.multioutput_batched import plan_together
+from sklearn_ssse._composites.registry import inside, plan_all, registered, route
+from sklearn_ssse._composites.rows import Plan
+from sklearn_ssse._erasure import check_outputs
+
+
+@route.register(MultiOutputClassifier)
+def route_to_outputs(estimator, rows):
+    """The rows to every output: to all of them together where the models are alike."""
+    models = estimator.estimators_
+    Y = check_outputs(rows.y, len(models))
+    if _only_erases(rows) and registered(models[0]) is None:
+        own = rows.for_model(models[0])
+        erasures = plan_together(models, own.X, Y, own.epsilon, own.sample_weight, own.kept_by)
+        if erasures is not None:
+            return Plan(erasures)
+    outputs = enumerate(zip(models, Y.T, strict=True))
+    return plan_all((model, rows._replace(y=y).at(f"output {i}")) for i, (model, y) in outputs)
+
+
+@inside.register(MultiOutputClassifier)
+def inside_outputs(estimator):
+    """The model of every output."""
+    return estimator.estimators_
+
+
+def _only_erases(rows):
+    """Whether nothing but an erasure by the models themselves is asked for."""
+    others = (rows.added, rows.replaced, rows.column_map, rows.params, rows.positions is not None)
+    return not any(others)

@@ -1,0 +1,328 @@
+"""Erasures of the same rows from many binary logistic regressions: a classifier of attributes.
+
+The rows are checked once and go forward in one product. Arrays of the size of the rows, not of the
+parameters, are worked out for all outputs together. Output by output only two things are made: the
+product of the rows with the inverse, which the step needs anyway, and the downdate.
+`_erasure.planning.plan_erasure` is the twin that takes one output at a time.
+
+For an output with inverse P, rows x (k, d), with a last column of ones for an intercept, have
+derivatives ``a`` (k,) of the loss and curvature rows ``r x``, r (k,). Everything follows from
+``Z = x P`` and ``G = x P x^T``: ``M = r G r^T``; with its eigenvectors V and ``B = r V`` the basis of
+the downdate is ``Z^T B``; a step is ``Z^T c``.
+"""
+
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+from scipy.special import expit
+
+from sklearn_ssse._calibration import common_epsilons
+from sklearn_ssse._erasure import (
+    Erasure,
+    Multiple,
+    check_rows,
+    checked_epsilon,
+    is_damped,
+    least_margin,
+    make_records,
+    replace_fields,
+)
+from sklearn_ssse._families import pack_outputs, unpack_outputs
+from sklearn_ssse._gradients import CURVATURES, gradient
+from sklearn_ssse._inverse import downdate_factor
+from sklearn_ssse._kernels import each
+from sklearn_ssse._utils.memory import fits
+from sklearn_ssse.exceptions import ErasureError
+from sklearn_ssse.linear_model import ErasableLogisticRegression
+
+# Share of the weight at fit that must remain of every class; with less the twin decides.
+LEAST_SHARE = 1e-9
+# Arrays of the size of the rows times all inverses, and of all pairs of rows, that are held at once.
+COPIES = 4
+# Multiplications that take as long as one number of an inverse that is read and written.
+COPY_COST = 40
+
+
+class NotTogetherError(Exception):
+    """The outputs cannot be worked out together: the twin does them, or says why it cannot."""
+
+
+def plan_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()):
+    """The erasures of rows from classifiers that are alike.
+
+    Parameters
+    ----------
+    models : list of classifiers
+    X : {array-like, sparse matrix} of shape (k, n_features)
+    Y : ndarray of shape (k, n_models)
+        Labels, a column for each model.
+    epsilon, sample_weight
+        See `unlearn`.
+    kept_by : tuple of str
+        For the records.
+
+    Returns
+    -------
+    list of Erasure or None
+        None if they must be worked out one by one: if the models are not alike, if there are more
+        rows than parameters, or if an erasure is refused, so that the first model to refuse says
+        why.
+    """
+    try:
+        return _plan_together(models, X, Y, epsilon, sample_weight, kept_by)
+    except NotTogetherError:
+        return None
+
+
+def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
+    """`plan_together`, or `NotTogetherError`."""
+    _require(_alike(models))
+    before = [model._erasure_state for model in models]
+    epsilons = _epsilons(models, epsilon)
+    X, _, weight = check_rows(models[0], X, Y[:, 0], sample_weight, ensure_min_samples=0)
+    if weight is not None and not weight.all():
+        some = weight > 0
+        X = X[some]
+        Y = Y[some]
+        weight = weight[some]
+    theta = pack_outputs(models)
+    targets = _targets(models, Y)
+    k, d = X.shape[0], theta.shape[1]
+    _require(0 < k <= d)
+    _require(fits(COPIES * 8 * len(models) * k * (k + d)))
+    by_class = _stacked(state.class_weight for state in before)
+    weight = np.where(targets, by_class[:, 1:], by_class[:, :1]) * (
+        1.0 if weight is None else weight
+    )
+    after = _remaining(before, targets, weight)
+
+    x = _design(X, models[0].fit_intercept)
+    proba = expit(theta @ x.T).reshape(-1, 1)
+    y = targets.reshape(-1, 1)
+    a = gradient(proba, y, "logistic").reshape(targets.shape) * weight
+    seeds = CURVATURES[before[0].curvature].seed(proba, y, "logistic")
+    pending = PendingDowndates(
+        [model.curvature_ for model in models], x, np.sqrt(weight) * seeds.reshape(targets.shape)
+    )
+    _require((pending.margin >= pending.least_margin).all())
+    leave_out = models[0]._leave_out(before[0])
+    damped = is_damped(pending.margin) & leave_out
+    c = pending.solve(a, damped) if leave_out else a
+    growth = np.ones(len(models))
+    if not leave_out:
+        growth = np.array([old.mass / new.mass for old, new in zip(before, after, strict=True)])
+    epsilons = _lengths(epsilons, before, pending, a, c, targets, growth, leave_out)
+    change = _times(c, pending.Z) * (growth * epsilons)[:, np.newaxis]
+    attributes = unpack_outputs(models, theta + change)
+    _require(attributes is not None and np.isfinite(np.square(change).sum()))
+
+    records = make_records(
+        before,
+        after,
+        theta=theta,
+        change=change,
+        shared={
+            "n_erased": k,
+            "structure": models[0].structure_,
+            "leave_out": leave_out,
+            "shrunken": False,
+            "kept_by": kept_by,
+        },
+        weight_erased=weight.sum(axis=1),
+        epsilon=epsilons,
+        damped=damped,
+        margin=pending.margin,
+        max_leverage=pending.leverage,
+    )
+    return [
+        Erasure(
+            model=model,
+            record=records[j],
+            attributes=attributes[j],
+            curvature=lambda j=j: pending.inverses[j],
+            state=after[j],
+            unweighted=after[j].weighted and sample_weight is None,
+        )
+        for j, model in enumerate(models)
+    ]
+
+
+def _require(holds):
+    if not holds:
+        raise NotTogetherError
+
+
+class PendingDowndates:
+    """The same rows about to leave the inverses of all outputs, see `PendingDowndate`.
+
+    Parameters
+    ----------
+    inverses : list of FullInverse
+    x : ndarray of shape (k, d)
+    r : ndarray of shape (n_outputs, k)
+    """
+
+    def __init__(self, inverses, x, r):
+        self._inverses, self._x, self.r = inverses, x, r
+        m, k, d = len(inverses), *x.shape
+        self.Z = np.empty((m, k, d))
+
+        def product(j):
+            np.matmul(x, inverses[j].matrix, out=self.Z[j])
+
+        self._each(product)
+        self.G = (self.Z.reshape(m * k, d) @ x.T).reshape(m, k, k)
+        M = r[:, :, np.newaxis] * self.G * r[:, np.newaxis]
+        self.spectrum, V = np.linalg.eigh(M)
+        self._B = r[:, :, np.newaxis] * V
+        self.margin = 1.0 - np.maximum(self.spectrum[:, -1], 0.0)
+        self.leverage = np.einsum("jii->ji", M).max(axis=1)
+
+    @property
+    def least_margin(self):
+        """What `check_margin` asks for."""
+        variance = _stacked(inverse.matrix.diagonal() for inverse in self._inverses)
+        information = _stacked(inverse.diagonal for inverse in self._inverses)
+        return least_margin(np.einsum("ij,ij->i", variance, information))
+
+    def solve(self, a, damped):
+        """The c with which ``Z^T c`` is the inverse without the rows times ``x^T a``, (n_outputs, k)."""
+        factor = downdate_factor(self.spectrum)
+        if damped.any():
+            factor = np.where(
+                damped[:, np.newaxis], downdate_factor(self.spectrum, damped=True), factor
+            )
+        return a + _times(_times(_times(a, self.G), self._B) * factor, self._B.transpose(0, 2, 1))
+
+    @cached_property
+    def inverses(self):
+        """The inverses without the rows, made when the first is asked for."""
+        basis = self.Z.transpose(0, 2, 1) @ (
+            self._B * np.sqrt(downdate_factor(self.spectrum))[:, np.newaxis]
+        )
+        leaving = np.square(self.r) @ np.square(self._x)
+        out = list(self._inverses)
+
+        def downdate(j):
+            out[j] = out[j].without(basis[j], leaving[j])
+
+        self._each(downdate)
+        return out
+
+    def _each(self, function):
+        """Call ``function(j)`` for every output j, over threads where the inverses are large."""
+        m, k, d = self.Z.shape
+        each(function, range(m), (2 * k + COPY_COST) * d**2)
+
+
+def _epsilons(models, epsilon):
+    """eps of each model, all of them numbers or all of them multiples of "auto"."""
+    try:
+        epsilons = [checked_epsilon(model, epsilon) for model in models]
+    except ErasureError as error:
+        raise NotTogetherError from error
+    _require(len({type(eps) for eps in epsilons}) == 1)
+    return epsilons
+
+
+def _lengths(epsilons, before, pending, a, c, targets, growth, leave_out):
+    """eps of each model as a number, for a step ``Z^T c``, (n_models,)."""
+    if not isinstance(epsilons[0], Multiple):
+        return np.array(epsilons)
+    along = _times(c, pending.G)  # the rows times the step
+    products = a * along
+    positive = np.where(targets, products, 0.0).sum(axis=1)
+    negative = np.where(targets, 0.0, products).sum(axis=1)
+    used = None if leave_out else np.square(pending.r * along).sum(axis=1)
+    calibrations = [state.calibration for state in before]
+    parts = np.stack([negative, positive], axis=1)
+    found = common_epsilons(calibrations, parts, used, growth)
+    _require(found is not None)
+    return found * np.array([multiple.factor for multiple in epsilons])
+
+
+def _alike(models):
+    """Whether all are fitted binary logistic regressions, with one way to erase from them."""
+    kind = ErasableLogisticRegression
+    if not all(type(model) is kind and "curvature_" in vars(model) for model in models):
+        return False
+    state = models[0]._erasure_state
+    coef = models[0].coef_
+    if state.minibatch or state.stale or sparse.issparse(coef) or len(coef) > 1:
+        return False
+    first = _traits(models[0])
+    return models[0].curvature_.is_matrix and all(_traits(model) == first for model in models[1:])
+
+
+def _traits(model):
+    """All that must agree between models that are worked out together."""
+    state = model._erasure_state
+    coef = model.coef_
+    names = vars(model).get("feature_names_in_")
+    return (
+        state.curvature,
+        state.minibatch,
+        state.stale,
+        model.structure_,
+        model.leave_out,
+        model.fit_intercept,
+        type(coef),
+        coef.shape,
+        coef.dtype,
+        np.asarray(model.intercept_).dtype,
+        model.classes_.dtype,
+        None if names is None else names.tolist(),
+    )
+
+
+def _targets(models, Y):
+    """Which rows have the second class of each model, (n_models, k)."""
+    classes = np.array([model.classes_ for model in models])
+    targets = classes[:, 1] == Y
+    known = targets | (classes[:, 0] == Y)
+    _require(known.all())
+    return np.ascontiguousarray(targets.T)
+
+
+def _remaining(before, targets, weight):
+    """The states without the rows; the twin must look if nearly nothing remains of a class."""
+    k = targets.shape[1]
+    positive = np.stack([~targets, targets], axis=2)
+    fit_mass = np.array([[state.fit_mass] for state in before])
+    counts = _stacked(state.class_counts for state in before) - positive.sum(axis=1)
+    own_mass = (weight[:, np.newaxis] @ positive)[:, 0]
+    mass = _stacked(state.class_mass for state in before) - own_mass
+    _require(counts.min() > 0 and (mass > LEAST_SHARE * fit_mass).all())
+    erased = weight.sum(axis=1).tolist()
+    # Copies: as parts of one array they would keep each other alive.
+    return [
+        replace_fields(
+            state,
+            {
+                "n_rows": state.n_rows - k,
+                "mass": state.mass - erased[j],
+                "class_counts": counts[j].copy(),
+                "class_mass": mass[j].copy(),
+                "changed": state.changed + erased[j],
+            },
+        )
+        for j, state in enumerate(before)
+    ]
+
+
+def _design(X, bias):
+    """Rows as the curvature knows them, dense and in float64."""
+    x = (X.toarray() if sparse.issparse(X) else X).astype(np.float64, copy=False)
+    return np.hstack([x, np.ones((len(x), 1))]) if bias else x
+
+
+def _stacked(vectors):
+    """Vectors of one length as the rows of a matrix; `np.stack` takes longer for many short ones."""
+    vectors = list(vectors)
+    return np.concatenate(vectors).reshape(len(vectors), -1)
+
+
+def _times(c, A):
+    """``c_j A_j`` for each output j: (m, k) and (m, k, l) to (m, l)."""
+    return (c[:, np.newaxis] @ A)[:, 0]

@@ -1,0 +1,107 @@
+"""Types of estimators, and the functions that send rows to the models inside them.
+
+A composite type is one file of this folder, or a function of `meta_estimators`: it hands in a
+``route`` and an ``inside`` for its type. This module imports none of them.
+"""
+
+from copy import deepcopy
+from functools import singledispatch
+
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_ssse._composites.rows import Plan
+from sklearn_ssse._erasure import Change, ErasableMixin
+from sklearn_ssse.exceptions import ErasureError
+
+# Types that rows cannot be erased from, and the reason.
+REFUSALS = {}
+
+
+@singledispatch
+def third_party(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
+    """Erase rows from a type that a third party registered; the default stands for no such type."""
+
+
+@singledispatch
+def route(estimator, rows):
+    """The `Plan` for one type: send the rows on to the estimators inside.
+
+    Parameters
+    ----------
+    estimator : estimator object
+    rows : RoutedRows
+
+    Returns
+    -------
+    Plan
+    """
+    name = type(estimator).__name__
+    for kind, reason in REFUSALS.items():
+        if isinstance(estimator, kind):
+            raise TypeError(f"Rows cannot be erased from {name}: {reason}")
+    raise TypeError(
+        "Rows can be erased from ErasableLogisticRegression, ErasableMLPClassifier, and "
+        f"pipelines, searches and other composites of them, got {name}. Make the model erasable "
+        "with from_estimator, or register the type with unlearn.register."
+    )
+
+
+@singledispatch
+def inside(estimator):
+    """The estimators that `route` sends rows to: none for a type that is not registered."""
+    return []
+
+
+def registered(estimator):
+    """The function that a third party registered for the type of an estimator, or None."""
+    function = third_party.dispatch(type(estimator))
+    return None if function is third_party.dispatch(object) else function
+
+
+def plan(estimator, rows):
+    """The `Plan` of a change of rows; nothing changes yet.
+
+    Parameters
+    ----------
+    estimator : estimator object
+    rows : RoutedRows
+
+    Returns
+    -------
+    Plan
+    """
+    function = registered(estimator)
+    if function is not None:
+        return _plan_on_copy(function, estimator, rows)
+    check_is_fitted(estimator)
+    if not (rows or rows.column_map or isinstance(estimator, ErasableMixin)):
+        return Plan()
+    return route(estimator, rows)
+
+
+def plan_all(pairs):
+    """The `Plan` of several estimators, each with its rows."""
+    return Plan.joined([plan(estimator, rows) for estimator, rows in pairs])
+
+
+def _plan_on_copy(function, estimator, rows):
+    """Run a third party's function on a copy, whose attributes replace those of the estimator."""
+    name = type(estimator).__name__
+    if rows.added or rows.replaced:
+        raise TypeError(
+            f"Rows can only be erased from {name}, got rows to add. Train it again with them."
+        )
+    if rows.column_map:
+        raise ErasureError(
+            "preprocessing='downdate' needs a model that follows its columns, got "
+            f"{name}. Use preprocessing='keep'."
+        )
+    twin = deepcopy(estimator)
+    params = dict(rows.params)
+    if rows.preprocessing != "keep":
+        params["preprocessing"] = rows.preprocessing
+    if rows.positions is not None:
+        params["positions"] = rows.positions
+    function(twin, rows.X, rows.y, rows.epsilon, sample_weight=rows.sample_weight, **params)
+    dropped = tuple(vars(estimator).keys() - vars(twin).keys())
+    return Plan([], [Change(estimator, vars(twin), dropped)])

@@ -1,0 +1,156 @@
+"""Rows on their way to the models inside an estimator, and the plan of all changes they cause."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from scipy import sparse
+
+from sklearn_ssse._utils.compat import num_samples, routing_enabled, safe_indexing
+from sklearn_ssse._utils.warnings import warn
+from sklearn_ssse.exceptions import ErasureError
+
+
+class RoutedRows(NamedTuple):
+    """Rows on their way to the models inside an estimator.
+
+    Attributes
+    ----------
+    X, y, sample_weight
+        The rows as the estimator at this place took them at fit.
+    positions : array-like or None
+        Positions of the rows in the data of `fit`.
+    epsilon : float, str or None
+        Step size; None takes the parameter `unlearn_epsilon` of each model.
+    preprocessing : {"keep", "downdate"}
+    params : dict
+        Further arguments, for types that third parties registered.
+    kept_by : tuple of str
+        Steps and attributes that still hold the rows, outermost first.
+    column_map : AffineColumns or None
+        Change of the columns of the retained rows when preprocessing is downdated.
+    filled : FilledValues or None
+        Values that an imputer filled in, column by column.
+    added : bool
+        True for rows to add, False for rows to erase.
+    replaced : bool
+        True for rows to erase whose corrected versions are added in the same call.
+    weights_consumed : bool
+        True if an earlier step was fitted with the weights.
+    path : tuple of str
+        Names of the models on the way that have siblings, for error messages.
+    """
+
+    X: object
+    y: object
+    sample_weight: object = None
+    positions: object = None
+    epsilon: object = None
+    preprocessing: str = "keep"
+    params: dict = {}
+    kept_by: tuple = ()
+    column_map: object = None
+    filled: object = None
+    added: bool = False
+    replaced: bool = False
+    weights_consumed: bool = False
+    path: tuple = ()
+
+    @property
+    def data(self):
+        return self.X, self.y, self.sample_weight
+
+    def __bool__(self):
+        return num_samples(self.X) > 0
+
+    def take(self, index):
+        """Some of the rows."""
+        X = self.X.tocsr() if sparse.issparse(self.X) else self.X
+        per_row = (X, self.y, self.sample_weight, self.positions)
+        parts = (None if part is None else safe_indexing(part, index) for part in per_row)
+        return self._replace(**dict(zip(self._fields, parts, strict=False)))
+
+    def keep(self, *names):
+        """The same rows, still held by the steps or attributes ``names``."""
+        return self._replace(kept_by=(*self.kept_by, *names))
+
+    def at(self, name):
+        """The same rows on the way to one of several sibling models."""
+        return self._replace(path=(*self.path, name))
+
+    def for_model(self, model):
+        """The same rows, without weights that were meant for other steps."""
+        state = vars(model).get("_erasure_state")
+        others = routing_enabled() or self.weights_consumed
+        if others and state is not None and not state.weighted:
+            return self._replace(sample_weight=None)
+        return self
+
+
+class ModelRows(NamedTuple):
+    """Rows that reach an erasable model."""
+
+    model: object
+    rows: RoutedRows
+
+
+class Plan(NamedTuple):
+    """All that a call will change; nothing has changed yet.
+
+    Attributes
+    ----------
+    erasures : list of ModelRows or Erasure
+        One for each model that the rows reach, worked out in full or not yet.
+    changes : list of Change
+        Changes of transformers and other objects.
+    warnings : list of str
+    """
+
+    erasures: list | tuple = ()
+    changes: list | tuple = ()
+    warnings: list | tuple = ()
+
+    @classmethod
+    def joined(cls, plans):
+        """One plan of several, each warning once."""
+        out = cls([], [], [])
+        for plan in plans:
+            out.erasures.extend(plan.erasures)
+            out.changes.extend(plan.changes)
+            out.warnings.extend(text for text in plan.warnings if text not in out.warnings)
+        return out
+
+    def worked_out(self):
+        """The same plan with an `Erasure` for each model."""
+        return self._replace(erasures=_erasures(self.erasures))
+
+    def warn(self):
+        """Give the warnings of the call, as carrying it out does."""
+        for message in self.warnings:
+            warn(message)
+        for erasure in self.erasures:
+            erasure.warn()
+
+
+def _erasures(parts):
+    """One `Erasure` for each model: its rows to erase and its rows to add in one step."""
+    out = []
+    by_model = {}
+    for part in parts:
+        if isinstance(part, ModelRows):
+            by_model.setdefault(id(part.model), []).append(part)
+        else:
+            out.append(part)
+    for own in by_model.values():
+        model, rows = own[0]
+        data = {part.rows.added: part.rows.data for part in own}
+        try:
+            erasure = model._plan_erasure(
+                data.get(False), data.get(True), rows.epsilon, rows.column_map
+            )
+        except ErasureError as error:
+            if not rows.path:
+                raise
+            raise ErasureError(f"In {', '.join(rows.path)}: {error}") from error
+        record = replace(erasure.record, kept_by=rows.kept_by)
+        out.append(erasure._replace(record=record))
+    return out
