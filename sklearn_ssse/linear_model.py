@@ -1,112 +1,92 @@
-"""Logistic regression that rows can be erased from."""
-
-import copy
+"""Logistic regression that training rows can be erased from."""
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import compute_class_weight
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration import logistic
-from sklearn_ssse._erasure import PARAMETER_CONSTRAINTS, ErasableMixin, check_rows
+from sklearn_ssse._erasure import PARAMETER_CONSTRAINTS, ErasableMixin, documented
 from sklearn_ssse._families import LinearFamily
 from sklearn_ssse._from_estimator import logistic_parameters, refuse_l1, warn_if_far
 from sklearn_ssse._gradients import CURVATURES
 
-_FITTED = ("classes_", "coef_", "intercept_", "n_iter_", "n_features_in_", "feature_names_in_")
+__all__ = ["ErasableLogisticRegression"]
 
 
+@documented
 class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     """Logistic regression that training rows can be erased from after training.
 
-    `fit` trains scikit-learn's `LogisticRegression` and computes the inverse of its Fisher information. `unlearn` then removes
-    rows in one closed-form step, Single-Step Sample Erasure [1]_, without the training data and without training again.
-    Until then coefficients and predictions are those of the parent class, bit for bit.
+    `fit` trains scikit-learn's `LogisticRegression` and computes the inverse of its Fisher
+    information. `unlearn` then erases rows in one closed-form step, Single-Step Sample Erasure
+    [1]_, without the training data and without training again. Until then the coefficients and
+    predictions are those of the parent class, bit for bit.
 
     Parameters
     ----------
     C : float, default=1.0
         Inverse of regularization strength. ``C=np.inf`` turns the penalty off.
     l1_ratio : float, default=0.0
-        Must be 0: a model with an l1 penalty has no Hessian at zero and is refused at fit.
+        Must be 0: a model with an l1 penalty has no Hessian at zero, and is refused at fit.
     dual, tol, fit_intercept, intercept_scaling, random_state, solver, max_iter, verbose, warm_start
         As in :class:`sklearn.linear_model.LogisticRegression`, with its defaults. All six solvers.
     class_weight : dict or 'balanced', default=None
-        As in the parent. The weights of `fit` are frozen: 'balanced' is not worked out anew when rows leave.
+        As in the parent class. The weights of `fit` are frozen: 'balanced' is not computed again
+        when rows leave.
     curvature : {'empirical_fisher', 'fisher'}, default='empirical_fisher'
-        What is inverted. 'empirical_fisher', the mean of ``g_i g_i^T`` over the gradients of the rows, is the paper's method
-        and needs a step size. 'fisher' equals the exact Hessian here, needs none (eps = 1), and comes several times closer
-        to retraining: prefer it unless you want the paper's method.
+        The matrix to invert. 'empirical_fisher', the mean of ``g_i g_i^T`` over the gradients of
+        the training rows, is the method of the paper and needs a step size. 'fisher' equals the
+        exact Hessian here, needs no step size (eps = 1), and comes several times closer to
+        retraining: prefer it unless you want the method of the paper.
     structure : {'auto', 'full', 'block', 'low_rank', 'diagonal'}, default='auto'
-        What is kept of the inverse, for d parameters. 'full': the dense matrix, ``8 d^2`` bytes. 'block': the inverses of
-        consecutive diagonal blocks, ``8 d block_size`` bytes. 'low_rank': a sketch of about ``16 d rank`` bytes, exact once it covers
-        the rank of the rows. 'diagonal': ``16 d`` bytes. 'auto': 'full' up to 4000 parameters, 'block' where a class has at most as
-        many, then 'low_rank'; 'diagonal' where none fits into half of the memory that is free. What was chosen is `structure_`.
-    block_size : int, default=None
-        Parameters in a block; None makes one block for each class. Only for 'block', which 'auto' then takes.
-    rank : int, default=None
-        Eigenvalues that 'low_rank' covers; None chooses by their size. Only for 'low_rank', which 'auto' then takes.
+        The part of the inverse to keep, for d parameters. 'full': the dense matrix, ``8 d^2``
+        bytes. 'block': the inverses of consecutive diagonal blocks, ``8 d block_size`` bytes.
+        'low_rank': a sketch of about ``16 d rank`` bytes, exact once it covers the rank of the
+        curvature. 'diagonal': ``16 d`` bytes. 'auto': 'full' up to 4000 parameters, 'block' if a
+        class has at most as many, then 'low_rank'; 'diagonal' if none fits into half of the free
+        memory. The choice is in `structure_`.
+    {structure_parameters}
     damping : float or 'auto', default='auto'
-        The lambda that is added to every coordinate of the curvature, which is a mean over rows. 'auto' is each coordinate's
-        own L2 penalty, ``1 / (C n)``, with a small floor where there is none; for the empirical Fisher information it is
-        divided by the ratio of the traces of the Hessian and of the empirical Fisher information.
-    fisher_batch_size : int, default=1
-        With b > 1 the curvature has one row for each random batch of b rows, their sum with random signs: b times fewer rows, no bias,
-        some noise. Single rows cannot leave it again: there is no leave-out, and after an erasure `fit_curvature` must be called
-        before the next one.
-    leave_out : bool or 'auto', default='auto'
-        Whether the erased rows are taken out of the curvature before the step. 'auto': True for 'fisher', False for
-        'empirical_fisher'. The stored inverse is downdated after the step in either case.
-    inversion : {'auto', 'rank1', 'rank_b', 'cholesky'}, default='auto'
-        How 'full' and 'block' are inverted. 'rank1': one Sherman-Morrison update for each row, by a compiled kernel; 'rank_b': for
-        many rows at once (not for 'block'). 'cholesky': form the matrix and factorise it. 'auto': the fastest for the sizes.
-    backend : {'auto', 'numba', 'torch'}, default='auto'
-        What computes the inverse, in float64; it is stored as NumPy. 'auto': torch if it is installed, has a CUDA device and the
-        build is large, else numba. 'torch' needs ``pip install 'sklearn-ssse[torch]'``.
-    device : str, default=None
-        Device for 'torch', as torch names it; None is CUDA where there is one, else the CPU.
+        The lambda that is added to every coordinate of the curvature, which is a mean over rows.
+        'auto': the L2 penalty of the coordinate, ``1 / (C n)``, with a small floor for a
+        coordinate without penalty. For 'empirical_fisher' the penalty is divided by the ratio of
+        the traces of the Hessian and of the empirical Fisher information.
+    {erasure_parameters}
     unlearn_epsilon : float or str, default='auto'
-        Step size eps of `unlearn`. 'auto' is calibrated at fit on pseudo-forget sets, without retraining, and fitted to each
-        forget set; for 'fisher' it is 1. A str such as '0.5*auto' is a multiple of that. Read at `unlearn`,
-        so ``set_params(unlearn_epsilon=...)`` works after fit.
+        Step size eps of `unlearn`. 'auto': calibrated at fit on pseudo-forget sets, without
+        retraining, and adapted to each forget set; 1 for 'fisher'. A str such as '0.5*auto' is a
+        multiple of that. It is read at `unlearn`, so ``set_params(unlearn_epsilon=...)`` works
+        after fit.
+    {backend_parameters}
 
     Attributes
     ----------
     classes_, coef_, intercept_, n_iter_, n_features_in_, feature_names_in_
-        As in the parent.
-    curvature_ : object
-        The inverse curvature on the scale of a sum over rows: ``solve``, ``leverage``, ``to_dense``, ``nbytes``.
-    fisher_inverse_ : ndarray of shape (d, d)
-        Its dense form on the paper's scale, a mean over rows. Parameters are ordered as
-        ``np.hstack([coef_, intercept_[:, None]]).ravel()``, without the last column if `fit_intercept` is False.
-    structure_ : str
-        The structure that was chosen.
-    inversion_, backend_ : str
-        The inversion and the backend that were chosen.
-    damping_ : float or ndarray of shape (d,)
-        lambda for the rows that remain; an array for 'auto'. Erasures keep ``n * damping_``, as retraining with the same C does.
-    unlearn_epsilon_ : float
-        The eps for a random forget set that is small against the training set.
-    n_samples_remaining_ : int
-        Number of rows (of positive weight) that the model rests on.
-    erasures_ : list of ErasureRecord
-        One record for each erasure, and for each call of `learn` or `rectify`.
+        As in the parent class. The d parameters are ordered as
+        ``np.hstack([coef_, intercept_[:, None]]).ravel()``, without the last column for
+        ``fit_intercept=False``.
+    {fitted_attributes}
 
     See Also
     --------
-    sklearn_ssse.unlearn : Erase rows from pipelines and other composites; `learn` adds rows, `rectify` replaces them.
+    sklearn_ssse.unlearn : Erase rows from pipelines and other composites. `learn` adds rows,
+        `rectify` replaces them.
+    TunedEpsilonCV : Choose eps by experiment, for one refit per forget set.
     GammaScorer : Choose eps by `GridSearchCV`.
 
     Notes
     -----
-    n and k are sums of sample weights, class weights included. What `fit` calibrated over all rows stays after an erasure: the
-    damping and the calibration of eps (a few numbers) and frozen class weights. `fit_curvature` makes the first two anew.
+    n and k are sums of sample weights, class weights included. Three things that `fit` computed
+    over all rows stay after an erasure: the damping, the calibration of eps (a few numbers), and
+    the class weights. `fit_curvature` computes the first two again.
 
-    From scikit-learn 1.9 on ``set_callbacks(ProgressBar())`` shows the passes over the rows where building the curvature takes long.
+    From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows the passes over the rows of a
+    long build.
 
     References
     ----------
-    .. [1] A. Peste, D. Alistarh, C. H. Lampert, "SSSE: Efficiently Erasing Samples from Trained Machine Learning Models", 2021.
+    .. [1] A. Peste, D. Alistarh, C. H. Lampert, "SSSE: Efficiently Erasing Samples from Trained
+       Machine Learning Models", 2021.
 
     Examples
     --------
@@ -128,6 +108,15 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     penalty = "deprecated"
     n_jobs = None
 
+    _parent = LogisticRegression
+    _parent_fitted = (
+        "classes_",
+        "coef_",
+        "intercept_",
+        "n_iter_",
+        "n_features_in_",
+        "feature_names_in_",
+    )
     _parameter_constraints: dict = {
         **{
             name: constraint
@@ -210,15 +199,9 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
             If the penalty has an l1 part, or the curvature is singular in spite of its damping.
         """
         refuse_l1(self.l1_ratio)
-        for name in (
-            "curvature_",
-            "_erasure_state",
-        ):  # of an earlier fit: after an error below there must be none
-            vars(self).pop(name, None)
+        self._drop_curvature()
         super().fit(X, y, sample_weight)
-        self._set_curvature(*check_rows(self, X, y, sample_weight, trusted=True))
-        self.erasures_ = []
-        return self
+        return self._fit_curvature_of(X, y, sample_weight)
 
     @classmethod
     def from_estimator(cls, fitted, X, y, sample_weight=None, **params):
@@ -227,13 +210,14 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         Parameters
         ----------
         fitted : LogisticRegression, LogisticRegressionCV or SGDClassifier
-            A fitted model; it is not changed. Of `LogisticRegressionCV` the final model, with the C that it chose. `SGDClassifier` with
-            ``loss="log_loss"`` and two classes; its ``alpha`` becomes ``C = 1 / (alpha n)`` for n rows, fixed from then on.
-        X, y, sample_weight
-            The data that it was trained on; without rows that were held out to stop early.
+            A fitted model; it is not changed. For `LogisticRegressionCV` the final model is taken,
+            with the C that it chose. `SGDClassifier` needs ``loss="log_loss"`` and two classes; its
+            ``alpha`` becomes ``C = 1 / (alpha n)`` for n rows, fixed from then on.
+        X, y, sample_weight : array-like
+            The data that it was trained on, without rows that were held out for early stopping.
         **params : dict
-            Parameters of this class, such as `curvature`. The parent's own are taken from `fitted`; of `SGDClassifier` only those of
-            its objective.
+            Parameters of this class, such as `curvature`. The parent's own parameters are taken
+            from `fitted`; from `SGDClassifier` only those of its objective.
 
         Returns
         -------
@@ -243,17 +227,17 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         Raises
         ------
         TypeError
-            If `fitted` is none of these.
+            If `fitted` is none of these types.
         sklearn.exceptions.NotFittedError
             If it is not fitted.
         ErasureError
-            If it has an l1 penalty, or another loss, or is no single softmax model.
+            If it has an l1 penalty or another loss, or is not one softmax model.
 
         Warns
         -----
         ErasureWarning
-            If it is far from the minimum of its objective on these rows: they are others than it was trained on, or training stopped
-            long before.
+            If it is far from the minimum of its objective on these rows: it was trained on other
+            rows, or training stopped long before the minimum.
 
         Examples
         --------
@@ -267,42 +251,11 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         147
         """
         given = logistic_parameters(fitted, y)
-        own = set(cls._get_param_names())
-        model = cls(**{**{name: value for name, value in given.items() if name in own}, **params})
-        _copy_fitted(fitted, model)
-        n_iter = np.atleast_1d(fitted.n_iter_)  # of a search, the most of its fits
+        model = cls._from_fitted(fitted, given, X, y, sample_weight, params)
+        n_iter = np.atleast_1d(fitted.n_iter_)  # for a search, the largest of its fits
         model.n_iter_ = n_iter if n_iter.ndim == 1 else n_iter.max(keepdims=True).ravel()
-        model.fit_curvature(X, y, sample_weight)
         warn_if_far(model, X, y, sample_weight)
         return model
-
-    def to_plain(self):
-        """The model as scikit-learn's own `LogisticRegression`: same predictions, no curvature inside.
-
-        Returns
-        -------
-        LogisticRegression
-            Fitted. Holds copies of this model's parameters and nothing else of it.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import load_iris
-        >>> from sklearn_ssse import ErasableLogisticRegression
-        >>> X, y = load_iris(return_X_y=True)
-        >>> ErasableLogisticRegression(max_iter=500).fit(X, y).to_plain()
-        LogisticRegression(max_iter=500)
-        """
-        check_is_fitted(self)
-        plain = self._plain()
-        _copy_fitted(self, plain)
-        return plain
-
-    def _plain(self):
-        """An unfitted model of the parent class, trained alike."""
-        names = set(LogisticRegression._get_param_names())
-        return LogisticRegression(
-            **{k: v for k, v in self.get_params(deep=False).items() if k in names}
-        )
 
     def _family(self):
         return LinearFamily(self)
@@ -311,9 +264,10 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         if self.class_weight is None:
             return np.ones(len(self.classes_))
         y = self.classes_[codes]
-        return compute_class_weight(
+        by_class = compute_class_weight(
             self.class_weight, classes=self.classes_, y=y, sample_weight=weight
-        ).astype(np.float64)
+        )
+        return by_class.astype(np.float64)
 
     def _automatic_ridges(self, batch):
         return logistic.automatic_ridges(batch, self.curvature)
@@ -321,20 +275,11 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     def _calibrate(self, batch, inverse, state):
         if CURVATURES[self.curvature].is_hessian:
             return logistic.Exact()
-        return (
-            logistic.calibrate(batch, inverse, self.curvature)
-            if isinstance(self.unlearn_epsilon, str)
-            else None
-        )
+        if not isinstance(self.unlearn_epsilon, str):
+            return None
+        return logistic.calibrate(batch, inverse, self.curvature)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.array_api_support = False
         return tags
-
-
-def _copy_fitted(source, target):
-    """Copy what `fit` of the parent class leaves in the object."""
-    for name in _FITTED:
-        if name in vars(source):
-            setattr(target, name, copy.deepcopy(vars(source)[name]))

@@ -298,7 +298,7 @@ def test_a_search_that_holds_the_rows_says_so(data):
     )
     search.fit(X, y)
     assert preview_unlearn(search, X[:3], y[:3]).kept_by == ("cv_results_", "scoring")
-    with pytest.warns(ErasureWarning, match="the training data themselves"):
+    with pytest.warns(ErasureWarning, match="with it the training data"):
         unlearn(search, X[:3], y[:3])
 
 
@@ -314,13 +314,13 @@ def test_a_class_that_all_rows_have_needs_no_model(data):
 @pytest.mark.parametrize(
     ("estimator", "why", "what"),
     [
-        (CalibratedClassifierCV(LR, cv=2), "across folds", "FrozenEstimator"),
-        (StackingClassifier([("a", LR)], cv=2), "out of fold", "VotingClassifier"),
+        (CalibratedClassifierCV(LR, cv=2), "keep", "FrozenEstimator"),
+        (StackingClassifier([("a", LR)], cv=2), "out-of-fold", "VotingClassifier"),
         (AdaBoostClassifier(LR, n_estimators=2), "boosting", "Train it again"),
         (HistGradientBoostingClassifier(max_iter=2), "boosting", "Train it again"),
-        (ClassifierChain(LR, cv=2), "across folds", "cv=None"),
+        (ClassifierChain(LR, cv=2), "keep", "cv=None"),
         (GridSearchCV(LR, {"C": [1.0]}, refit=False, cv=2), "best_estimator_", "refit=True"),
-        (TunedThresholdClassifierCV(LR, cv=0.5, refit=False), "not known", "refit=True"),
+        (TunedThresholdClassifierCV(LR, cv=0.5, refit=False), "keeps no list", "refit=True"),
         (OneVsRestClassifier(AdaBoostClassifier(n_estimators=2)), "boosting", "Train it again"),
         (SelectKBest(), "got SelectKBest", "from_estimator"),
     ],

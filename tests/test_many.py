@@ -40,7 +40,9 @@ def one_by_one(model, X, Y, epsilon=None, sample_weight=None):
         (output, RoutedRows(X, y, sample_weight, None, epsilon).at(f"output {i}"))
         for i, (output, y) in outputs
     )
-    carry_out(plan.worked_out().erasures)
+    plan = plan.worked_out()
+    plan.warn()
+    carry_out(plan.erasures)
     return model
 
 

@@ -146,7 +146,7 @@ def test_tuned_models_forget_people_too(people):
         ({"groups": "number", "forget": [7, 7, 21]}, "each group once, got 1"),
         ({"groups": "number", "forget": 7}, r"Write forget=\[group\]"),
         ({"groups": "number", "forget": "7"}, r"Write forget=\[group\]"),
-        ({"groups": "number"}, "must come with forget"),
+        ({"groups": "number"}, "must be given with forget"),
         ({"groups": "name of none", "forget": [7]}, "no column of this DataFrame"),
         ({"forget": [4999]}, "got 4999 of which there is none"),
         ({"groups": "short", "forget": [7]}, "inconsistent numbers of samples"),

@@ -12,8 +12,9 @@ from sklearn_ssse._erasure.epsilon import (
     read_epsilon,
     usual_epsilon,
 )
-from sklearn_ssse._erasure.fit_curvature import FITTED, PARAMETER_CONSTRAINTS
+from sklearn_ssse._erasure.fit_curvature import FITTED
 from sklearn_ssse._erasure.mixin import ErasableMixin
+from sklearn_ssse._erasure.parameters import PARAMETER_CONSTRAINTS, documented
 from sklearn_ssse._erasure.planning import (
     NO_CURVATURE,
     Step,
@@ -62,6 +63,7 @@ __all__ = [
     "check_remaining",
     "check_rows",
     "checked_epsilon",
+    "documented",
     "each_row",
     "encode",
     "is_damped",

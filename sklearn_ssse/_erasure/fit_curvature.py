@@ -1,28 +1,27 @@
 """The curvature of a fitted model: built after fit, and kept."""
 
 from dataclasses import replace
-from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._erasure.epsilon import MultiplesOfAuto, usual_epsilon
+from sklearn_ssse._erasure.epsilon import usual_epsilon
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.validation import check_dense, check_rows, members, row_weights
 from sklearn_ssse._gradients import CURVATURES
-from sklearn_ssse._inverse import INVERSES, INVERSIONS, choose_structure, sizes
-from sklearn_ssse._kernels import BACKENDS, choose_backend, load
+from sklearn_ssse._inverse import INVERSES, choose_structure, sizes
+from sklearn_ssse._kernels import choose_backend, load
 from sklearn_ssse._saved_format import checked, stamped
-from sklearn_ssse._utils.compat import CallbackSupportMixin, Interval, StrOptions, with_callbacks
+from sklearn_ssse._utils.compat import CallbackSupportMixin, with_callbacks
 from sklearn_ssse._utils.progress import SILENT, begun
 from sklearn_ssse.exceptions import ErasureError
 
-# Estimated condition number beyond which some direction counts as flat and wants a larger ridge.
+# Condition number, estimated, from which a direction counts as flat and gets a larger ridge.
 FLAT_CONDITION = 1e9
-# Multiplications from which on building the curvature is long work, told to callbacks.
+# Multiplications from which a build counts as long work and is reported to callbacks.
 LONG_WORK = 1e7
 
-# What a fit of ours leaves in the object beside what the parent's leaves.
+# Attributes that a fit of ours leaves in the object, beside those of the parent class.
 FITTED = (
     "curvature_",
     "structure_",
@@ -34,28 +33,18 @@ FITTED = (
     "erasures_",
     "_erasure_state",
 )
-PARAMETER_CONSTRAINTS = {
-    "curvature": [StrOptions(set(CURVATURES))],
-    "structure": [StrOptions({"auto", *INVERSES})],
-    "block_size": [Interval(Integral, 1, None, closed="left"), None],
-    "rank": [Interval(Integral, 1, None, closed="left"), None],
-    "fisher_batch_size": [Interval(Integral, 1, None, closed="left")],
-    "damping": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-    "leave_out": ["boolean", StrOptions({"auto"})],
-    "inversion": [StrOptions({"auto", *INVERSIONS})],
-    "backend": [StrOptions({"auto", *BACKENDS})],
-    "device": [str, None],
-    "unlearn_epsilon": [Interval(Real, 0, None, closed="neither"), MultiplesOfAuto()],
-}
 
 
 class CurvatureMixin(CallbackSupportMixin):
-    """A classifier with the inverse of its Fisher information, whose model family answers the questions of `_families`.
+    """A classifier with the inverse of its Fisher information.
 
-    Estimators provide four hooks: ``_family()``; ``_plain()``, an unfitted model of the parent class;
-    ``_automatic_ridges(batch)``, the ridges of ``damping="auto"`` to be tried in turn until the inverse is well conditioned;
-    ``_calibrate(batch, inverse, state)``, an object with a method ``epsilon`` of a `Step` and 1 / eps of random rows as ``random``; or
-    None, where that takes long and ``unlearn_epsilon`` is a number.
+    An estimator implements
+
+    - ``_family()``, the `Family` of the fitted model;
+    - ``_automatic_ridges(batch)``, the ridges of ``damping="auto"``, to be tried in turn until the
+      inverse is well conditioned;
+    - ``_calibrate(batch, inverse, state)``, an object with a method ``epsilon(step)`` and an
+      attribute ``random``, 1 / eps of random rows; or None if ``unlearn_epsilon`` is a number.
     """
 
     def fit_curvature(self, X, y, sample_weight=None):
@@ -107,33 +96,50 @@ class CurvatureMixin(CallbackSupportMixin):
 
     @with_callbacks
     def _set_curvature(self, X, codes, weight, class_weight=None):
-        """Build everything that erasure needs, then store it."""
-        weighted = weight is not None
-        class_weight = (
-            self._frozen_class_weight(codes, weight) if class_weight is None else class_weight
-        )
-        weight = row_weights(codes, weight, class_weight)
-        mass, own = float(weight.sum()), members(codes, len(self.classes_))
+        """Build everything that an erasure needs, then store it."""
+        state = self._new_state(codes, weight, class_weight)
+        weight = row_weights(codes, weight, state.class_weight)
+        family = self._family()
+        structure, options, operations = self._choose_structure(family, len(codes))
+        backend = self._choose_backend(operations)
+        kernels = load(backend, self.device)
+        options["kernels"] = kernels
+        batch = family.batch(X, codes, weight).on(kernels)
+        context = None
+        if operations >= LONG_WORK:
+            context = self._init_callback_context("curvature", max_subtasks=2)
+        with begun(self, context) as progress:
+            with progress.task("inverse", None) as batch.progress:
+                inverse = self._invert(batch, INVERSES[structure], options, state.mass)
+            batch.progress = SILENT
+            with progress.task("calibration"):
+                state = replace(state, calibration=self._calibrate(batch, inverse, state))
+        automatic = self.damping == "auto"
+        self.curvature_ = inverse
+        self.structure_ = structure
+        self.inversion_ = inverse.inversion
+        self.backend_ = backend
+        self.damping_ = inverse.ridge / state.mass if automatic else float(self.damping)
+        self.unlearn_epsilon_ = usual_epsilon(self.unlearn_epsilon, state.calibration)
+        self.n_samples_remaining_ = state.n_rows
+        self._erasure_state = state
+
+    def _new_state(self, codes, weight, class_weight):
+        """The counts and weights of the rows, before the calibration."""
         minibatch = self.fisher_batch_size > 1
         if minibatch and self.leave_out is True:
             raise ErasureError(
-                f"Leave-out takes single rows out of the curvature, got fisher_batch_size={self.fisher_batch_size}, which mixes them. "
-                "Use fisher_batch_size=1 or leave_out=False."
+                "Leave-out takes single rows out of the curvature, got fisher_batch_size="
+                f"{self.fisher_batch_size}, which adds them up. Use fisher_batch_size=1 or "
+                "leave_out=False."
             )
-        family = self._family()
-        options = {"block_size": self.block_size, "rank": self.rank, "inversion": self.inversion}
-        structure, options = choose_structure(INVERSES, self.structure, family.shapes, options)
-        operations = (
-            INVERSES[structure].bytes_needed(family.shapes, **sizes(options)) / 8 * len(codes)
-        )
-        backend = choose_backend(self.backend, operations)
-        if self.device is not None and backend != "torch":
-            raise ErasureError(
-                f"device belongs to backend 'torch', got device={self.device!r} with backend {backend!r}. Leave it out."
-            )
-        options["kernels"] = load(backend, self.device)
-        batch = family.batch(X, codes, weight).on(options["kernels"])
-        state = ErasureState(
+        weighted = weight is not None
+        if class_weight is None:
+            class_weight = self._frozen_class_weight(codes, weight)
+        weight = row_weights(codes, weight, class_weight)
+        mass = float(weight.sum())
+        own = members(codes, len(self.classes_))
+        return ErasureState(
             curvature=self.curvature,
             n_rows=int((weight > 0).sum()),
             mass=mass,
@@ -145,25 +151,25 @@ class CurvatureMixin(CallbackSupportMixin):
             minibatch=minibatch,
             calibration=None,
         )
-        long = operations >= LONG_WORK
-        with begun(
-            self, self._init_callback_context("curvature", max_subtasks=2) if long else None
-        ) as progress:
-            with progress.task("inverse", None) as batch.progress:
-                inverse = self._invert(batch, INVERSES[structure], options, mass)
-            batch.progress = SILENT
-            with progress.task("calibration"):
-                state = replace(state, calibration=self._calibrate(batch, inverse, state))
-        self.curvature_ = inverse
-        self.structure_ = structure
-        self.inversion_ = inverse.inversion
-        self.backend_ = backend
-        self.damping_ = inverse.ridge / mass if self.damping == "auto" else float(self.damping)
-        self.unlearn_epsilon_ = usual_epsilon(self.unlearn_epsilon, state.calibration)
-        self.n_samples_remaining_ = state.n_rows
-        self._erasure_state = state
+
+    def _choose_structure(self, family, n_samples):
+        """Name of the structure, its options, and the multiplications of its build."""
+        given = {"block_size": self.block_size, "rank": self.rank, "inversion": self.inversion}
+        name, options = choose_structure(INVERSES, self.structure, family.shapes, given)
+        numbers = INVERSES[name].bytes_needed(family.shapes, **sizes(options)) / 8
+        return name, options, numbers * n_samples
+
+    def _choose_backend(self, operations):
+        backend = choose_backend(self.backend, operations)
+        if self.device is not None and backend != "torch":
+            raise ErasureError(
+                f"device belongs to backend 'torch', got device={self.device!r} with backend "
+                f"{backend!r}. Leave it out."
+            )
+        return backend
 
     def _invert(self, batch, structure, options, mass):
+        """The inverse, with the first automatic ridge that leaves it well conditioned."""
         scores = batch.scores(self.curvature, self.fisher_batch_size)
         if self.damping != "auto":
             ridge = np.full(batch.n_parameters, mass * self.damping)
@@ -179,7 +185,7 @@ class CurvatureMixin(CallbackSupportMixin):
         return structure.build(scores, last, **options)
 
     def _frozen_class_weight(self, codes, weight):
-        """Weight of each class, or None for a model that knows none."""
+        """Weight of each class, or None for a model without class weights."""
         return None
 
     def _leave_out(self, state):

@@ -1,18 +1,29 @@
-"""Erasure itself: rows that leave a model or join it, in one step."""
+"""The verbs of an erasable estimator, and how it is made from a plain model and becomes one."""
+
+import copy
+
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._erasure.changes import carry_out
 from sklearn_ssse._erasure.epsilon import ABSOLUTE_GRID
-from sklearn_ssse._erasure.fit_curvature import CurvatureMixin
+from sklearn_ssse._erasure.fit_curvature import FITTED, CurvatureMixin
 from sklearn_ssse._erasure.planning import plan_erasure
-from sklearn_ssse._erasure.validation import check_pairs
+from sklearn_ssse._erasure.validation import check_pairs, check_rows
 
 
 class ErasableMixin(CurvatureMixin):
-    """Erasure for a classifier.
+    """The verbs of a classifier that training rows can be erased from.
 
-    ``_traces`` names what training left in the object and an erasure drops; ``_search_grid`` is where `TunedEpsilonCV` looks for eps.
+    An estimator sets
+
+    - ``_parent``, the scikit-learn class that it extends;
+    - ``_parent_fitted``, names of the fitted attributes of that class, or None for all;
+    - ``_traces``, names of the attributes that training left and an erasure deletes;
+    - ``_search_grid``, the grid in which `TunedEpsilonCV` looks for eps.
     """
 
+    _parent = None
+    _parent_fitted = None
     _traces = ()
     _search_grid = ABSOLUTE_GRID
 
@@ -192,4 +203,73 @@ class ErasableMixin(CurvatureMixin):
         erasure = self._plan_erasure(forget, added, epsilon)
         erasure.warn()
         carry_out([erasure])
+        return self
+
+    def to_plain(self):
+        """The model as scikit-learn's own class: same predictions, no curvature inside.
+
+        Returns
+        -------
+        estimator
+            A fitted model of the parent class, such as `LogisticRegression`. It holds copies of
+            this model's parameters and nothing else of it.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the model is not fitted.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn_ssse import ErasableLogisticRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> ErasableLogisticRegression(max_iter=500).fit(X, y).to_plain()
+        LogisticRegression(max_iter=500)
+        """
+        check_is_fitted(self)
+        plain = self._plain()
+        self._copy_fitted(self, plain)
+        return plain
+
+    def _plain(self):
+        """An unfitted model of the parent class with the same parameters."""
+        own = self.get_params(deep=False)
+        names = self._parent._get_param_names()
+        return self._parent(**{name: own[name] for name in names if name in own})
+
+    @classmethod
+    def _from_fitted(cls, fitted, given, X, y, sample_weight, params):
+        """An erasable twin of a fitted model with the parameters ``given``, overruled by ``params``."""
+        names = set(cls._get_param_names())
+        own = {name: value for name, value in given.items() if name in names}
+        model = cls(**{**own, **params})
+        cls._copy_fitted(fitted, model)
+        return model.fit_curvature(X, y, sample_weight)
+
+    @classmethod
+    def _copy_fitted(cls, source, target):
+        """Copy the attributes that `fit` of the parent class leaves in an object."""
+        names = cls._parent_fitted
+        if names is None:
+            params = {*source.get_params(deep=False), *target.get_params(deep=False)}
+            names = vars(source).keys() - params - {*FITTED, "_skl_callbacks"}
+        for name in names:
+            if name in vars(source):
+                setattr(target, name, copy.deepcopy(vars(source)[name]))
+
+    def _drop_curvature(self):
+        """Delete the curvature of an earlier fit, so that a fit that fails leaves none."""
+        for name in ("curvature_", "_erasure_state"):
+            vars(self).pop(name, None)
+
+    def _fit_curvature_of(self, X, y, sample_weight, rows=None):
+        """Compute the curvature on the training rows, or on some of them, and start the records."""
+        X, codes, weight = check_rows(self, X, y, sample_weight, trusted=True)
+        if rows is not None:
+            X = X[rows]
+            codes = codes[rows]
+            weight = None if weight is None else weight[rows]
+        self._set_curvature(X, codes, weight)
+        self.erasures_ = []
         return self

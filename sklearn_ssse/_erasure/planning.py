@@ -154,7 +154,9 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     epsilon = _length(epsilon, step, batch.n_samples + new.n_samples)
     change = epsilon * step.direction
     attributes = family.attributes(family.theta + change)
-    if not (np.isfinite(change @ change) and _finite(attributes[n] for n in family.parameters)):
+    with np.errstate(over="ignore"):
+        is_finite = np.isfinite(change @ change)
+    if not (is_finite and _finite(attributes[name] for name in family.parameters)):
         raise ErasureError(
             f"The step must be finite, got overflow at epsilon {epsilon:.3g}. Lower `epsilon` or "
             "raise `damping`."

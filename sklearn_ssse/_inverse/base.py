@@ -152,7 +152,7 @@ class PendingDowndate(ABC):
     def inverse(self):
         """The inverse without the rows, as a new object."""
 
-    def downdate_factor(self, *, damped=False):
+    def factor(self, *, damped=False):
         """Factor of ``U U^T`` for each eigenvalue: ``1 / (1 - m)``.
 
         With ``damped``, growth is held back where the step cannot be trusted: ``1 / (1 - m)``, the factor by which A's
