@@ -6,10 +6,3 @@ estimator.
 
 from sklearn_ssse._calibration import logistic, network
 from sklearn_ssse._calibration.logistic import Exact, common_epsilons
-
-__all__ = [
-    "Exact",
-    "common_epsilons",
-    "logistic",
-    "network",
-]

@@ -4,7 +4,3 @@ The folder knows files: models, rows and records. It must not know arithmetic: i
 """
 
 from sklearn_ssse._cli.parser import main
-
-__all__ = [
-    "main",
-]

@@ -17,23 +17,3 @@ from sklearn_ssse._composites.inspection import (
 )
 from sklearn_ssse._composites.registry import inside, plan, route, third_party
 from sklearn_ssse._composites.rows import Plan, RoutedRows
-
-__all__ = [
-    "Plan",
-    "RoutedRows",
-    "bare_copies",
-    "erasable_models",
-    "final_step",
-    "inside",
-    "known_columns",
-    "meta_estimators",
-    "model",
-    "multioutput",
-    "pipeline",
-    "plan",
-    "route",
-    "rows_of_groups",
-    "takes_positions",
-    "third_party",
-    "transformed",
-]

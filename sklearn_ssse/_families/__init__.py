@@ -8,15 +8,3 @@ from sklearn_ssse._families.affine import AffineColumns
 from sklearn_ssse._families.base import Batch, Family
 from sklearn_ssse._families.linear import LinearFamily, pack_linear, pack_outputs, unpack_outputs
 from sklearn_ssse._families.network import NetworkFamily, pack_network
-
-__all__ = [
-    "AffineColumns",
-    "Batch",
-    "Family",
-    "LinearFamily",
-    "NetworkFamily",
-    "pack_linear",
-    "pack_network",
-    "pack_outputs",
-    "unpack_outputs",
-]

@@ -6,10 +6,3 @@ an erasure is made.
 
 from sklearn_ssse._from_estimator.fit_check import warn_if_far, warn_if_wrong
 from sklearn_ssse._from_estimator.objective import logistic_parameters, refuse_l1
-
-__all__ = [
-    "logistic_parameters",
-    "refuse_l1",
-    "warn_if_far",
-    "warn_if_wrong",
-]

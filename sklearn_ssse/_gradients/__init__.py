@@ -7,15 +7,3 @@ know an estimator, nor an inverse.
 from sklearn_ssse._gradients.curvatures import CURVATURES, GRADIENT, HESSIAN, Curvature, gradient
 from sklearn_ssse._gradients.scores import Layer, Scores
 from sklearn_ssse._gradients.streams import ScoreStream, SignedStream
-
-__all__ = [
-    "CURVATURES",
-    "GRADIENT",
-    "HESSIAN",
-    "Curvature",
-    "Layer",
-    "ScoreStream",
-    "Scores",
-    "SignedStream",
-    "gradient",
-]

@@ -17,13 +17,3 @@ INVERSES: dict[str, type[AbstractInverse]] = {
     "low_rank": LowRankInverse,
     "diagonal": DiagonalInverse,
 }
-
-__all__ = [
-    "INVERSES",
-    "INVERSIONS",
-    "AbstractInverse",
-    "PendingDowndate",
-    "choose_structure",
-    "downdate_factor",
-    "sizes",
-]

@@ -17,21 +17,3 @@ from sklearn_ssse._kernels.blas import (
     symmetric,
 )
 from sklearn_ssse._kernels.threads import each, each_some, one_thread
-
-__all__ = [
-    "BACKENDS",
-    "choose_backend",
-    "cpu",
-    "each",
-    "each_some",
-    "grams",
-    "invert",
-    "invert_blocks",
-    "invert_lower",
-    "load",
-    "mirror_lower",
-    "one_thread",
-    "outer",
-    "rank_b_update",
-    "symmetric",
-]

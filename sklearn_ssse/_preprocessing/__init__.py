@@ -14,16 +14,3 @@ from sklearn_ssse._preprocessing.steps import (
     kept_message,
     transformers,
 )
-
-__all__ = [
-    "PreprocessingState",
-    "caches_and_warnings",
-    "containers",
-    "downdate_steps",
-    "is_fitted_to_rows",
-    "keep_steps",
-    "kept_message",
-    "simple_imputer",
-    "standard_scaler",
-    "transformers",
-]

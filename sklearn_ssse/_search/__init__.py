@@ -16,24 +16,3 @@ from sklearn_ssse._search.candidates import (
 )
 from sklearn_ssse._search.forget_set import MEASURES, measure
 from sklearn_ssse._search.gamma import METRICS, distance_ratio, distances, gamma, pack_parameters
-
-__all__ = [
-    "MEASURES",
-    "METRICS",
-    "attribute_scores",
-    "attribute_targets",
-    "distance_ratio",
-    "distances",
-    "fit_with_weights",
-    "fitted_model",
-    "gamma",
-    "key_of",
-    "measure",
-    "outputs",
-    "own_epsilon",
-    "pack_parameters",
-    "plain_template",
-    "searched_model",
-    "set_epsilon",
-    "with_epsilon",
-]
