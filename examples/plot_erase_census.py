@@ -149,14 +149,14 @@ print(
     f"""
 How to read this: the distance ratio is 0 if the erased model has the parameters of the retrained
 one, and 1 if it is no closer to them than the original model. With curvature='fisher', one step
-reduces the distance by at least {covered:.0%}. It is at least {faster:.0f} times as fast as training
-again, and it needs no training data. Most of its time is spent on encoding the rows."""
+reduces the distance by at least {covered:.0%}. It is at least {faster:.0f} times as fast as
+training again, and it needs no training data. Most of its time is spent on encoding the rows."""
 )
 record = erased["clf"].erasures_[-1]
 kept = ", ".join(record.kept_by)
 print(
     f"\nTraces of the erased people: the model is based on {record.n_remaining:,} people now, and "
-    f"its\ncurvature excludes the {record.n_erased} erased ones. The step '{kept}' was fitted on them "
-    "too, and its\nmeans and categories have not changed."
+    f"its\ncurvature excludes the {record.n_erased} erased ones. The step '{kept}' was fitted "
+    "on them too, and its\nmeans and categories have not changed."
 )
 print(f"\nDone in {time.perf_counter() - start:.0f} s.")
