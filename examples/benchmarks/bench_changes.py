@@ -67,7 +67,8 @@ def learned_sets(y, seed, shares):
 
 def with_others(y, rows, seed):
     """The labels, with wrong ones in the given rows."""
-    out, classes = y.copy(), np.unique(y)
+    out = y.copy()
+    classes = np.unique(y)
     shift = np.random.default_rng(seed).integers(1, len(classes), len(rows))
     out[rows] = classes[(np.searchsorted(classes, y[rows]) + shift) % len(classes)]
     return out
@@ -100,7 +101,8 @@ def linear(seeds):
     for name, X, y in data_sets():
         if name == "Adult":
             some = np.random.default_rng(0).choice(len(y), 4000, replace=False)
-            X, y = X[some], y[some]
+            X = X[some]
+            y = y[some]
         retrained = ErasableLogisticRegression(**PARAMS, curvature="fisher").fit(X, y)
         for seed in range(seeds):
             for kind, S, before in changes(X, y, seed):

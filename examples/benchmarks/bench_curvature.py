@@ -48,7 +48,9 @@ class GivenRows(Batch):
     """A batch for `ScoreStream`: inputs (n, p) and deltas (n, n_outputs), without intercept."""
 
     def __init__(self, inputs, deltas, simplex=False):
-        self.inputs, self.deltas, self.simplex = inputs, deltas, simplex
+        self.inputs = inputs
+        self.deltas = deltas
+        self.simplex = simplex
         self.n_samples = inputs.shape[0]
         self.shapes = [(deltas.shape[1], inputs.shape[1])]
         self.chunk_size = int(np.clip(CHUNK_BYTES // (8 * inputs.shape[1]), 64, 8192))
@@ -88,7 +90,8 @@ def build(structure, batch, **options):
 
 def full_binary(scale, runs):
     rng = np.random.default_rng(0)
-    n, d = 20_000 // scale, 1000
+    n = 20_000 // scale
+    d = 1000
     batch = GivenRows(rng.standard_normal((n, d)), rng.standard_normal((n, 1)))
     G = batch.inputs * batch.deltas
 
@@ -108,7 +111,9 @@ def full_binary(scale, runs):
 
 def full_classes(scale, runs):
     rng = np.random.default_rng(0)
-    n, p, k = 200_000 // scale, 101, 5
+    n = 200_000 // scale
+    p = 101
+    k = 5
     batch = GivenRows(
         rng.standard_normal((n, p)),
         rng.dirichlet(np.ones(k), n) - np.eye(k)[rng.integers(k, size=n)],
@@ -157,7 +162,9 @@ def blocks(scale, runs):
 
 def text(scale):
     rng = np.random.default_rng(0)
-    n, p, nonzero = 10_000 // scale, 49_999, 100
+    n = 10_000 // scale
+    p = 49_999
+    nonzero = 100
     columns = np.minimum(rng.zipf(1.3, n * nonzero) - 1, p - 1)
     X = sparse.csr_array(
         (rng.uniform(size=n * nonzero), columns, np.arange(0, n * nonzero + 1, nonzero)),
@@ -177,7 +184,8 @@ def text(scale):
         model.fit(X, y)
         start = time.perf_counter()
         peak = peak_growth(lambda model=model: model.fit_curvature(X, y))
-        seconds, steps = time.perf_counter() - start, []
+        seconds = time.perf_counter() - start
+        steps = []
         for i in range(10):
             rows = slice(10 * i, 10 * i + 10)
             start = time.perf_counter()
@@ -244,7 +252,8 @@ def peak_growth(function):
         function()
         return float("nan")
     gc.collect()
-    sizes, done = [resident()], threading.Event()
+    sizes = [resident()]
+    done = threading.Event()
 
     def watch():
         while not done.wait(0.001):

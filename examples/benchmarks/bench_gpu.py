@@ -91,7 +91,8 @@ def timed_build(structure, scores, kernels):
 
 def residual(inverse, scores):
     v = np.random.default_rng(1).standard_normal(scores.n_parameters)
-    w, product = inverse.solve(v), 0.0
+    w = inverse.solve(v)
+    product = 0.0
     for chunk in scores.chunks():
         product = product + chunk.rmatvec(chunk.matvec(w[:, np.newaxis]))[:, 0]
     return np.linalg.norm(product + w - v) / np.linalg.norm(v)
@@ -110,7 +111,8 @@ def measure(structure, d, chunk_sizes, runs, device):
         size: ScoreStream(RepeatedChunk(d, size), "empirical_fisher") for size in chunk_sizes
     }
     seconds = {name: [] for name in ("floor", *streams)}
-    peaks, residuals = dict.fromkeys(seconds, float("nan")), dict.fromkeys(seconds, float("nan"))
+    peaks = dict.fromkeys(seconds, float("nan"))
+    residuals = dict.fromkeys(seconds, float("nan"))
     fits = {name: room(d, BUILD_MATRICES, device) and host_room(d) for name in streams}
     fits["floor"] = room(d, FLOOR_MATRICES, device)
     for _ in range(runs):

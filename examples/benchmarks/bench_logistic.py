@@ -93,7 +93,9 @@ def print_peak(data, n, p, name):
     X, y = DATA[data](n, p)
     MODELS[name]().fit(X[:1000], y[:1000])  # loads modules and allocates thread buffers
     gc.collect()
-    model, sizes, done = MODELS[name](), [resident()], threading.Event()
+    model = MODELS[name]()
+    sizes = [resident()]
+    done = threading.Event()
 
     def watch():
         while not done.wait(0.0005):

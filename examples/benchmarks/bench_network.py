@@ -95,7 +95,9 @@ def forget_sets(y, seed):
 
 def tuned(model, X, y, kind, seed):
     """The eps for a kind of forget set, tuned by probabilities on three other sets of that kind."""
-    folds, all_rows, seen = [], np.arange(len(y)), set()
+    folds = []
+    all_rows = np.arange(len(y))
+    seen = set()
     for other in range(1000 + 100 * seed, 2000 + 100 * seed):
         S = dict(forget_sets(y, other))[kind]
         label = other if kind.startswith("random") else y[S[0]]
@@ -173,18 +175,17 @@ def speed():
     refit = time.perf_counter() - start
     start = time.perf_counter()
     model = ErasableMLPClassifier((100,), random_state=0).fit(X, y)
-    fit, seconds = time.perf_counter() - start, []
+    fit = time.perf_counter() - start
+    seconds = []
     for i in range(10):
         rows = slice(10 * i, 10 * i + 10)
         copy = deepcopy(model)
         start = time.perf_counter()
         copy.unlearn(X[rows], y[rows])
         seconds.append(time.perf_counter() - start)
-    d, kept, erase = (
-        model.curvature_.n_parameters,
-        model.curvature_.nbytes / 1e6,
-        float(np.median(seconds)),
-    )
+    d = model.curvature_.n_parameters
+    kept = model.curvature_.nbytes / 1e6
+    erase = float(np.median(seconds))
     print(
         f"{d:,} parameters, {model.structure_}, {kept:.0f} MB: refit {refit:.1f} s, "
         f"fit with the curvature {fit:.1f} s"
@@ -214,7 +215,8 @@ def main():
         print(table.groupby(by, sort=False)[columns].median().round(3).to_string())
     for c in CURVATURES:
         worse = table[c] - table["nothing"]
-        many, refused = (worse > 0.05).sum(), table[c].isna().sum()
+        many = (worse > 0.05).sum()
+        refused = table[c].isna().sum()
         print(
             f"{c}: at most {worse.max():.3f} worse than nothing, more than .05 worse in {many} of "
             f"{len(table)}; refused {refused}"

@@ -71,10 +71,8 @@ def measure(model, X, Y, runs):
     """Median seconds of the bare operations and of the ways to erase."""
     inverses = [output.curvature_.matrix for output in model.estimators_]
     rng = np.random.default_rng(0)
-    v, U = (
-        rng.standard_normal(len(inverses[0])),
-        rng.standard_normal((len(inverses[0]), len(X))) / 100,
-    )
+    v = rng.standard_normal(len(inverses[0]))
+    U = rng.standard_normal((len(inverses[0]), len(X))) / 100
 
     M = U.T @ U
 
