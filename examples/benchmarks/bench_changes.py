@@ -83,10 +83,10 @@ def changes(X, y, seed, shares=()):
     for kind, S in learned_sets(y, seed, shares):
         yield f"learn {kind}", S, None
         if kind in ("random 1%", "random 5%"):
-            yield f"right the labels, {kind}", S, (X, with_others(y, S, seed))
+            yield f"correct the labels, {kind}", S, (X, with_others(y, S, seed))
             Xw = X.copy()
             Xw[S, 2] += 2.0
-            yield f"right a feature, {kind}", S, (Xw, y)
+            yield f"correct a feature, {kind}", S, (Xw, y)
 
 
 def changed(model, X, y, S, before, epsilon=None):

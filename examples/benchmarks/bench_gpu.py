@@ -35,6 +35,17 @@ from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._utils.memory import available_bytes
 
 SIZES = [("full", 20_000), ("full", 40_000), ("block", 70_000)]
+HEADER = (
+    "structure",
+    "parameters",
+    "rows",
+    "rows at once",
+    "build s",
+    "floor s",
+    "build / floor",
+    "peak device GB",
+    "residual",
+)
 SMALL = [("full", 200), ("full", 400), ("block", 700)]
 # Numbers of (d, d) matrices on the device at the same time. A build has two: the sum and the
 # product of one chunk, then the factor and its working copy.
@@ -163,7 +174,7 @@ def synchronize(device):
         torch.cuda.synchronize(device)
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--small",
@@ -179,7 +190,11 @@ def main():
         default=None,
         help="numbers of rows that are copied to the device at once",
     )
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
     device = _kernels.load("torch", args.device).device
     if device.type != "cuda":
         print(
@@ -203,19 +218,7 @@ def main():
     measure("full", 100, [50], 1, device)  # loads the libraries of the device
     measure("block", 100, [50], 1, device)
     row = "{:10} {:>10} {:>8} {:>13} {:>9} {:>9} {:>13} {:>14} {:>10}"
-    print(
-        row.format(
-            "structure",
-            "parameters",
-            "rows",
-            "rows at once",
-            "build s",
-            "floor s",
-            "build / floor",
-            "peak device GB",
-            "residual",
-        )
-    )
+    print(row.format(*HEADER))
     for structure, d in SMALL if args.small else SIZES:
         medians, peaks, residuals = measure(structure, d, chunk_rows, args.runs, device)
         least = medians["floor"]
