@@ -10,11 +10,8 @@ from sklearn_ssse.exceptions import ErasureError
 
 # Smallest eigenvalue of I - R_S P R_S^T from which a leave-out step is trusted.
 TRUSTED_MARGIN = 0.3
-# The same where the rows of S need not be those that the curvature holds, and how often they are scaled at most.
-SHRUNKEN_MARGIN = 0.1
-N_TRIALS = 20
-# An eigenvalue of M that is only rounding.
-NOTHING = 1e-9
+# Most halvings of the rows that an erasure takes out of a stale curvature; 2^-60 of them is rounding.
+MAX_HALVINGS = 60
 
 
 class Step(NamedTuple):
@@ -60,10 +57,9 @@ class Step(NamedTuple):
 
 
 def shrunken(inverse, scores):
-    """As much of curvature rows as the curvature holds of them: what is left of it is at least its ridge D.
+    """Halve the curvature rows until the downdated curvature is positive definite.
 
-    On an eigenvector v of ``M = R P R^T`` with eigenvalue m and ``w = P R^T v`` that is ``m - w^T D w`` of ``m^2``. Rows of which there is
-    too much are scaled by their share of v, and all of them until the rest is positive definite beyond doubt.
+    The curvature may hold less of a row than its present gradient, as it belongs to earlier parameters.
 
     Parameters
     ----------
@@ -73,41 +69,19 @@ def shrunken(inverse, scores):
     Returns
     -------
     scores : Scores
-        The rows themselves where nothing was too much.
+        The rows themselves where nothing had to be halved.
     removal : Removal
     """
-    factors = [_factors(inverse, piece) for piece in scores.pieces()]
-    factors = np.concatenate(factors) if factors else np.ones(0)
     least = least_margin(inverse.condition)
-    if (factors < 1).any():
-        scores, least = scores.scaled(factors), SHRUNKEN_MARGIN
-    for _ in range(N_TRIALS):
+    for _ in range(MAX_HALVINGS):
         try:
             removal = inverse.removal(scores)
-        except ErasureError:  # of a sketch, less than nothing would be left
+        except ErasureError:  # the sketch without the rows is not positive definite
             removal = None
         if removal is not None and removal.margin >= least:
             return scores, removal
         scores = scores.scaled(np.full(scores.n_samples, 0.5**0.5))
     return scores, inverse.removal(scores)
-
-
-def _factors(inverse, piece):
-    """Factors, (n_samples,), for a part of the rows by themselves."""
-    K = inverse.solve_rows(piece)
-    M, Q = piece.to_dense() @ K, K.T @ (inverse.ridge[:, np.newaxis] * K)
-    factors = np.ones(piece.n_samples)
-    for _ in range(N_TRIALS):
-        scale = np.repeat(factors, piece.rows_per_sample)
-        m, V = np.linalg.eigh(scale[:, np.newaxis] * M * scale)
-        ridge = np.einsum("ij,ij->j", V, (scale[:, np.newaxis] * Q * scale) @ V)
-        much = np.divide(m - ridge, m**2, out=np.full(m.shape, np.inf), where=m > NOTHING)
-        worst = int(np.argmin(much))
-        if much[worst] >= 0.99:
-            break
-        share = np.square(V[:, worst]).reshape(piece.n_samples, -1).sum(axis=1)
-        factors *= 1 - (1 - np.sqrt(max(much[worst], 0.0))) * share / share.max()
-    return factors
 
 
 def make_step(batch, scores, inverse, removal, before, after, arriving=None):
