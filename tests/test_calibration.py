@@ -65,9 +65,9 @@ def test_calibration_by_hand(problem, damping):
     X, y, w = problem
     clf = ErasableLogisticRegression(damping=damping).fit(X, y, w)
     rng, n, classes = np.random.default_rng(0), len(y), len(clf.classes_)
-    sets = [rng.choice(n, round(0.02 * n), replace=False, shuffle=False) for _ in range(8)]
+    sets = [rng.choice(n, round(0.2 * n), replace=False, shuffle=False) for _ in range(8)]
     by_class = [np.flatnonzero(y == c) for c in range(classes)]
-    by_class = [rng.choice(rows, round(len(rows) / 3), replace=False, shuffle=False) for rows in by_class]
+    by_class = [rng.choice(rows, round(0.2 * len(rows)), replace=False, shuffle=False) for rows in by_class]
     calibration = clf._erasure_state.calibration
     random = np.median([rho(S, clf, X, y, w, clf.damping_) for S in sets])
     assert calibration.random == pytest.approx(random, rel=1e-6)
@@ -122,8 +122,7 @@ def test_a_sample_stands_for_many_rows(monkeypatch):
     batch = clf._family().batch(X, y, w)
     sample = _calibration._stratified(batch, 2, np.random.default_rng(0))
     counts = np.bincount(sample.y)
-    assert counts[1] == 200 or counts[1] == (y == 1).sum()
-    assert counts.sum() < 2500
+    assert counts.tolist() == [1000, (y == 1).sum()]
     for c in (0, 1):  # each class keeps its weight, and its rows belong to the weights
         assert sample.weight[sample.y == c].sum() == pytest.approx(w[y == c].sum(), rel=0.1)
     factor = len(y[y == 0]) / counts[0]
