@@ -21,7 +21,7 @@ FLOOR_FLAT = 1e-7
 # From .05 to 1/3 the results are the same (docs/constants.md).
 SHARE = 0.1
 # Number of rows beyond which a sample, equally many rows of each class, represents all of them. It limits the
-# time of a fit; on 25,000 to 33,000 rows the sample changes rho by 2 to 9 %.
+# time of a fit; on 25,000 to 33,000 rows the sample changes rho by no more than other random draws do.
 MAX_ROWS = 10_000
 # Largest share phi of the curvature along a step that counts for the erased rows. It matters when rows are erased
 # in many calls: with .99 the worst of 48 distance ratios is 31, with .5 it is 3.3.

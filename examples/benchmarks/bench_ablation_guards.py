@@ -10,6 +10,8 @@
   models of other rows.
 - "signs": the spread of that distance over the random signs, by their number.
 - "low rank": the relative error of a step of structure "low_rank" beside structure "full".
+- "sparse": the change of the steps of "low_rank" on 2,500 sparse columns by UNPENALISED.
+- "scaler" and "foreign": the error of a downdated scaler, and the rows that it refuses.
 - "start": the relative error of the recurrences beside the Cholesky factorisation.
 
 The data sets are those of `bench_ablation_logistic.py`.
@@ -24,7 +26,10 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from bench_ablation_logistic import PARAMS, data, erase_one_by_one, theta
+from scipy import sparse
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, ErasureError
 
@@ -36,6 +41,7 @@ MODULES = {
     "low rank": "sklearn_ssse._inverse._low_rank",
     "full": "sklearn_ssse._inverse._full",
     "mixin": "sklearn_ssse._erasure",
+    "scaler": "sklearn_ssse._statistics",
 }
 CAP = "shrunken"
 UNIT = np.finfo(np.float64).eps
@@ -312,6 +318,84 @@ def start():
     )
 
 
+def sparse_columns():
+    """Change of 12 erasures from sparse columns by UNPENALISED, beside the shipped value."""
+    place = module("low rank")
+    shipped = place.UNPENALISED
+    rng = np.random.default_rng(0)
+    X = sparse.random(1200, 2500, 0.02, format="csr", random_state=0)
+    X = sparse.csr_matrix(X)
+    signal = X @ rng.standard_normal(2500)
+    rows = []
+    for n_classes, C in product([2, 4], [0.01, 1.0]):
+        limits = np.quantile(signal, np.arange(1, n_classes) / n_classes)
+        y = np.digitize(signal + rng.logistic(size=1200), limits)
+        plain = LogisticRegression(C=C, max_iter=1000, tol=1e-8).fit(X, y)
+        goal = None
+        for value in (shipped, 0.0, 1e-9, 1e-3):
+            place.UNPENALISED = value
+            params = {"curvature": "fisher", "structure": "low_rank", "rank": 32}
+            model = ErasableLogisticRegression.from_estimator(plain, X, y, **params)
+            place.UNPENALISED = shipped
+            before = theta(model)
+            refused = erase_one_by_one(model, X, y, np.arange(24), 12)
+            step = theta(model) - before
+            goal = step if goal is None else goal
+            change = np.linalg.norm(step - goal) / np.linalg.norm(goal)
+            line = {"classes": n_classes, "C": C, "UNPENALISED": value}
+            rows.append({**line, "change": change, "refused": refused})
+    return pd.DataFrame(rows).set_index(["classes", "C", "UNPENALISED"])
+
+
+def scaled_columns():
+    """Sum of squares by its rounding error, and relative error of the variance, of downdated scalers."""
+    place = module("scaler")
+    loaders = [load_digits, load_breast_cancer, load_wine, load_iris]
+    tables = [load(return_X_y=True)[0] for load in loaders]
+    offsets = [0, 1e3, 1e6, 1e8]
+    for X, offset, share, seed in product(tables, offsets, [0.01, 0.5, 0.9, 0.99], range(5)):
+        moved = X + offset * X.std(axis=0).max()
+        S = np.random.default_rng(seed).choice(len(X), max(1, int(share * len(X))), replace=False)
+        old = place._statistics(StandardScaler().fit(moved))
+        gone = place._statistics(StandardScaler().fit(moved[S]))
+        goal = place._statistics(StandardScaler().fit(np.delete(moved, S, axis=0)))
+        new = old.add(gone, -1.0)
+        for found, exact, lost in zip(new.squares, goal.squares, new.lost, strict=True):
+            if exact > 0 and lost > 0:
+                yield {"by rounding": found / lost, "error": abs(found / exact - 1)}
+
+
+def scaler():
+    """Relative error of a downdated variance, by decades of the sum of squares by its rounding error."""
+    table = pd.DataFrame(scaled_columns())
+    table["decade"] = np.floor(np.log10(table["by rounding"].clip(0.1, 1e12)))
+    return table.groupby("decade")["error"].agg(["count", "median", "max"])
+
+
+def foreign_rows():
+    """Refusals of foreign rows, and of the rows that alone made a column vary, by IMPOSSIBLE."""
+    place = module("scaler")
+    shipped = place.IMPOSSIBLE
+    X = load_breast_cancer(return_X_y=True)[0]
+    rows = []
+    for value in (0.0, 1.0, shipped, 1e6, 1e9):
+        place.IMPOSSIBLE = value
+        refused = np.zeros(2, dtype=int)
+        for seed in range(100):
+            rng = np.random.default_rng(seed)
+            S = rng.choice(len(X), 3, replace=False)
+            constant = np.full((len(X), 3), 1e3)
+            constant[S] += rng.standard_normal((3, 3))
+            foreign = X[S] + 30 * X.std(axis=0) * np.sqrt(len(X))
+            for i, (whole, gone) in enumerate([(X, foreign), (constant, constant[S])]):
+                old = place._statistics(StandardScaler().fit(whole))
+                gone = place._statistics(StandardScaler().fit(gone))
+                refused[i] += np.any(old.add(gone, -1.0).impossible)
+        rows.append({"IMPOSSIBLE": value, "foreign of 100": refused[0], "own of 100": refused[1]})
+    place.IMPOSSIBLE = shipped
+    return pd.DataFrame(rows).set_index("IMPOSSIBLE")
+
+
 PARTS = {
     "cap": cap,
     "margin": margin,
@@ -319,6 +403,9 @@ PARTS = {
     "signs": signs,
     "low rank": low_rank,
     "start": start,
+    "sparse": sparse_columns,
+    "scaler": scaler,
+    "foreign": foreign_rows,
 }
 
 
