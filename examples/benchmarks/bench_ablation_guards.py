@@ -35,15 +35,14 @@ from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, Eras
 
 # Modules that hold the constants, and the name of the function of the downdate cap.
 MODULES = {
-    "cap": "sklearn_ssse._step",
-    "checks": "sklearn_ssse._checks",
-    "fit check": "sklearn_ssse._convergence",
-    "low rank": "sklearn_ssse._inverse._low_rank",
-    "full": "sklearn_ssse._inverse._full",
-    "mixin": "sklearn_ssse._erasure",
-    "scaler": "sklearn_ssse._statistics",
+    "checks": "sklearn_ssse._erasure.validation",
+    "fit check": "sklearn_ssse._from_estimator.fit_check",
+    "low rank": "sklearn_ssse._inverse.low_rank",
+    "full": "sklearn_ssse._inverse.full",
+    "planning": "sklearn_ssse._erasure.planning",
+    "scaler": "sklearn_ssse._preprocessing.standard_scaler",
 }
-CAP = "shrunken"
+CAP = "cap_downdate"
 UNIT = np.finfo(np.float64).eps
 
 
@@ -69,11 +68,11 @@ def scaled_until_possible(factor):
         least = checks.least_margin(inverse.condition)
         while True:
             try:
-                removal = inverse.removal(scores)
+                pending = inverse.pending_downdate(scores)
             except ErasureError:
-                removal = None
-            if removal is not None and removal.margin >= least:
-                return scores, removal
+                pending = None
+            if pending is not None and pending.margin >= least:
+                return scores, pending
             scores = scores.scaled(np.full(scores.n_samples, factor**0.5))
 
     return cap
@@ -108,20 +107,20 @@ def cap_cases():
 
 def cap():
     """Figures of the downdate cap by the factor of a trial."""
-    shipped = getattr(module("mixin"), CAP)
+    shipped = getattr(module("planning"), CAP)
     variations = {"shipped, 1/2": shipped}
     variations.update({f"factor {f}": scaled_until_possible(f) for f in (0.9, 0.25, 0.1, 1e-9)})
     rows = []
     for net, retrained, X, y, S in cap_cases():
         keep = np.setdiff1d(np.arange(len(y)), S)
         for name, function in variations.items():
-            setattr(module("mixin"), CAP, function)
+            setattr(module("planning"), CAP, function)
             model = deepcopy(net)
             refused = erase_one_by_one(model, X, y, S, 15)
             gap = max(abs(model.score(X[i], y[i]) - retrained.score(X[i], y[i])) for i in (S, keep))
             capped = sum(record.shrunken for record in model.erasures_)
             rows.append({"variation": name, "gap": gap, "capped": capped, "refused": refused})
-    setattr(module("mixin"), CAP, shipped)
+    setattr(module("planning"), CAP, shipped)
     groups = pd.DataFrame(rows).groupby("variation", sort=False)
     table = groups["gap"].agg(["count", "median", "mean", "max"])
     return table.join(groups[["capped", "refused"]].sum())
@@ -147,7 +146,7 @@ def margins():
         family = model._family()
         inverse = model.curvature_
         for S in margin_sets(X, y):
-            removal = inverse.removal(family.batch(X[S], y[S], np.ones(len(S))).scores("fisher"))
+            pending = inverse.pending_downdate(family.batch(X[S], y[S], np.ones(len(S))).scores("fisher"))
             X_kept, y_kept = without(X, y, S)
             kept = family.batch(X_kept, y_kept, np.ones(len(y_kept))).scores("fisher")
             try:
@@ -155,12 +154,12 @@ def margins():
             except ErasureError:
                 continue
             error = np.nan
-            if removal.margin > 0:
+            if pending.margin > 0:
                 scale = built.diagonal() ** -0.5
                 scale = scale * scale[:, None]
-                error = removal.inverse().matrix - built
+                error = pending.inverse().matrix - built
                 error = np.linalg.norm(error * scale, 2) / np.linalg.norm(built * scale, 2)
-            yield {"margin": removal.margin, "kappa": inverse.condition, "error": error}
+            yield {"margin": pending.margin, "kappa": inverse.condition, "error": error}
 
 
 def margin():
@@ -360,7 +359,7 @@ def scaled_columns():
         gone = place._statistics(StandardScaler().fit(moved[S]))
         goal = place._statistics(StandardScaler().fit(np.delete(moved, S, axis=0)))
         new = old.add(gone, -1.0)
-        for found, exact, lost in zip(new.squares, goal.squares, new.lost, strict=True):
+        for found, exact, lost in zip(new.squares, goal.squares, new.rounding, strict=True):
             if exact > 0 and lost > 0:
                 yield {"by rounding": found / lost, "error": abs(found / exact - 1)}
 

@@ -43,10 +43,10 @@ from sklearn_ssse import ErasableLogisticRegression, ErasureError
 
 # Modules that hold the constants.
 MODULES = {
-    "eps": "sklearn_ssse._calibration",
-    "fit": "sklearn_ssse._curvature",
-    "gain": "sklearn_ssse._inverse._base",
-    "step": "sklearn_ssse._step",
+    "eps": "sklearn_ssse._calibration.logistic",
+    "fit": "sklearn_ssse._erasure.fit_curvature",
+    "gain": "sklearn_ssse._inverse.base",
+    "step": "sklearn_ssse._erasure.planning",
 }
 PENALTIES = [0.01, 1.0, 100.0]
 ADULT_ROWS = 4000
@@ -171,7 +171,7 @@ def damped_from(start):
         growth = 1.0 / (1.0 - start) + np.log((1.0 - start) / rest)
         return np.where(high, (growth - 1.0) / safe, 1.0 / (1.0 - np.where(high, 0.0, m)))
 
-    return [("gain", "gain", gain)]
+    return [("gain", "downdate_factor", gain)]
 
 
 def eps_variations():
