@@ -33,7 +33,9 @@ def snapshot(value, seen=None):
 
 
 def make_data(n_classes=2):
-    return make_classification(120, 5, n_informative=4, n_redundant=0, n_classes=n_classes, flip_y=0.2, random_state=0)
+    return make_classification(
+        120, 5, n_informative=4, n_redundant=0, n_classes=n_classes, flip_y=0.2, random_state=0
+    )
 
 
 def check_erasable(estimator, tmp_path, n_classes=2):
@@ -103,7 +105,11 @@ def check_files(estimator, X, y, S, tmp_path):
     expected = clone(estimator).fit(X, y).unlearn(X[S], y[S])
     path = tmp_path / "model.joblib"
     joblib.dump(estimator, path)
-    for loaded in (pickle.loads(pickle.dumps(estimator)), joblib.load(path), joblib.load(path, mmap_mode="r")):
+    for loaded in (
+        pickle.loads(pickle.dumps(estimator)),
+        joblib.load(path),
+        joblib.load(path, mmap_mode="r"),
+    ):
         assert np.array_equal(loaded.predict_proba(X), estimator.predict_proba(X))
         loaded.unlearn(X[S], y[S])
         assert snapshot(loaded.curvature_) == snapshot(expected.curvature_)

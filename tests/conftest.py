@@ -19,7 +19,9 @@ def binary():
 
 @pytest.fixture(scope="session")
 def four_classes():
-    X, y = make_classification(240, 5, n_informative=4, n_redundant=0, n_classes=4, flip_y=0.2, random_state=1)
+    X, y = make_classification(
+        240, 5, n_informative=4, n_redundant=0, n_classes=4, flip_y=0.2, random_state=1
+    )
     return X, y
 
 
@@ -35,14 +37,20 @@ def census():
     y = (frame.pop("income") == ">50K").to_numpy().astype(int)
     numbers = make_column_selector(dtype_include="number")
     rest = make_column_selector(dtype_exclude="number")
-    encode = make_column_transformer((StandardScaler(), numbers), (OneHotEncoder(sparse_output=False), rest))
+    encode = make_column_transformer(
+        (StandardScaler(), numbers), (OneHotEncoder(sparse_output=False), rest)
+    )
     return encode.fit_transform(frame), y
 
 
 @pytest.fixture(scope="session")
 def real_data(census):
     out = {"census": census}
-    for name, load in [("digits", load_digits), ("breast_cancer", load_breast_cancer), ("wine", load_wine)]:
+    for name, load in [
+        ("digits", load_digits),
+        ("breast_cancer", load_breast_cancer),
+        ("wine", load_wine),
+    ]:
         X, y = load(return_X_y=True)
         out[name] = scale(X), y
     return out

@@ -25,4 +25,6 @@ def pytest_runtest_logreport(report):
 
 
 def pytest_sessionfinish(session):
-    Path(os.environ["FAILURES"]).write_text(json.dumps({"collected": session.testscollected, "failures": failures}))
+    Path(os.environ["FAILURES"]).write_text(
+        json.dumps({"collected": session.testscollected, "failures": failures})
+    )

@@ -37,7 +37,11 @@ def numeric_gradient(f, params, h=1e-6):
 
 def gradients(model, X, y):
     """Gradient of the loss of each row, (n, d), by a loop over rows."""
-    Z, codes, n_classes = design(X, model.fit_intercept), np.searchsorted(model.classes_, y), len(model.classes_)
+    Z, codes, n_classes = (
+        design(X, model.fit_intercept),
+        np.searchsorted(model.classes_, y),
+        len(model.classes_),
+    )
     params, rows = theta(model), []
     for x, code in zip(Z, codes, strict=True):
         if n_classes == 2:

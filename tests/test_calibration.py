@@ -67,12 +67,17 @@ def test_calibration_by_hand(problem, damping):
     rng, n, classes = np.random.default_rng(0), len(y), len(clf.classes_)
     sets = [rng.choice(n, round(0.02 * n), replace=False, shuffle=False) for _ in range(8)]
     by_class = [np.flatnonzero(y == c) for c in range(classes)]
-    by_class = [rng.choice(rows, round(len(rows) / 3), replace=False, shuffle=False) for rows in by_class]
+    by_class = [
+        rng.choice(rows, round(len(rows) / 3), replace=False, shuffle=False) for rows in by_class
+    ]
     calibration = clf._erasure_state.calibration
     random = np.median([rho(S, clf, X, y, w, clf.damping_) for S in sets])
     assert calibration.random == pytest.approx(random, rel=1e-6)
     assert clf.unlearn_epsilon_ == pytest.approx(1 / random, rel=1e-6)
-    assert relative(calibration.by_class, [rho(S, clf, X, y, w, clf.damping_) for S in by_class]) < 1e-6
+    assert (
+        relative(calibration.by_class, [rho(S, clf, X, y, w, clf.damping_) for S in by_class])
+        < 1e-6
+    )
 
 
 @pytest.mark.parametrize("leave_out", [False, True])
@@ -81,17 +86,23 @@ def test_epsilon_by_hand(problem, kind, leave_out):
     X, y, w = problem
     clf = ErasableLogisticRegression(damping=0.02, leave_out=leave_out).fit(X, y, w)
     one = np.flatnonzero(y == 1)
-    S = {"random": np.arange(8), "one class": one[:6], "much of a class": one[: len(one) // 2]}[kind]
+    S = {"random": np.arange(8), "one class": one[:6], "much of a class": one[: len(one) // 2]}[
+        kind
+    ]
     calibration, n, k = clf._erasure_state.calibration, w.sum(), w[S].sum()
     A = reference.curvature(clf, X, y, w, "empirical_fisher") + 0.02 * n * np.eye(theta(clf).size)
     G = reference.gradients(clf, X[S], y[S])
     leaving = reference.curvature(clf, X[S], y[S], w[S], "empirical_fisher")
     s = np.linalg.solve(A - leaving if leave_out else A, w[S] @ G)
-    share = np.array([(w[S] * (y[S] == c)) @ G @ s for c in range(len(clf.classes_))]) / (w[S] @ G @ s)
+    share = np.array([(w[S] * (y[S] == c)) @ G @ s for c in range(len(clf.classes_))]) / (
+        w[S] @ G @ s
+    )
     factor = max(calibration.random, np.exp(share @ np.log(calibration.by_class)))
     phi = min(0.5, (w[S] @ np.square(G @ s)) / (s @ A @ s))
     expected = 1 / factor if leave_out else (n - k) / n / (factor * (1 - phi))
-    assert clf.preview_unlearn(X[S], y[S], sample_weight=w[S]).epsilon == pytest.approx(expected, rel=1e-8)
+    assert clf.preview_unlearn(X[S], y[S], sample_weight=w[S]).epsilon == pytest.approx(
+        expected, rel=1e-8
+    )
 
 
 def test_each_part_of_the_rule():
@@ -102,10 +113,14 @@ def test_each_part_of_the_rule():
         gradients = np.array([[first, second], [0.0, 0.0]])
         scores = Scores([Layer(np.array([[np.sqrt(product), 0.0]]), np.ones((1, 1, 1)), False)])
         growth = 1.0 if leave_out else n / (n - k)
-        return rule.epsilon(Step(step, growth, gradients, None, scores, None, None, leave_out, False))
+        return rule.epsilon(
+            Step(step, growth, gradients, None, scores, None, None, leave_out, False)
+        )
 
     assert epsilon(1, 0) == pytest.approx(0.9 / 4)  # all of class 0
-    assert epsilon(0, 1) == pytest.approx(0.9 / 2)  # class 1 alone would take larger steps than random sets
+    assert epsilon(0, 1) == pytest.approx(
+        0.9 / 2
+    )  # class 1 alone would take larger steps than random sets
     assert epsilon(3, 1) == pytest.approx(0.9 / 4**0.75)
     assert epsilon(1, 0, product=0.25) == pytest.approx(0.9 / (4 * 0.75))
     assert epsilon(1, 0, product=0.9) == pytest.approx(0.9 / (4 * 0.5))
@@ -114,7 +129,9 @@ def test_each_part_of_the_rule():
 
 
 def test_a_sample_stands_for_many_rows(monkeypatch):
-    X, y = make_classification(6000, 5, n_informative=4, n_redundant=0, weights=[0.97], flip_y=0.05, random_state=0)
+    X, y = make_classification(
+        6000, 5, n_informative=4, n_redundant=0, weights=[0.97], flip_y=0.05, random_state=0
+    )
     w = np.random.default_rng(0).uniform(0.5, 2, len(y))
     clf = ErasableLogisticRegression().fit(X, y, w)
     exact = clf._erasure_state.calibration
@@ -151,10 +168,14 @@ def test_record_by_hand(problem):
     assert record.margin == pytest.approx(1 - np.linalg.eigvalsh(M)[-1])
     assert record.max_leverage == pytest.approx(np.diag(M).max())
     assert record.weight_erased == pytest.approx(w[:9].sum())
-    assert record.relative_shift == pytest.approx(np.linalg.norm(theta(clf) - start) / np.linalg.norm(start))
+    assert record.relative_shift == pytest.approx(
+        np.linalg.norm(theta(clf) - start) / np.linalg.norm(start)
+    )
     assert record.erased_fraction == pytest.approx(w[:9].sum() / n)
     second = clf.unlearn(X[9:12], y[9:12], sample_weight=w[9:12]).erasures_[1]
-    assert second.erased_fraction == pytest.approx(w[:12].sum() / n)  # of the rows of the fit, not of what was left
+    assert second.erased_fraction == pytest.approx(
+        w[:12].sum() / n
+    )  # of the rows of the fit, not of what was left
 
 
 def test_the_damped_step_is_made():
@@ -175,10 +196,16 @@ def test_guards_name_what_was_given(binary):
     X, y = binary
     clf = ErasableLogisticRegression().fit(X, y, np.full(150, 2.0))
     one = np.flatnonzero(y == 1)
-    with pytest.raises(ErasureError, match=r"got 150 rows \(weight 300\) where 150 \(weight 300\) remain"):
+    with pytest.raises(
+        ErasureError, match=r"got 150 rows \(weight 300\) where 150 \(weight 300\) remain"
+    ):
         clf.unlearn(X, y, sample_weight=np.full(150, 2.0))
-    with pytest.raises(ErasureError, match=rf"got {one.size} rows .* of class 1, of which {one.size}"):
-        clf.unlearn(X[one], y[one], sample_weight=np.ones(one.size))  # half their weight, but all the rows
+    with pytest.raises(
+        ErasureError, match=rf"got {one.size} rows .* of class 1, of which {one.size}"
+    ):
+        clf.unlearn(
+            X[one], y[one], sample_weight=np.ones(one.size)
+        )  # half their weight, but all the rows
     with pytest.raises(ErasureError, match="at least one row of every class"):
         clf.unlearn(X[:2], y[:2], sample_weight=[150.0, 150.0])  # few rows, but all the weight
     with pytest.raises(ErasureError, match="finite"):
@@ -206,7 +233,10 @@ def test_what_fit_used_is_what_unlearn_uses(binary):
     X, y = binary
     clf = ErasableLogisticRegression(curvature="fisher").fit(X, y)
     expected = clf.preview_unlearn(X[:4], y[:4])
-    assert clf.set_params(curvature="empirical_fisher", damping=10.0).preview_unlearn(X[:4], y[:4]) == expected
+    assert (
+        clf.set_params(curvature="empirical_fisher", damping=10.0).preview_unlearn(X[:4], y[:4])
+        == expected
+    )
     assert expected.leave_out
 
 
@@ -219,7 +249,9 @@ def test_class_weights_stay_frozen(binary):
     S = np.flatnonzero(y == 1)[:30]
     clf.unlearn(X[S], y[S], sample_weight=w[S])
     keep = without(S, 150)
-    assert np.array_equal(clf.fit_curvature(X[keep], y[keep], w[keep])._erasure_state.class_weight, frozen)
+    assert np.array_equal(
+        clf.fit_curvature(X[keep], y[keep], w[keep])._erasure_state.class_weight, frozen
+    )
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")

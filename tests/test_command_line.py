@@ -38,7 +38,11 @@ skops = pytest.importorskip("skops.io", reason="pip install 'sklearn-ssse[test]'
 
 N = 2000
 K = 25
-TRUSTED = [*sklearn_ssse.TRUSTED_TYPES, "numpy.dtype", "sklearn.compose._column_transformer.make_column_selector"]
+TRUSTED = [
+    *sklearn_ssse.TRUSTED_TYPES,
+    "numpy.dtype",
+    "sklearn.compose._column_transformer.make_column_selector",
+]
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +55,16 @@ def people():
 def pipeline():
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
     words = make_pipeline(
-        SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+        SimpleImputer(strategy="most_frequent"),
+        OneHotEncoder(handle_unknown="ignore", sparse_output=False),
     )
     encode = make_column_transformer(
-        (numbers, make_column_selector(dtype_include="number")), (words, make_column_selector(dtype_exclude="number"))
+        (numbers, make_column_selector(dtype_include="number")),
+        (words, make_column_selector(dtype_exclude="number")),
     )
-    return make_pipeline(encode, ErasableLogisticRegression(curvature="fisher", solver="newton-cholesky"))
+    return make_pipeline(
+        encode, ErasableLogisticRegression(curvature="fisher", solver="newton-cholesky")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +87,22 @@ def run(*args):
     return command.main([str(arg) for arg in args])
 
 
-def erase(model="model.skops", rows="rows.csv", *more, target="income", out="erased", record="record.json"):
-    return run("unlearn", model, "--rows", rows, "--target", target, "--out", out, "--record", record, *more)
+def erase(
+    model="model.skops", rows="rows.csv", *more, target="income", out="erased", record="record.json"
+):
+    return run(
+        "unlearn",
+        model,
+        "--rows",
+        rows,
+        "--target",
+        target,
+        "--out",
+        out,
+        "--record",
+        record,
+        *more,
+    )
 
 
 def erased_in_python(fitted, people, **options):
@@ -92,7 +114,9 @@ def state(*models):
     """Everything in models to the bit; of arrays of objects the values."""
     return [
         {
-            name: value.tolist() if isinstance(value, np.ndarray) and value.dtype.hasobject else snapshot(value)
+            name: value.tolist()
+            if isinstance(value, np.ndarray) and value.dtype.hasobject
+            else snapshot(value)
             for name, value in vars(m).items()
         }
         for m in models
@@ -105,7 +129,11 @@ def sha256(path):
 
 @pytest.mark.parametrize(
     ("options", "more"),
-    [({}, []), ({"epsilon": 0.5}, ["--epsilon", "0.5"]), ({"epsilon": "2*auto"}, ["--epsilon", "2*auto"])],
+    [
+        ({}, []),
+        ({"epsilon": 0.5}, ["--epsilon", "0.5"]),
+        ({"epsilon": "2*auto"}, ["--epsilon", "2*auto"]),
+    ],
 )
 def test_result_is_that_of_python(folder, fitted, people, capsys, options, more):
     assert erase("model.skops", "rows.csv", *more) == 0
@@ -129,12 +157,28 @@ def test_preprocessing_and_people(folder, fitted, people):
     who = np.where(np.arange(40) < K, "kim", "lee")
     X[:40].assign(income=y[:40], who=who).to_csv("rows.csv", index=False)
     assert erase("model.skops", "rows.csv", "--group-column", "who", "--forget", "kim", "kim") == 0
-    assert state(skops.load("erased", trusted=TRUSTED)[-1]) == state(erased_in_python(fitted, people)[-1])
-    assert erase("model.skops", "rows.csv", "--group-column", "who", "--forget", "ann", out="no", record="no.json") == 1
+    assert state(skops.load("erased", trusted=TRUSTED)[-1]) == state(
+        erased_in_python(fitted, people)[-1]
+    )
+    assert (
+        erase(
+            "model.skops",
+            "rows.csv",
+            "--group-column",
+            "who",
+            "--forget",
+            "ann",
+            out="no",
+            record="no.json",
+        )
+        == 1
+    )
     assert not list(folder.glob("no*"))
 
     numbers = X.select_dtypes("number")
-    model = make_pipeline(StandardScaler(), ErasableLogisticRegression(curvature="fisher")).fit(numbers, y)
+    model = make_pipeline(StandardScaler(), ErasableLogisticRegression(curvature="fisher")).fit(
+        numbers, y
+    )
     skops.dump(model, "numbers.skops")
     numbers[:K].assign(income=y[:K]).to_csv("numbers.csv", index=False)
     files = {"out": "less", "record": "less.json"}
@@ -188,7 +232,11 @@ def test_pickles_only_when_trusted(folder, fitted, people, capsys, compress):
     assert "can run any code" in capsys.readouterr().err
     assert not (folder / "erased").exists()
     assert erase("model.skops", "rows.csv", "--trust-pickle") == 0
-    model = pickle.loads((folder / "erased").read_bytes()) if compress is None else joblib.load("erased")
+    model = (
+        pickle.loads((folder / "erased").read_bytes())
+        if compress is None
+        else joblib.load("erased")
+    )
     assert state(model[-1]) == state(erased_in_python(fitted, people)[-1])
     assert (folder / "erased").read_bytes()[:2] == (folder / "model.skops").read_bytes()[:2]
 
@@ -208,7 +256,10 @@ def test_pickle_is_not_loaded_to_be_refused(folder):
 
 
 def test_untrusted_types_are_named(folder, fitted, people, capsys):
-    skops.dump(make_pipeline(FunctionTransformer(quotes), *[step for _, step in fitted.steps]), "model.skops")
+    skops.dump(
+        make_pipeline(FunctionTransformer(quotes), *[step for _, step in fitted.steps]),
+        "model.skops",
+    )
     assert run("inspect", "model.skops") == 1
     error = capsys.readouterr().err
     assert "--trust tests.test_command_line.quotes" in error
@@ -238,7 +289,9 @@ def test_nothing_is_overwritten_unless_forced(folder, capsys):
 
 
 @pytest.mark.parametrize("forced", [False, True])
-@pytest.mark.parametrize(("function", "call"), [("fsync", 0), ("fsync", 1), ("replace", 0), ("replace", 1)])
+@pytest.mark.parametrize(
+    ("function", "call"), [("fsync", 0), ("fsync", 1), ("replace", 0), ("replace", 1)]
+)
 def test_both_files_or_none(folder, monkeypatch, function, call, forced):
     """Whichever write or move fails, the folder is as it was."""
     if forced:
@@ -324,11 +377,25 @@ def test_no_row_in_any_output(folder, people, capsys):
     frame = X[:K].assign(income=y[:K], who="ida", weight=1.0)
     frame["fnlwgt_probe"] = 918273
     frame.drop(columns="fnlwgt_probe").to_csv("rows.csv", index=False)
-    assert erase("model.skops", "rows.csv", "--group-column", "who", "--forget", "ida", "--weights", "weight") == 0
+    assert (
+        erase(
+            "model.skops",
+            "rows.csv",
+            "--group-column",
+            "who",
+            "--forget",
+            "ida",
+            "--weights",
+            "weight",
+        )
+        == 0
+    )
     out, err = capsys.readouterr()
     for text in (out, err, (folder / "record.json").read_text()):
         assert "ida" not in text
-        assert not any(word in text for word in X[:K].select_dtypes(exclude="number").stack().dropna().unique())
+        assert not any(
+            word in text for word in X[:K].select_dtypes(exclude="number").stack().dropna().unique()
+        )
 
 
 def test_errors_of_transformers_do_not_quote_rows(folder, capsys):
@@ -336,7 +403,9 @@ def test_errors_of_transformers_do_not_quote_rows(folder, capsys):
     X, y = load_iris(return_X_y=True, as_frame=True)
     frame = X.assign(name="Ann O'Hara")
     model = make_pipeline(
-        FunctionTransformer(quotes, validate=False), StandardScaler(), ErasableLogisticRegression(curvature="fisher")
+        FunctionTransformer(quotes, validate=False),
+        StandardScaler(),
+        ErasableLogisticRegression(curvature="fisher"),
     )
     quotes.now = False
     model.fit(frame, y)
@@ -411,10 +480,12 @@ def test_categories_have_the_type_of_the_encoder(tmp_path, missing):
     frame.loc[2::3, ["gaps", "filled"]] = missing
     y = np.arange(n) // 3 % 2
     filled = make_pipeline(
-        SimpleImputer(strategy="constant", fill_value="?", missing_values=missing), OneHotEncoder(sparse_output=False)
+        SimpleImputer(strategy="constant", fill_value="?", missing_values=missing),
+        OneHotEncoder(sparse_output=False),
     )
     encode = make_column_transformer(
-        (OneHotEncoder(sparse_output=False), ["zip", "gaps", "whole", "part", "flag"]), (filled, ["filled"])
+        (OneHotEncoder(sparse_output=False), ["zip", "gaps", "whole", "part", "flag"]),
+        (filled, ["filled"]),
     )
     model = make_pipeline(encode, ErasableLogisticRegression(curvature="fisher")).fit(frame, y)
     frame[:20].assign(y=y[:20]).iloc[:, ::-1].to_csv(tmp_path / "rows.csv", index=False)
@@ -432,7 +503,9 @@ def test_several_outputs(folder):
     names = [f"x{i}" for i in range(5)]
     model = MultiOutputClassifier(ErasableLogisticRegression(curvature="fisher")).fit(X, Y)
     skops.dump(model, "many.skops")
-    pandas.DataFrame(X[:20], columns=names).assign(kind=Y[:20, 0], size=Y[:20, 1]).to_csv("many.csv", index=False)
+    pandas.DataFrame(X[:20], columns=names).assign(kind=Y[:20, 0], size=Y[:20, 1]).to_csv(
+        "many.csv", index=False
+    )
     assert erase("many.skops", "many.csv", target="kind,size") == 0
     unlearn(model, X[:20], Y[:20])
     assert state(*skops.load("erased", trusted=TRUSTED).estimators_) == state(*model.estimators_)
@@ -452,7 +525,10 @@ def test_several_outputs(folder):
 
 
 def test_a_model_that_cannot_erase(folder, people, capsys):
-    skops.dump(make_pipeline(pipeline()[:-1], LogisticRegression(max_iter=1000)).fit(*people), "model.skops")
+    skops.dump(
+        make_pipeline(pipeline()[:-1], LogisticRegression(max_iter=1000)).fit(*people),
+        "model.skops",
+    )
     assert erase() == 1
     assert "from_estimator" in capsys.readouterr().err
     skops.dump(pipeline(), "model.skops")
@@ -473,11 +549,16 @@ def test_weights(folder, capsys):
     X[:9].assign(y=y[:9], w=weight[:9]).to_csv("iris.csv", index=False)
     assert erase("iris.skops", "iris.csv", "--weights", "w", target="y") == 0
     expected = preview_unlearn(model, X[:9], y[:9], sample_weight=weight[:9])
-    assert json.loads((folder / "record.json").read_text())["erasures"][0] == asdict(expected) | {"kept_by": []}
+    assert json.loads((folder / "record.json").read_text())["erasures"][0] == asdict(expected) | {
+        "kept_by": []
+    }
     X[:9].assign(y=y[:9]).to_csv("iris.csv", index=False)
     assert erase("iris.skops", "iris.csv", "--force", target="y") == 0
     assert "fitted with sample_weight" in capsys.readouterr().err
-    assert "fitted with sample_weight" in json.loads((folder / "record.json").read_text())["warnings"][0]
+    assert (
+        "fitted with sample_weight"
+        in json.loads((folder / "record.json").read_text())["warnings"][0]
+    )
     for bad in (-1, "secret", ""):
         X[:9].assign(y=y[:9], w=bad).to_csv("iris.csv", index=False)
         assert erase("iris.skops", "iris.csv", "--weights", "w", "--force", target="y") == 1
@@ -487,7 +568,11 @@ def test_weights(folder, capsys):
 
 
 def test_usage(folder, capsys):
-    for args in ([], ["unlearn", "model.skops"], ["preview", "model.skops", "--rows", "rows.csv", "--epsilon", "much"]):
+    for args in (
+        [],
+        ["unlearn", "model.skops"],
+        ["preview", "model.skops", "--rows", "rows.csv", "--epsilon", "much"],
+    ):
         with pytest.raises(SystemExit) as stop:
             run(*args)
         assert stop.value.code == 2
@@ -533,7 +618,9 @@ def test_as_a_process(folder, people):
 def test_columns_go_by_name_behind_a_step_that_passes_them_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     X, y = load_iris(return_X_y=True, as_frame=True)
-    model = make_pipeline("passthrough", ErasableLogisticRegression(curvature="fisher", max_iter=500)).fit(X, y)
+    model = make_pipeline(
+        "passthrough", ErasableLogisticRegression(curvature="fisher", max_iter=500)
+    ).fit(X, y)
     skops.dump(model, "model.skops")
     X[:5].assign(income=y[:5])[[*X.columns[::-1], "income"]].to_csv("rows.csv", index=False)
     assert erase() == 0
@@ -554,14 +641,28 @@ def test_rows_of_others_need_not_be_known(folder, people, fitted, capsys):
     rows = np.isin(np.arange(K) // 5, [1, 3])
     expected = unlearn(pickle.loads(pickle.dumps(fitted)), X[:K][rows], y[:K][rows])
     assert np.array_equal(skops.load("erased", trusted=TRUSTED)[-1].coef_, expected[-1].coef_)
-    assert erase("model.skops", "rows.csv", "--group-column", "person", "--forget", "7", out="m", record="r") == 1
+    assert (
+        erase(
+            "model.skops",
+            "rows.csv",
+            "--group-column",
+            "person",
+            "--forget",
+            "7",
+            out="m",
+            record="r",
+        )
+        == 1
+    )
     assert "got 7 of which there is no row" in capsys.readouterr().err
 
 
 def test_a_preview_warns_as_the_erasure_would(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     X, y = load_iris(return_X_y=True, as_frame=True)
-    model = ErasableLogisticRegression(curvature="fisher", max_iter=500).fit(X, y, np.linspace(1, 2, len(y)))
+    model = ErasableLogisticRegression(curvature="fisher", max_iter=500).fit(
+        X, y, np.linspace(1, 2, len(y))
+    )
     skops.dump(model, "model.skops")
     X[:3].assign(income=y[:3]).to_csv("rows.csv", index=False)
     assert run("preview", "model.skops", "--rows", "rows.csv", "--target", "income", "--json") == 0
@@ -569,13 +670,19 @@ def test_a_preview_warns_as_the_erasure_would(tmp_path, monkeypatch, capsys):
     assert "fitted with sample_weight" in out.err
     assert len(json.loads(out.out)["warnings"]) == 1
     X[:3].assign(income=y[:3], w=0).to_csv("rows.csv", index=False)
-    assert run("preview", "model.skops", "--rows", "rows.csv", "--target", "income", "--weights", "w") == 1
+    assert (
+        run("preview", "model.skops", "--rows", "rows.csv", "--target", "income", "--weights", "w")
+        == 1
+    )
 
 
 def test_inspect_of_models_that_learned_and_of_unfitted_ones(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     X, y = load_iris(return_X_y=True)
-    skops.dump(ErasableLogisticRegression(max_iter=500).fit(X[20:], y[20:]).learn(X[:20], y[:20]), "model.skops")
+    skops.dump(
+        ErasableLogisticRegression(max_iter=500).fit(X[20:], y[20:]).learn(X[:20], y[:20]),
+        "model.skops",
+    )
     assert run("inspect", "model.skops", "--json") == 0
     (found,) = json.loads(capsys.readouterr().out)["erasable"]
     assert (found["rows_added"], found["rows_erased"], found["rows_remaining"]) == (20, 0, 150)
@@ -587,7 +694,9 @@ def test_inspect_of_models_that_learned_and_of_unfitted_ones(tmp_path, monkeypat
 
 def test_text_stays_text(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    notes = np.array(["12", "NA", "late again", "paid in full", "12 days late", "paid"] * 6, dtype=object)
+    notes = np.array(
+        ["12", "NA", "late again", "paid in full", "12 days late", "paid"] * 6, dtype=object
+    )
     frame, y = pandas.DataFrame({"note": notes}), np.arange(36) % 2
     encode = make_column_transformer((CountVectorizer(token_pattern=r"\w+"), "note"))
     model = make_pipeline(encode, ErasableLogisticRegression(curvature="fisher")).fit(frame, y)
@@ -601,7 +710,9 @@ def test_text_stays_text(tmp_path, monkeypatch):
 def test_positions_of_rows_in_bagged_models(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     X, y = load_iris(return_X_y=True, as_frame=True)
-    bag = BaggingClassifier(ErasableLogisticRegression(curvature="fisher", max_iter=500), 3, random_state=0).fit(X, y)
+    bag = BaggingClassifier(
+        ErasableLogisticRegression(curvature="fisher", max_iter=500), 3, random_state=0
+    ).fit(X, y)
     skops.dump(bag, "model.skops")
     S = [3, 70, 71]
     X.iloc[S].assign(income=y.iloc[S], place=S).to_csv("rows.csv", index=False)
@@ -624,10 +735,14 @@ def codes(tmp_path, monkeypatch):
     """A model behind such a step: of codes that look like numbers, or like a missing value."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    frame = pandas.DataFrame({"zip": rng.choice(["02134", "12207", "NA"], 200), "age": rng.integers(20, 60, 200)})
+    frame = pandas.DataFrame(
+        {"zip": rng.choice(["02134", "12207", "NA"], 200), "age": rng.integers(20, 60, 200)}
+    )
     y = (rng.uniform(size=200) < np.where(frame["zip"] == "NA", 0.8, 0.3)).astype(int)
     model = make_pipeline(
-        FunctionTransformer(rare), OneHotEncoder(handle_unknown="ignore"), ErasableLogisticRegression()
+        FunctionTransformer(rare),
+        OneHotEncoder(handle_unknown="ignore"),
+        ErasableLogisticRegression(),
     )
     joblib.dump(model.fit(frame, y), "model.joblib")
     return model, frame, y
@@ -684,7 +799,9 @@ def test_what_is_written_is_done_even_if_nobody_reads_of_it(folder):
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("after", [1, 2])
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGHUP"])
-def test_a_stopped_command_writes_both_files_or_neither(folder, monkeypatch, request, number, after, force):
+def test_a_stopped_command_writes_both_files_or_neither(
+    folder, monkeypatch, request, number, after, force
+):
     moved, replace = [], os.replace
     inherited = signal.signal(getattr(signal, number), signal.SIG_DFL)
     request.addfinalizer(lambda: signal.signal(getattr(signal, number), inherited))
@@ -710,11 +827,17 @@ def test_a_stopped_command_writes_both_files_or_neither(folder, monkeypatch, req
         assert json.loads(Path("record.json").read_text())["erasures"]
     else:
         assert Path("model.skops").read_bytes() == model
-        assert Path("record.json").read_text() == "old" if force else sorted(folder.iterdir()) == before
+        assert (
+            Path("record.json").read_text() == "old"
+            if force
+            else sorted(folder.iterdir()) == before
+        )
 
 
 def test_a_signal_that_is_ignored_stays_so(folder, monkeypatch):
-    monkeypatch.setattr(command, "run_inspect", lambda args: os.kill(os.getpid(), signal.SIGHUP) or "alive")
+    monkeypatch.setattr(
+        command, "run_inspect", lambda args: os.kill(os.getpid(), signal.SIGHUP) or "alive"
+    )
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert run("inspect", "model.skops") == 0
@@ -728,7 +851,9 @@ def test_columns_that_the_model_drops_may_hold_anything(tmp_path, monkeypatch, c
     frame = pandas.DataFrame(X[:, :2], columns=["a", "b"]).assign(
         id=[f"{i:03}" for i in range(150)], word="NA", k=range(150)
     )
-    model = make_pipeline(make_column_transformer((StandardScaler(), ["a", "b"])), ErasableLogisticRegression())
+    model = make_pipeline(
+        make_column_transformer((StandardScaler(), ["a", "b"])), ErasableLogisticRegression()
+    )
     joblib.dump(model.fit(frame, y), "model.joblib")
     frame[:5].assign(y=y[:5]).to_csv("rows.csv", index=False)
     assert erase("model.joblib", "rows.csv", "--trust-pickle", target="y") == 0

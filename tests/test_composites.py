@@ -50,7 +50,12 @@ KEPT = ("cv_results_",)
 SAME_WITHOUT = {
     "pipeline": (PIPE, "class", ()),
     "columns": (
-        make_pipeline(make_column_transformer((FunctionTransformer(np.tanh), [0, 1]), remainder="passthrough"), LR),
+        make_pipeline(
+            make_column_transformer(
+                (FunctionTransformer(np.tanh), [0, 1]), remainder="passthrough"
+            ),
+            LR,
+        ),
         "class",
         ("columntransformer",),
     ),
@@ -71,7 +76,9 @@ SAME_WITHOUT = {
     "threshold": (FixedThresholdClassifier(LR, threshold=0.3), "binary", ()),
     "tuned threshold": (TunedThresholdClassifierCV(LR, cv=3), "binary", ("best_threshold_",)),
     "nested": (
-        make_pipeline(FunctionTransformer(), GridSearchCV(OneVsRestClassifier(PIPE), {"n_jobs": [None]}, cv=3)),
+        make_pipeline(
+            FunctionTransformer(), GridSearchCV(OneVsRestClassifier(PIPE), {"n_jobs": [None]}, cv=3)
+        ),
         "class",
         KEPT,
     ),
@@ -167,7 +174,9 @@ def test_bagging_is_erased_where_a_row_was_drawn(data, weighted, bootstrap):
     original = outputs(bag, X)
     codes = np.searchsorted(bag.classes_, y)
     expected = 0
-    for member, drawn, features in zip(bag.estimators_, bag.estimators_samples_, bag.estimators_features_, strict=True):
+    for member, drawn, features in zip(
+        bag.estimators_, bag.estimators_samples_, bag.estimators_features_, strict=True
+    ):
         drawn = drawn[~np.isin(drawn, S)]
         retrained = clone(member).fit(X[drawn][:, features], codes[drawn])
         expected = expected + retrained.predict_proba(X[:, features]) / 6
@@ -209,7 +218,10 @@ def test_a_single_row_that_some_members_did_not_draw(data):
         times = np.array([(drawn == 5).sum() for drawn in bag.estimators_samples_])
         assert 0 in times
         unlearn(bag, X[[5]], y[[5]], positions=[5])
-        erased = [sum(record.weight_erased for record in model.erasures_) for model in erasable_models(bag)]
+        erased = [
+            sum(record.weight_erased for record in model.erasures_)
+            for model in erasable_models(bag)
+        ]
         assert np.array_equal(erased, times)
 
 
@@ -232,13 +244,17 @@ def test_frozen_and_calibrated(data):
     X, y = data[0], data[1]["binary"]
     model = clone(PIPE).fit(X[:150], y[:150])
     expected = clone(PIPE).fit(X[:150], y[:150])
-    calibrated = CalibratedClassifierCV(FrozenEstimator(model), ensemble=True, cv=3).fit(X[150:], y[150:])
+    calibrated = CalibratedClassifierCV(FrozenEstimator(model), ensemble=True, cv=3).fit(
+        X[150:], y[150:]
+    )
     unlearn(expected, X[:5], y[:5])
     unlearn(calibrated, X[:5], y[:5])
     (inner,) = erasable_models(calibrated)
     assert np.array_equal(theta(inner), theta(expected[-1]))
     assert [record.kept_by for record in inner.erasures_] == [("calibrators",)]
-    prefit = TunedThresholdClassifierCV(FrozenEstimator(model), cv="prefit", refit=False).fit(X[150:], y[150:])
+    prefit = TunedThresholdClassifierCV(FrozenEstimator(model), cv="prefit", refit=False).fit(
+        X[150:], y[150:]
+    )
     unlearn(prefit, X[5:8], y[5:8])
     assert inner.n_samples_remaining_ == 142
     assert inner.erasures_[-1].kept_by == ("best_threshold_",)
@@ -277,7 +293,9 @@ def test_frames_through_composites(data):
 
 def test_a_search_that_holds_the_rows_says_so(data):
     X, y = data[0], data[1]["class"]
-    search = GridSearchCV(LR, {"unlearn_epsilon": [1.0]}, scoring=GammaScorer(X, y, metric="probability"), cv=3)
+    search = GridSearchCV(
+        LR, {"unlearn_epsilon": [1.0]}, scoring=GammaScorer(X, y, metric="probability"), cv=3
+    )
     search.fit(X, y)
     assert preview_unlearn(search, X[:3], y[:3]).kept_by == ("cv_results_", "scoring")
     with pytest.warns(ErasureWarning, match="the training data themselves"):
@@ -348,7 +366,14 @@ def test_a_third_party_inside_is_erased_with_the_rest_or_not_at_all(data):
 
 
 @pytest.mark.parametrize(
-    "estimator", [MultiOutputClassifier(LR), OneVsOneClassifier(LR), GridSearchCV(LR, {}), FrozenEstimator(LR), PIPE]
+    "estimator",
+    [
+        MultiOutputClassifier(LR),
+        OneVsOneClassifier(LR),
+        GridSearchCV(LR, {}),
+        FrozenEstimator(LR),
+        PIPE,
+    ],
 )
 def test_what_is_not_fitted_says_so(data, estimator):
     for verb in (unlearn, preview_unlearn):
@@ -360,7 +385,9 @@ def test_a_frozen_model_in_a_vote_knows_the_labels_as_they_are(data):
     X, y = data[0], data[1]["class"]
     labels = np.array(["b", "c", "a"])[y % 3]
     frozen = clone(LR).fit(X, labels)
-    vote = VotingClassifier([("frozen", FrozenEstimator(frozen)), ("own", LR)], voting="soft").fit(X, labels)
+    vote = VotingClassifier([("frozen", FrozenEstimator(frozen)), ("own", LR)], voting="soft").fit(
+        X, labels
+    )
     expected = clone(LR).fit(X, labels).unlearn(X[:9], labels[:9])
     unlearn(vote, X[:9], labels[:9])
     assert np.array_equal(frozen._erasure_state.class_counts, expected._erasure_state.class_counts)
@@ -370,7 +397,12 @@ def test_a_frozen_model_in_a_vote_knows_the_labels_as_they_are(data):
 def test_positions_are_for_the_bagging_classifiers_among_others(data):
     X, y = data[0], data[1]["class"]
     bag = BaggingClassifier(LR, n_estimators=2, random_state=0)
-    vote = unlearn(VotingClassifier([("bag", bag), ("own", LR)]).fit(X, y), X[:5], y[:5], positions=np.arange(5))
+    vote = unlearn(
+        VotingClassifier([("bag", bag), ("own", LR)]).fit(X, y),
+        X[:5],
+        y[:5],
+        positions=np.arange(5),
+    )
     alone = unlearn(clone(bag).fit(X, y), X[:5], y[:5], positions=np.arange(5))
     for member, expected in zip(vote.estimators_[0].estimators_, alone.estimators_, strict=True):
         assert np.allclose(theta(member), theta(expected), rtol=0, atol=1e-12)
@@ -382,12 +414,18 @@ def test_positions_are_for_the_bagging_classifiers_among_others(data):
 def test_bagging_hands_text_on(data):
     X = data[0]
     y = (X[:, 0] > 0).astype(int)
-    table = np.column_stack([np.where(X[:, 1] > 0, "ada", "bob"), X[:, :1].astype(object)]).astype(object)
-    pipe = make_pipeline(make_column_transformer((OneHotEncoder(), [0]), (StandardScaler(), [1])), LR)
+    table = np.column_stack([np.where(X[:, 1] > 0, "ada", "bob"), X[:, :1].astype(object)]).astype(
+        object
+    )
+    pipe = make_pipeline(
+        make_column_transformer((OneHotEncoder(), [0]), (StandardScaler(), [1])), LR
+    )
     bag = BaggingClassifier(pipe, n_estimators=2, random_state=0).fit(table, y)
     unlearn(bag, table[:3], y[:3], positions=np.arange(3))
     times = [np.isin(drawn, [0, 1, 2]).sum() for drawn in bag.estimators_samples_]
-    assert [member[-1].n_samples_remaining_ for member in bag.estimators_] == [len(y) - k for k in times]
+    assert [member[-1].n_samples_remaining_ for member in bag.estimators_] == [
+        len(y) - k for k in times
+    ]
 
 
 def test_weights_for_other_steps_are_not_those_of_many_outputs(data):
@@ -426,7 +464,9 @@ def test_an_error_tells_the_model(data):
 def test_no_intercept_of_liblinear(data):
     X = data[0]
     Y = (X[:, :2] > 0).astype(int)
-    model = MultiOutputClassifier(ErasableLogisticRegression(solver="liblinear", fit_intercept=False)).fit(X, Y)
+    model = MultiOutputClassifier(
+        ErasableLogisticRegression(solver="liblinear", fit_intercept=False)
+    ).fit(X, Y)
     expected = [clone(model.estimator).fit(X, y).unlearn(X[:2], y[:2]) for y in Y.T]
     for output, alone in zip(unlearn(model, X[:2], Y[:2]).estimators_, expected, strict=True):
         assert np.allclose(output.coef_, alone.coef_, rtol=0, atol=1e-12)
@@ -441,5 +481,7 @@ def test_one_class_that_all_rows_have(data):
 
 def test_one_weight_for_all_rows(data):
     X, y = data[0], data[1]["class"]
-    one, each = (unlearn(clone(LR).fit(X, y), X[:5], y[:5], sample_weight=w) for w in (2.0, np.full(5, 2.0)))
+    one, each = (
+        unlearn(clone(LR).fit(X, y), X[:5], y[:5], sample_weight=w) for w in (2.0, np.full(5, 2.0))
+    )
     assert np.array_equal(theta(one), theta(each))

@@ -50,8 +50,13 @@ def test_pipeline_applies_its_steps(binary):
 
 def test_many_outputs_are_atomic(binary):
     X, y = binary
-    Y = np.column_stack([y, (np.arange(len(y)) < 4).astype(int)])  # erasing rows 0-3 leaves the second output one class
-    for base in (ErasableLogisticRegression(), make_pipeline(StandardScaler(), ErasableLogisticRegression())):
+    Y = np.column_stack(
+        [y, (np.arange(len(y)) < 4).astype(int)]
+    )  # erasing rows 0-3 leaves the second output one class
+    for base in (
+        ErasableLogisticRegression(),
+        make_pipeline(StandardScaler(), ErasableLogisticRegression()),
+    ):
         model = MultiOutputClassifier(base).fit(X, Y)
         before = snapshot(model)
         with pytest.raises(ErasureError, match="at least one row of every class"):

@@ -31,7 +31,10 @@ def _close():
 @pytest.fixture(scope="module")
 def tuned():
     return TunedEpsilonCV(
-        ErasableLogisticRegression(), epsilons=[3.0, "auto", 0.1, 0.5], cv=SETS, metric="probability"
+        ErasableLogisticRegression(),
+        epsilons=[3.0, "auto", 0.1, 0.5],
+        cv=SETS,
+        metric="probability",
     ).fit(X, Y)
 
 
@@ -42,7 +45,9 @@ def test_gamma_curve(tuned):
     assert np.array_equal(curve.get_xdata(), [0.1, 0.5, 3.0])
     assert np.allclose(curve.get_ydata(), results["mean_test_score"][[2, 3, 0]])
     assert np.allclose(auto.get_ydata(), results["mean_test_score"][1])
-    assert np.allclose(display.ratio_ax_.lines[0].get_ydata(), results["mean_distance_ratio"][[2, 3, 0]])
+    assert np.allclose(
+        display.ratio_ax_.lines[0].get_ydata(), results["mean_distance_ratio"][[2, 3, 0]]
+    )
     assert display.ax_.get_xscale() == "log"
     assert display.figure_ is display.ax_.figure
     labels = [text.get_text() for text in display.figure_.legends[0].get_texts()]
@@ -63,7 +68,9 @@ def test_curve_of_a_grid_search(tuned):
     ).fit(X, Y)
     display = GammaCurveDisplay.from_estimator(search)
     assert display.ratio_ax_ is None
-    assert np.allclose(display.gamma[:, 0], [tuned.cv_results_[f"split{i}_test_score"][2] for i in range(3)])
+    assert np.allclose(
+        display.gamma[:, 0], [tuned.cv_results_[f"split{i}_test_score"][2] for i in range(3)]
+    )
     with pytest.raises(ValueError, match="TunedEpsilonCV"):
         AccuracyGapDisplay.from_estimator(search)
     with pytest.raises(ValueError, match="alone, got unlearn_epsilon, C"):
@@ -73,20 +80,26 @@ def test_curve_of_a_grid_search(tuned):
 
 
 def test_curve_over_multiples(tuned):
-    results = tuned.cv_results_ | {"param_unlearn_epsilon": ["2*auto", "auto", "0.5*auto", "3 * auto"]}
+    results = tuned.cv_results_ | {
+        "param_unlearn_epsilon": ["2*auto", "auto", "0.5*auto", "3 * auto"]
+    }
     display = GammaCurveDisplay.from_cv_results(results)
     curve = display.ax_.lines[0]
     assert np.array_equal(curve.get_xdata(), [0.5, 1.0, 2.0, 3.0])
     assert np.allclose(curve.get_ydata(), results["mean_test_score"][[2, 1, 0, 3]])
     assert display.ax_.get_xlabel() == 'eps as a multiple of "auto"'
     with pytest.raises(ValueError, match="got 2 numbers and 2 multiples"):
-        GammaCurveDisplay.from_cv_results(results | {"param_unlearn_epsilon": ["2*auto", "auto", 0.5, 1.0]})
+        GammaCurveDisplay.from_cv_results(
+            results | {"param_unlearn_epsilon": ["2*auto", "auto", 0.5, 1.0]}
+        )
 
 
 def test_accuracy_gaps(tuned):
     display = AccuracyGapDisplay.from_estimator(tuned)
     assert np.allclose(display.forget.mean(axis=0), tuned.cv_results_["mean_forget_accuracy_gap"])
-    assert np.allclose(display.ax_.lines[2].get_ydata(), tuned.cv_results_["mean_retain_accuracy_gap"][[2, 3, 0]])
+    assert np.allclose(
+        display.ax_.lines[2].get_ydata(), tuned.cv_results_["mean_retain_accuracy_gap"][[2, 3, 0]]
+    )
 
 
 def test_leverage():
@@ -112,5 +125,7 @@ def test_the_example_runs():
     example = Path(__file__).parents[1] / "examples" / "plot_which_eps.py"
     found = runpy.run_path(str(example))
     assert found["tuned"].best_score_ >= found["tuned"].cv_results_["mean_test_score"][0]
-    assert set(found["search"].best_params_) == {f"clf__{p}" for p in ("curvature", "damping", "unlearn_epsilon")}
+    assert set(found["search"].best_params_) == {
+        f"clf__{p}" for p in ("curvature", "damping", "unlearn_epsilon")
+    }
     assert np.isfinite(found["curve"].test_scores).all()

@@ -14,7 +14,9 @@ def test_examples(page):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         failures, tried = doctest.testfile(
-            str(DOCS / page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+            str(DOCS / page),
+            module_relative=False,
+            optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS,
         )
     assert failures == 0
     assert tried > 0 or page != "workflows.md"

@@ -19,11 +19,22 @@ from sklearn_ssse._convergence import SHARE, _batch, distance_from_minimum
 from tests import reference
 from tests.reference import relative, theta
 
-CV = {"Cs": [0.05, 0.5], "l1_ratios": (0.0,), "scoring": "neg_log_loss", "use_legacy_attributes": True}
+CV = {
+    "Cs": [0.05, 0.5],
+    "l1_ratios": (0.0,),
+    "scoring": "neg_log_loss",
+    "use_legacy_attributes": True,
+}
 
 
 def sgd(**params):
-    params = {"alpha": 0.1, "max_iter": 2000, "random_state": 0, "learning_rate": "optimal", **params}
+    params = {
+        "alpha": 0.1,
+        "max_iter": 2000,
+        "random_state": 0,
+        "learning_rate": "optimal",
+        **params,
+    }
     return SGDClassifier(loss="log_loss", tol=None, **params)
 
 
@@ -41,7 +52,8 @@ def weights(n):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("class_weight", [None, "balanced", {0: 1.0, 1: 3.0}])
 @pytest.mark.parametrize(
-    "params", [{}, {"average": 20_000}, {"fit_intercept": False}, {"penalty": "elasticnet", "l1_ratio": 0.0}]
+    "params",
+    [{}, {"average": 20_000}, {"fit_intercept": False}, {"penalty": "elasticnet", "l1_ratio": 0.0}],
 )
 def test_the_objective_of_sgd(real_data, params, class_weight, weighted):
     """SGD comes to where logistic regression with the parameters that we give it goes, and the weights of C are told apart."""
@@ -50,10 +62,16 @@ def test_the_objective_of_sgd(real_data, params, class_weight, weighted):
     fitted = sgd(**params, class_weight=class_weight).fit(X, y, sample_weight=w)
     made = ErasableLogisticRegression.from_estimator(fitted, X, y, w, curvature="fisher")
     np.testing.assert_array_equal(made.predict_proba(X), fitted.predict_proba(X))
-    exact = converged(C=made.C, class_weight=made.class_weight, fit_intercept=made.fit_intercept).fit(X, y, w)
+    exact = converged(
+        C=made.C, class_weight=made.class_weight, fit_intercept=made.fit_intercept
+    ).fit(X, y, w)
     assert relative(theta(made), theta(exact)) < 0.03
     if weighted:
-        other = converged(C=made.C * len(y) / w.sum(), class_weight=made.class_weight, fit_intercept=made.fit_intercept)
+        other = converged(
+            C=made.C * len(y) / w.sum(),
+            class_weight=made.class_weight,
+            fit_intercept=made.fit_intercept,
+        )
         assert relative(theta(made), theta(other.fit(X, y, w))) > 0.1
 
 
@@ -69,7 +87,9 @@ def test_one_against_the_rest(real_data):
     X, y = real_data["wine"]
     outer = OneVsRestClassifier(sgd()).fit(X, y)
     for c, fitted in zip(outer.classes_, outer.estimators_, strict=True):
-        made = ErasableLogisticRegression.from_estimator(fitted, X, (y == c).astype(int), curvature="fisher")
+        made = ErasableLogisticRegression.from_estimator(
+            fitted, X, (y == c).astype(int), curvature="fisher"
+        )
         assert made.unlearn(X[:3], (y[:3] == c).astype(int)).n_samples_remaining_ == len(y) - 3
 
 
@@ -83,10 +103,14 @@ def test_the_final_model_of_a_search(real_data, name, legacy):
     search = LogisticRegressionCV(**{**CV, "use_legacy_attributes": legacy}, **tight).fit(
         X, y, sample_weight=weights(len(y))
     )
-    made = ErasableLogisticRegression.from_estimator(search, X, y, weights(len(y)), curvature="fisher")
+    made = ErasableLogisticRegression.from_estimator(
+        search, X, y, weights(len(y)), curvature="fisher"
+    )
     assert np.ravel(search.C_)[0] == made.C
     assert made.n_iter_.shape == (1,)
-    fitted = ErasableLogisticRegression(C=made.C, curvature="fisher", **tight).fit(X, y, weights(len(y)))
+    fitted = ErasableLogisticRegression(C=made.C, curvature="fisher", **tight).fit(
+        X, y, weights(len(y))
+    )
     start = theta(fitted)
     for model in (made, fitted):
         model.unlearn(X[:9], y[:9], sample_weight=weights(len(y))[:9])
@@ -97,10 +121,17 @@ def test_erasing_from_a_trained_model_is_erasing_from_a_fit(real_data):
     """Up to the error of the training itself."""
     X, y = real_data["breast_cancer"]
     X = X[:, :5]
-    made = ErasableLogisticRegression.from_estimator(sgd(max_iter=5000).fit(X, y), X, y, curvature="fisher")
-    fitted = ErasableLogisticRegression(C=made.C, curvature="fisher", solver="newton-cholesky", tol=1e-10).fit(X, y)
+    made = ErasableLogisticRegression.from_estimator(
+        sgd(max_iter=5000).fit(X, y), X, y, curvature="fisher"
+    )
+    fitted = ErasableLogisticRegression(
+        C=made.C, curvature="fisher", solver="newton-cholesky", tol=1e-10
+    ).fit(X, y)
     start = theta(fitted), theta(made)
-    moves = [theta(model.unlearn(X[:50], y[:50])) - s for model, s in zip((fitted, made), start, strict=True)]
+    moves = [
+        theta(model.unlearn(X[:50], y[:50])) - s
+        for model, s in zip((fitted, made), start, strict=True)
+    ]
     assert relative(moves[1], moves[0]) < 0.02
 
 
@@ -109,7 +140,12 @@ def test_erasing_from_a_trained_model_is_erasing_from_a_fit(real_data):
     ("fitted", "classes", "error", "words"),
     [
         (LogisticRegressionCV(**CV, refit=False), 2, ErasureError, "refit=True"),
-        (LogisticRegressionCV(**{**CV, "l1_ratios": (0.5,)}, solver="saga", tol=0.1), 2, ErasureError, "l1_ratio=0.5"),
+        (
+            LogisticRegressionCV(**{**CV, "l1_ratios": (0.5,)}, solver="saga", tol=0.1),
+            2,
+            ErasureError,
+            "l1_ratio=0.5",
+        ),
         (SGDClassifier(), 2, ErasureError, "loss='hinge'"),
         (SGDClassifier(loss="log_loss"), 3, ErasureError, "OneVsRestClassifier"),
         (SGDClassifier(loss="log_loss", penalty="l1"), 2, ErasureError, "l1_ratio=1.0"),
@@ -156,10 +192,14 @@ def test_distance_by_hand(binary, four_classes, C, curvature):
         penalised[:, -1] = 0.0
         g = w @ G + penalised.ravel()
         usual = SHARE * np.einsum("ij,jk,ik,i->", G, P, G, w**2)
-        assert distance_from_minimum(made, _batch(made, X, y, w)) == pytest.approx(np.sqrt(g @ P @ g / usual), rel=0.3)
+        assert distance_from_minimum(made, _batch(made, X, y, w)) == pytest.approx(
+            np.sqrt(g @ P @ g / usual), rel=0.3
+        )
 
 
-@pytest.mark.parametrize("params", [{}, {"solver": "newton-cholesky"}, {"C": 0.01}, {"class_weight": "balanced"}])
+@pytest.mark.parametrize(
+    "params", [{}, {"solver": "newton-cholesky"}, {"C": 0.01}, {"class_weight": "balanced"}]
+)
 @pytest.mark.parametrize("name", ["digits", "breast_cancer", "wine", "census"])
 def test_converged_models_do_not_warn(real_data, name, params):
     """With the default tolerance, too; warnings are errors here."""
@@ -229,7 +269,9 @@ def test_the_final_model_of_a_search_knows_no_scaling_of_the_intercept():
     """scikit-learn fits it with 1 whatever the parameter says: the intercept is penalised as the other coefficients."""
     X, y = load_breast_cancer(return_X_y=True)
     X, params = scale(X), {"solver": "liblinear", "tol": 1e-8, "max_iter": 1000}
-    search = LogisticRegressionCV(**{**CV, "Cs": [0.02]}, **params, intercept_scaling=20, cv=3).fit(X, y)
+    search = LogisticRegressionCV(**{**CV, "Cs": [0.02]}, **params, intercept_scaling=20, cv=3).fit(
+        X, y
+    )
     clf = ErasableLogisticRegression.from_estimator(search, X, y, curvature="fisher")
     clf.unlearn(X[:9], y[:9])
     retrained = LogisticRegression(C=0.02, **params).fit(X[9:], y[9:])

@@ -51,7 +51,9 @@ from tests.conftest import ADULT
 from tests.reference import relative
 
 FIXTURES = sorted(
-    path for path in (Path(__file__).parent / "fixtures").iterdir() if path.suffix in (".joblib", ".skops")
+    path
+    for path in (Path(__file__).parent / "fixtures").iterdir()
+    if path.suffix in (".joblib", ".skops")
 )
 X, Y = load_iris(return_X_y=True)
 LABELS = np.column_stack([Y == 0, Y > 1]).astype(int)
@@ -66,7 +68,10 @@ def mixed(model):
     """A pipeline for numbers with gaps and a category."""
     numbers = make_pipeline(ErasableSimpleImputer(), StandardScaler())
     return make_pipeline(
-        make_column_transformer((numbers, [0, 1, 2]), (OneHotEncoder(handle_unknown="ignore"), [3])), model
+        make_column_transformer(
+            (numbers, [0, 1, 2]), (OneHotEncoder(handle_unknown="ignore"), [3])
+        ),
+        model,
     )
 
 
@@ -75,18 +80,30 @@ MODELS = {
     for kind, model in {
         "linear": ErasableLogisticRegression(),
         "adam": ErasableMLPClassifier((4,), max_iter=30, random_state=0),
-        "sgd": ErasableMLPClassifier((4,), solver="sgd", early_stopping=True, max_iter=30, random_state=0),
+        "sgd": ErasableMLPClassifier(
+            (4,), solver="sgd", early_stopping=True, max_iter=30, random_state=0
+        ),
     }.items()
     for curvature in CURVATURES
     for structure in INVERSES
 } | {
-    "random state": (ErasableMLPClassifier((4,), solver="lbfgs", random_state=np.random.RandomState(0)), {}, Y),
+    "random state": (
+        ErasableMLPClassifier((4,), solver="lbfgs", random_state=np.random.RandomState(0)),
+        {},
+        Y,
+    ),
     "labels": (ErasableMLPClassifier((4,), solver="lbfgs", random_state=0), {}, LABELS),
-    "words": (ErasableLogisticRegression(class_weight="balanced"), {}, np.array(["a", "b", "c"])[Y]),
+    "words": (
+        ErasableLogisticRegression(class_weight="balanced"),
+        {},
+        np.array(["a", "b", "c"])[Y],
+    ),
     "pipeline": (mixed(ErasableLogisticRegression()), {}, Y),
     "outputs": (MultiOutputClassifier(ErasableLogisticRegression()), {}, LABELS),
     "search": (
-        TunedEpsilonCV(mixed(ErasableLogisticRegression()), epsilons=["auto", 1.0], metric="probability"),
+        TunedEpsilonCV(
+            mixed(ErasableLogisticRegression()), epsilons=["auto", 1.0], metric="probability"
+        ),
         {},
         Y,
     ),
@@ -164,10 +181,18 @@ def test_skops(name):
 def test_skops_of_a_frame(census_frame):
     """Columns by name, words as categories and labels."""
     sio, (frame, y) = skops(), census_frame
-    numbers, words = make_column_selector(dtype_include="number"), make_column_selector(dtype_exclude="number")
+    numbers, words = (
+        make_column_selector(dtype_include="number"),
+        make_column_selector(dtype_exclude="number"),
+    )
     encode = make_column_transformer(
         (make_pipeline(SimpleImputer(), StandardScaler()), numbers),
-        (make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")), words),
+        (
+            make_pipeline(
+                SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")
+            ),
+            words,
+        ),
     )
     pipe = make_pipeline(encode, ErasableLogisticRegression(max_iter=500)).fit(frame, y)
     loaded = sio.loads(sio.dumps(pipe), trusted=TRUSTED_TYPES)
@@ -178,10 +203,14 @@ def test_skops_of_a_frame(census_frame):
     assert np.array_equal(loaded.predict_proba(frame), pipe.predict_proba(frame))
 
 
-@pytest.mark.parametrize("cv", [3, GroupShuffleSplit(2), StratifiedShuffleSplit(2)], ids=["3", "groups", "strata"])
+@pytest.mark.parametrize(
+    "cv", [3, GroupShuffleSplit(2), StratifiedShuffleSplit(2)], ids=["3", "groups", "strata"]
+)
 def test_skops_of_a_search(cv):
     sio = skops()
-    search = GridSearchCV(mixed(ErasableLogisticRegression()), {"erasablelogisticregression__C": [0.1, 1.0]}, cv=cv)
+    search = GridSearchCV(
+        mixed(ErasableLogisticRegression()), {"erasablelogisticregression__C": [0.1, 1.0]}, cv=cv
+    )
     search.fit(X, Y, groups=np.arange(len(Y)) // 2)
     check_composite(sio.loads(sio.dumps(search), trusted=TRUSTED_TYPES), search)
 
@@ -190,7 +219,8 @@ def test_skops_of_a_search(cv):
 def test_skops_of_votes_and_calibrated_models(method):
     sio = skops()
     vote = VotingClassifier(
-        [("a", ErasableLogisticRegression()), ("b", mixed(ErasableLogisticRegression()))], voting="soft"
+        [("a", ErasableLogisticRegression()), ("b", mixed(ErasableLogisticRegression()))],
+        voting="soft",
     )
     vote.fit(X, Y)
     frozen = FrozenEstimator(ErasableLogisticRegression().fit(X, Y))
@@ -216,7 +246,9 @@ def test_trusted_types_are_types_that_files_hold():
         if name in SINCE_1_9 and parse_version(sklearn.__version__) < parse_version("1.9"):
             continue
         found_there = getattr(importlib.import_module(module), attribute)
-        assert isinstance(found_there, type) or module.startswith(("sklearn.metrics.", "sklearn.feature_selection."))
+        assert isinstance(found_there, type) or module.startswith(
+            ("sklearn.metrics.", "sklearn.feature_selection.")
+        )
         assert name in found or not name.startswith("sklearn_ssse.") or found_there is GammaScorer
 
 
@@ -228,7 +260,9 @@ SINCE_1_9 = ("sklearn.callback._progressbar.ProgressBar",)
     [
         lambda X, y: TunedThresholdClassifierCV(ErasableLogisticRegression()).fit(X, y),
         lambda X, y: make_pipeline(SelectKBest(), ErasableLogisticRegression()).fit(X, y),
-        lambda X, y: GridSearchCV(ErasableLogisticRegression(), {"C": [1.0]}, scoring="f1", cv=2).fit(X, y),
+        lambda X, y: GridSearchCV(
+            ErasableLogisticRegression(), {"C": [1.0]}, scoring="f1", cv=2
+        ).fit(X, y),
         lambda X, y: OneVsRestClassifier(ErasableLogisticRegression()).fit(
             X, np.column_stack([y, 1 - y, np.ones_like(y)])
         ),
@@ -251,7 +285,8 @@ def test_a_newer_format_is_refused(name, monkeypatch):
     blob = pickle.dumps(trained(name))
     monkeypatch.undo()
     with pytest.raises(
-        ValueError, match=rf"format {_files.FORMAT} or older .* got format {_files.FORMAT + 1}.* pip install"
+        ValueError,
+        match=rf"format {_files.FORMAT} or older .* got format {_files.FORMAT + 1}.* pip install",
     ):
         pickle.loads(blob)
     assert _files.KEY not in vars(pickle.loads(pickle.dumps(trained("linear-fisher-full"))))
@@ -269,7 +304,11 @@ def test_files_of_every_release(path):
     assert {"linear", "net"} <= models.keys()
     for pipe in models.values():
         model, rows = pipe[-1], pipe[:-1].transform(X)
-        ours = {key: value for key, value in model.get_params().items() if key not in model._plain().get_params()}
+        ours = {
+            key: value
+            for key, value in model.get_params().items()
+            if key not in model._plain().get_params()
+        }
         made = type(model).from_estimator(model.to_plain(), rows, Y, **ours)
         for part, eps in ((S[:4], 1.0), (S[4:], 0.5)):
             unlearn(pipe, X[part], Y[part], eps)
@@ -286,7 +325,9 @@ def test_every_release_has_its_files():
     assert {f"{__version__}.joblib", f"{__version__}.skops"} <= {path.name for path in FIXTURES}
 
 
-@pytest.mark.parametrize("name", ["linear-fisher-full", "adam-empirical_fisher-full", "sgd-fisher-low_rank"])
+@pytest.mark.parametrize(
+    "name", ["linear-fisher-full", "adam-empirical_fisher-full", "sgd-fisher-low_rank"]
+)
 def test_nothing_of_the_curvature_is_in_a_plain_model(name):
     model = fresh(name)
     plain = model.to_plain()
@@ -294,5 +335,8 @@ def test_nothing_of_the_curvature_is_in_a_plain_model(name):
     assert type(plain) is parent
     assert b"sklearn_ssse" not in pickle.dumps(plain)
     assert vars(plain).keys() <= vars(clone(plain).fit(X, Y)).keys()
-    known = {array.tobytes() for array in arrays([getattr(plain, key) for key in model._family().parameters])}
+    known = {
+        array.tobytes()
+        for array in arrays([getattr(plain, key) for key in model._family().parameters])
+    }
     assert {array.tobytes() for array in arrays(plain) if array.size > 4} <= known

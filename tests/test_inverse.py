@@ -42,7 +42,11 @@ def test_factored_rows_answer_like_the_matrix(curvature, n_outputs, n, csr):
     layer = scores.layers[0]
     a = layer.inputs.toarray() if csr else layer.inputs
     R = np.array(
-        [np.outer(delta, [*x, 1]).ravel() for x, deltas in zip(a, layer.deltas, strict=True) for delta in deltas]
+        [
+            np.outer(delta, [*x, 1]).ravel()
+            for x, deltas in zip(a, layer.deltas, strict=True)
+            for delta in deltas
+        ]
     )
     rng = np.random.default_rng(1)
     V, U = rng.standard_normal((R.shape[1], 3)), rng.standard_normal((R.shape[0], 3))
@@ -109,12 +113,16 @@ class TestLaws:
         assert relative(inverse.solve(v[:, 0]), dense @ v[:, 0]) < 1e-9
         assert relative(inverse.to_dense(), dense) < 1e-9
         assert relative(inverse.diagonal, np.diag(R.T @ R) + ridge) < 1e-12
-        assert inverse.condition == pytest.approx(np.diag(R.T @ R) @ np.diag(dense) + ridge @ np.diag(dense))
+        assert inverse.condition == pytest.approx(
+            np.diag(R.T @ R) @ np.diag(dense) + ridge @ np.diag(dense)
+        )
         assert inverse.inversion == options.get("inversion", inverse.inversion)
         sizes = {name: value for name, value in options.items() if name == "block_size"}
         assert inverse.nbytes == INVERSES[structure].bytes_needed([(n_outputs, 5)], **sizes)
 
-    def test_downdate_is_a_build_without_the_rows(self, case, structure, options, curvature, n_outputs, n):
+    def test_downdate_is_a_build_without_the_rows(
+        self, case, structure, options, curvature, n_outputs, n
+    ):
         scores, ridge, _, inverse, dense = case
         for S in (np.arange(2), np.arange(n - 3)):  # fewer and more rows than parameters
             rest = INVERSES[structure].build(take(scores, without(S, n)), ridge, **options)
@@ -124,7 +132,9 @@ class TestLaws:
             assert np.array_equal(smaller.to_dense(), smaller.to_dense().T)
         assert relative(inverse.to_dense(), dense) < 1e-9  # the old one is unchanged
 
-    def test_update_is_a_build_with_the_rows(self, case, structure, options, curvature, n_outputs, n):
+    def test_update_is_a_build_with_the_rows(
+        self, case, structure, options, curvature, n_outputs, n
+    ):
         scores, _, _, inverse, dense = case
         for S in (np.arange(2), np.arange(n - 3)):  # fewer and more rows than parameters
             rest = inverse.downdate(take(scores, S))
@@ -149,8 +159,16 @@ class TestLaws:
         twice[S] = 2
         heavy = make_scores(curvature, n_outputs, n, weight=twice)
         doubled = INVERSES[structure].build(take(scores, [*range(n), *S]), ridge, **options)
-        assert relative(INVERSES[structure].build(heavy, ridge, **options).to_dense(), doubled.to_dense()) < 1e-9
-        assert relative(inverse.downdate(take(scores, slice(0))).to_dense(), inverse.to_dense()) < 1e-15
+        assert (
+            relative(
+                INVERSES[structure].build(heavy, ridge, **options).to_dense(), doubled.to_dense()
+            )
+            < 1e-9
+        )
+        assert (
+            relative(inverse.downdate(take(scores, slice(0))).to_dense(), inverse.to_dense())
+            < 1e-15
+        )
 
     def test_leverage_and_margin(self, case, structure, options, curvature, n_outputs, n):
         scores, _, R, inverse, dense = case
@@ -169,7 +187,9 @@ class TestLaws:
             v = np.ones(len(dense))
             assert relative(removal.solve(v), removal.inverse().solve(v)) < 1e-8
 
-    def test_damped_step_holds_back_only_large_eigenvalues(self, case, structure, options, curvature, n_outputs, n):
+    def test_damped_step_holds_back_only_large_eigenvalues(
+        self, case, structure, options, curvature, n_outputs, n
+    ):
         scores, _, R, inverse, dense = case
         S = np.arange(n - 2)
         removal = inverse.removal(take(scores, S))
@@ -186,10 +206,17 @@ class TestLaws:
 def test_extreme_blocks_are_the_other_structures(n_outputs):
     scores = make_scores("fisher", n_outputs, 40)
     ridge = np.linspace(0.05, 0.3, scores.n_parameters)
-    full, diagonal = (INVERSES[name].build(scores, ridge).to_dense() for name in ("full", "diagonal"))
+    full, diagonal = (
+        INVERSES[name].build(scores, ridge).to_dense() for name in ("full", "diagonal")
+    )
     for size in (scores.n_parameters, 10 * scores.n_parameters):
-        assert relative(INVERSES["block"].build(scores, ridge, block_size=size).to_dense(), full) < 1e-12
-    assert relative(INVERSES["block"].build(scores, ridge, block_size=1).to_dense(), diagonal) < 1e-12
+        assert (
+            relative(INVERSES["block"].build(scores, ridge, block_size=size).to_dense(), full)
+            < 1e-12
+        )
+    assert (
+        relative(INVERSES["block"].build(scores, ridge, block_size=1).to_dense(), diagonal) < 1e-12
+    )
 
 
 @pytest.mark.parametrize("csr", [False, True])
@@ -210,7 +237,9 @@ def test_blocks_of_several_layers(n_outputs, csr):
         expected = np.linalg.inv(np.where(block[:, None] == block, A, 0))
         inverse = INVERSES["block"].build(scores, np.ones(len(A)), block_size=size)
         assert relative(inverse.to_dense(), expected) < 1e-12
-        recurrence = INVERSES["block"].build(scores, np.ones(len(A)), block_size=size, inversion="rank1")
+        recurrence = INVERSES["block"].build(
+            scores, np.ones(len(A)), block_size=size, inversion="rank1"
+        )
         assert relative(recurrence.to_dense(), expected) < 1e-12
 
 
@@ -219,8 +248,16 @@ def test_update_keeps_the_limits_of_the_structures():
     ridge = np.linspace(0.05, 0.3, scores.n_parameters)
     for S in (slice(2), slice(30)):
         added = {
-            (name, size): INVERSES[name].build(scores, ridge, **size_of(size)).update(take(scores, S)).to_dense()
-            for name, size in [("full", None), ("diagonal", None), ("block", 1), ("block", scores.n_parameters)]
+            (name, size): INVERSES[name]
+            .build(scores, ridge, **size_of(size))
+            .update(take(scores, S))
+            .to_dense()
+            for name, size in [
+                ("full", None),
+                ("diagonal", None),
+                ("block", 1),
+                ("block", scores.n_parameters),
+            ]
         }
         assert relative(added["block", scores.n_parameters], added["full", None]) < 1e-12
         assert relative(added["block", 1], added["diagonal", None]) < 1e-12
@@ -245,7 +282,9 @@ def test_update_of_several_layers(size):
 
 
 @pytest.mark.parametrize("csr", [False, True])
-@pytest.mark.parametrize("k", [3, 4, 40])  # fewer rows than all blocks are wide, than some, than none
+@pytest.mark.parametrize(
+    "k", [3, 4, 40]
+)  # fewer rows than all blocks are wide, than some, than none
 def test_blocks_of_outputs_take_one_row_for_those_of_a_sample(k, csr):
     rng = np.random.default_rng(0)
     a, deltas = rng.standard_normal((60, 4)), rng.standard_normal((60, 5, 3))
@@ -263,7 +302,9 @@ def test_blocks_of_outputs_take_one_row_for_those_of_a_sample(k, csr):
     assert_allclose(inverse.leverage(take(scores, S)), own, rtol=1e-10)
     assert_allclose(inverse.solve_rows(take(scores, S)), P @ R.T, rtol=1e-10, atol=1e-14)
     blocks = [slice(5 * j, 5 * j + 5) for j in range(3)] + [slice(15, 18), slice(18, 21)]
-    largest = max(np.linalg.eigvalsh(R[:, block] @ P[block, block] @ R[:, block].T)[-1] for block in blocks)
+    largest = max(
+        np.linalg.eigvalsh(R[:, block] @ P[block, block] @ R[:, block].T)[-1] for block in blocks
+    )
     assert_allclose(removal.margin, 1 - largest, rtol=1e-10)
     rest = INVERSES["block"].build(take(scores, without(S, 60)), np.full(21, 0.7))
     assert relative(removal.inverse().to_dense(), rest.to_dense()) < 1e-11
@@ -297,7 +338,10 @@ def test_recurrence_to_the_letter():
 def test_tiny_ridge_does_not_spoil_the_recurrence():
     scores = make_scores("empirical_fisher", 1, 120)
     ridge = np.array([1.0, 1.0, 1.0, 1.0, 1e-11])
-    built = {name: INVERSES["full"].build(scores, ridge, inversion=name).to_dense() for name in INVERSIONS}
+    built = {
+        name: INVERSES["full"].build(scores, ridge, inversion=name).to_dense()
+        for name in INVERSIONS
+    }
     for name in INVERSIONS:
         assert relative(built[name], built["cholesky"]) < 1e-9
 
@@ -340,7 +384,9 @@ def test_margin_of_nothing_is_one():
 
 
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize(("c", "n_outputs", "width"), [(1, 3, 4), (1, 7, 300), (5, 5, 4), (2, 3, 4)])
+@pytest.mark.parametrize(
+    ("c", "n_outputs", "width"), [(1, 3, 4), (1, 7, 300), (5, 5, 4), (2, 3, 4)]
+)
 @pytest.mark.parametrize("csr", [False, True])
 def test_gram_whose_deltas_sum_to_zero(c, n_outputs, width, csr, bias):
     """An output that is left out, and pairs of either sign, give the Gram matrix of the explicit rows."""
@@ -378,9 +424,13 @@ def test_jobs_over_threads_are_those_in_turn(monkeypatch):
 
 
 @pytest.mark.parametrize(("operations", "blocks"), [(1, 10), (3e6, 4), (1e7, 1), (1e9, 1)])
-def test_blocks_are_worked_on_as_many_at_a_time_as_are_worth_a_thread(operations, blocks, monkeypatch):
+def test_blocks_are_worked_on_as_many_at_a_time_as_are_worth_a_thread(
+    operations, blocks, monkeypatch
+):
     done = []
-    monkeypatch.setattr(_threads, "each", lambda function, jobs, operations: done.append((jobs, operations)))
+    monkeypatch.setattr(
+        _threads, "each", lambda function, jobs, operations: done.append((jobs, operations))
+    )
     _threads.each_some(None, 10, operations)
     ((jobs, of_a_job),) = done
     assert [i for job in jobs for i in range(10)[job]] == list(range(10))
@@ -399,7 +449,9 @@ def test_the_last_of_several_threads_takes_the_limit_back():
     assert [library.num_threads for library in _threads._blas().lib_controllers] == before
 
 
-@pytest.mark.parametrize("shape", [(5, 1), (64, 1), (64, 3), (3, 128, 20), (2, 128, 21), (2, 33, 4), (64, 0)])
+@pytest.mark.parametrize(
+    "shape", [(5, 1), (64, 1), (64, 3), (3, 128, 20), (2, 128, 21), (2, 33, 4), (64, 0)]
+)
 def test_outer_products(shape):
     U = np.random.default_rng(0).standard_normal(shape)
     product = _blas.outer(U)

@@ -55,7 +55,9 @@ def test_step_and_curvature_by_hand(four_classes, verb, curvature, leave_out):
     w = np.random.default_rng(3).uniform(0.5, 2, len(y))
     new, old = np.arange(6), np.arange(10, 16)
     fitted = np.arange(6, len(y))
-    clf = ErasableLogisticRegression(curvature=curvature, damping=0.02, leave_out=leave_out, class_weight="balanced")
+    clf = ErasableLogisticRegression(
+        curvature=curvature, damping=0.02, leave_out=leave_out, class_weight="balanced"
+    )
     clf.fit(X[fitted], y[fitted], w[fitted])
     class_weight, start = clf._erasure_state.class_weight, theta(clf)
     total = w * class_weight[y]
@@ -109,9 +111,9 @@ def test_net_by_hand(solver, curvature):
     params = {"solver": solver, "alpha": 0.3, "random_state": 0, "batch_size": 32, "max_iter": 30}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        clf = ErasableMLPClassifier((3,), **params, curvature=curvature, damping=0.05, leave_out=True).fit(
-            X[:70], y[:70]
-        )
+        clf = ErasableMLPClassifier(
+            (3,), **params, curvature=curvature, damping=0.05, leave_out=True
+        ).fit(X[:70], y[:70])
     family = clf._family()
     start = family.theta
 
@@ -139,9 +141,15 @@ def test_net_by_hand(solver, curvature):
 def test_rows_that_come_and_go_leave_the_curvature_of_before(four_classes, structure):
     X, y = four_classes
     for n in (3, 100):
-        clf = ErasableLogisticRegression(structure=structure, damping=0.05).fit(X[:n], y[:n] if n > 3 else [0, 1, 2])
+        clf = ErasableLogisticRegression(structure=structure, damping=0.05).fit(
+            X[:n], y[:n] if n > 3 else [0, 1, 2]
+        )
         before = clf.curvature_.to_dense()
-        scores = clf._family().batch(X[100:130], y[100:130] % len(clf.classes_), np.ones(30)).scores("empirical_fisher")
+        scores = (
+            clf._family()
+            .batch(X[100:130], y[100:130] % len(clf.classes_), np.ones(30))
+            .scores("empirical_fisher")
+        )
         there = clf.curvature_.update(scores.collect())
         assert relative(there.downdate(scores.collect()).to_dense(), before) < 1e-8
 
@@ -151,7 +159,9 @@ def test_learning_in_parts_is_a_build_at_the_parameters_of_each_moment(binary, s
     """Steps of no length: the curvature is then that of a fit at the same parameters."""
     X, y = binary
     clf = ErasableLogisticRegression(structure=structure, damping=0.05).fit(X[:100], y[:100])
-    whole = ErasableLogisticRegression.from_estimator(clf, X, y, structure=structure, damping=0.05 * 100 / 150)
+    whole = ErasableLogisticRegression.from_estimator(
+        clf, X, y, structure=structure, damping=0.05 * 100 / 150
+    )
     for rows in (slice(100, 102), slice(102, 150)):
         clf.learn(X[rows], y[rows], 1e-13)
     assert relative(clf.curvature_.to_dense(), whole.curvature_.to_dense()) < 1e-8
@@ -177,14 +187,18 @@ def distances(real_data):
             keep = without(S, len(y))
             yw, Xw = wrong_labels(y, S), X.copy()
             Xw[S, 2] += 2.0  # a typing error in one column
-            without_them = ErasableLogisticRegression(**LR, curvature="fisher").fit(X[keep], y[keep])
+            without_them = ErasableLogisticRegression(**LR, curvature="fisher").fit(
+                X[keep], y[keep]
+            )
             for verb, (X_fit, y_fit) in {
                 "learn": (X[keep], y[keep]),
                 "labels": (X, yw),
                 "feature": (Xw, y),
             }.items():
                 original = ErasableLogisticRegression(**LR).fit(X_fit, y_fit)
-                fisher = ErasableLogisticRegression.from_estimator(original, X_fit, y_fit, curvature="fisher")
+                fisher = ErasableLogisticRegression.from_estimator(
+                    original, X_fit, y_fit, curvature="fisher"
+                )
                 models = {"auto": original, "fisher": fisher}
                 for what, model in models.items():
                     moved = copy.deepcopy(model)
@@ -195,7 +209,9 @@ def distances(real_data):
                         erased = copy.deepcopy(model).unlearn(X_fit[S], y_fit[S])
                         ratio = parameter_distance(original, erased, without_them)
                         out.setdefault((name, f"erase {verb}", kind), {})[what] = ratio
-                    out.setdefault((name, verb, kind), {})[what] = parameter_distance(original, moved, retrained)
+                    out.setdefault((name, verb, kind), {})[what] = parameter_distance(
+                        original, moved, retrained
+                    )
     return out
 
 
@@ -226,13 +242,16 @@ def test_fisher_rectifies(distances):
 
 
 @pytest.mark.parametrize(
-    ("verb", "what"), [("labels", "fisher"), ("feature", "fisher"), ("labels", "auto"), ("feature", "auto")]
+    ("verb", "what"),
+    [("labels", "fisher"), ("feature", "fisher"), ("labels", "auto"), ("feature", "auto")],
 )
 def test_rows_are_rectified_as_closely_as_they_are_erased(distances, verb, what):
     """Wrong rows pull harder than others: erasing them is as far from training without them."""
     righted, erased = pick(distances, what, verb), pick(distances, what, f"erase {verb}")
     rows_that_come_have_an_eps_of_their_own = (verb, what) == ("feature", "auto")
-    assert np.median(righted) < (1.3 if rows_that_come_have_an_eps_of_their_own else 1.15) * np.median(erased)
+    assert np.median(righted) < (
+        1.3 if rows_that_come_have_an_eps_of_their_own else 1.15
+    ) * np.median(erased)
     if what == "fisher":
         assert (righted < 1.3 * erased + 0.05).all()
 
@@ -276,10 +295,14 @@ def test_epsilon_by_hand(binary):
     X, y = binary
     new, old = np.arange(8), np.arange(20, 26)
     fitted = np.arange(8, len(y))
-    for curvature, leave_out in (("empirical_fisher", False), ("empirical_fisher", True), ("fisher", True)):
-        clf = ErasableLogisticRegression(damping=0.02, leave_out=leave_out, curvature=curvature).fit(
-            X[fitted], y[fitted]
-        )
+    for curvature, leave_out in (
+        ("empirical_fisher", False),
+        ("empirical_fisher", True),
+        ("fisher", True),
+    ):
+        clf = ErasableLogisticRegression(
+            damping=0.02, leave_out=leave_out, curvature=curvature
+        ).fit(X[fitted], y[fitted])
         n, calibration = len(fitted), clf._erasure_state.calibration
         A = n * np.linalg.inv(clf.fisher_inverse_)
         for gone in ([], old):
@@ -288,7 +311,11 @@ def test_epsilon_by_hand(binary):
                 reference.gradients(clf, X[gone], y[gone]).reshape(-1, 7),
             )
             come = reference.curvature(clf, X[new], y[new], np.ones(8), curvature)
-            leave = reference.curvature(clf, X[gone], y[gone], np.ones(len(gone)), curvature) if len(gone) else 0 * A
+            leave = (
+                reference.curvature(clf, X[gone], y[gone], np.ones(len(gone)), curvature)
+                if len(gone)
+                else 0 * A
+            )
             after = A + come - leave if leave_out else A
             split = [G_old[y[gone] == c].sum(axis=0) - G[y[new] == c].sum(axis=0) for c in (0, 1)]
             s = np.linalg.solve(after, sum(split))
@@ -296,9 +323,14 @@ def test_epsilon_by_hand(binary):
             rho = 1.0
             if curvature == "empirical_fisher":
                 rho = max(
-                    calibration.random, np.exp([part @ s / total for part in split] @ np.log(calibration.by_class))
+                    calibration.random,
+                    np.exp([part @ s / total for part in split] @ np.log(calibration.by_class)),
                 )
-            kept = total - s @ come @ s if leave_out else max(total / 2, total - np.square(G_old @ s).sum())
+            kept = (
+                total - s @ come @ s
+                if leave_out
+                else max(total / 2, total - np.square(G_old @ s).sum())
+            )
             z, change = (np.hstack([X[new], np.ones((8, 1))]) @ v for v in (theta(clf), s))
 
             def objective(u, kept=kept, rho=rho, s=s, G_old=G_old, z=z, change=change):
@@ -324,7 +356,11 @@ def test_a_row_that_surprises_the_model_does_not_overturn_it(load, curvature):
     X, y = load(return_X_y=True)
     X, losses, ratios = scale(X), [], []
     for i in range(0, 100, 20):
-        rows, x, label = np.delete(np.arange(len(y)), i), 3 * X[i : i + 1], [(y[i] + 1) % len(np.unique(y))]
+        rows, x, label = (
+            np.delete(np.arange(len(y)), i),
+            3 * X[i : i + 1],
+            [(y[i] + 1) % len(np.unique(y))],
+        )
         original = ErasableLogisticRegression(**LR, curvature=curvature).fit(X[rows], y[rows])
         retrained = clone(original).fit(np.vstack([X[rows], x]), np.append(y[rows], label))
         learned = copy.deepcopy(original).learn(x, label)
@@ -355,14 +391,20 @@ def make(kind, **params):
 def test_state_and_records(kind, curvature):
     clf, X, y = make(kind, curvature=curvature)
     before = snapshot(clf)
-    clf.learn(X[:0], y[:0]).rectify(X[:0], y[:0], X[:0], y[:0]).learn(X[:3], y[:3], sample_weight=np.zeros(3))
+    clf.learn(X[:0], y[:0]).rectify(X[:0], y[:0], X[:0], y[:0]).learn(
+        X[:3], y[:3], sample_weight=np.zeros(3)
+    )
     assert snapshot(clf) == before
     proba = clf.predict_proba(X)
     assert clf.learn(X[:20], y[:20]) is clf
     assert clf.rectify(X[:2], y[:2], X[:2] + 0.1, y[:2]) is clf
     clf.unlearn(X[5:8], y[5:8])
     assert not np.array_equal(clf.predict_proba(X), proba)
-    assert [(r.n_added, r.n_erased, r.n_remaining) for r in clf.erasures_] == [(20, 0, 300), (2, 2, 300), (0, 3, 297)]
+    assert [(r.n_added, r.n_erased, r.n_remaining) for r in clf.erasures_] == [
+        (20, 0, 300),
+        (2, 2, 300),
+        (0, 3, 297),
+    ]
     assert [r.weight_added for r in clf.erasures_] == [20, 2, 0]
     fractions = np.array([r.erased_fraction for r in clf.erasures_])
     assert fractions == pytest.approx(np.array([20, 24, 27]) / 280)
@@ -394,7 +436,13 @@ def test_errors_change_nothing(kind):
         (ErasureError, "negative", clf.learn, b, {"sample_weight": [1.0, -1.0]}),
         (ValueError, "NaN", clf.learn, (nan, y[:2]), {}),
         (ValueError, "NaN", clf.rectify, (*a, nan, y[:2]), {}),
-        (ValueError, "corrected version, got 2 old rows and 3 new", clf.rectify, (*a, X[:3], y[:3]), {}),
+        (
+            ValueError,
+            "corrected version, got 2 old rows and 3 new",
+            clf.rectify,
+            (*a, X[:3], y[:3]),
+            {},
+        ),
         (ValueError, "features", clf.learn, (X[:2, :3], y[:2]), {}),
         (
             ErasureError,
@@ -497,7 +545,11 @@ def test_composites_come_close_to_retraining(name):
     def outputs(model):
         if isinstance(model, OneVsOneClassifier):
             return np.column_stack([part.predict_proba(X)[:, 1] for part in model.estimators_])
-        return np.hstack(model.predict_proba(X)) if isinstance(model.predict_proba(X), list) else model.predict_proba(X)
+        return (
+            np.hstack(model.predict_proba(X))
+            if isinstance(model.predict_proba(X), list)
+            else model.predict_proba(X)
+        )
 
     goal = outputs(clone(estimator).fit(X, y))
     learned, rectified = clone(estimator).fit(X[12:], y[12:]), clone(estimator).fit(X, wrong)
@@ -563,7 +615,9 @@ def test_automatic_eps_of_a_net_ends_where_it_knows_the_rows(curvature):
     fitted = without(rare, len(y))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        clf = ErasableMLPClassifier((20,), random_state=0, max_iter=60, curvature=curvature, structure="block")
+        clf = ErasableMLPClassifier(
+            (20,), random_state=0, max_iter=60, curvature=curvature, structure="block"
+        )
         clf.fit(X[fitted], y[fitted])
     accuracy = clf.score(X[fitted], y[fitted])
     assert clf._erasure_state.calibration.accuracy == pytest.approx(accuracy)
@@ -593,7 +647,8 @@ def test_nets_on_digits(curvature):
 
     def gap(net):
         return max(
-            abs(net.score(*d) - retrained.score(*d)) for d in ((X[S], y[S]), (X[keep], y[keep]), (X_test, y_test))
+            abs(net.score(*d) - retrained.score(*d))
+            for d in ((X[S], y[S]), (X[keep], y[keep]), (X_test, y_test))
         )
 
     assert gap(learned.learn(X[S], y[S])) <= 0.05
@@ -607,11 +662,18 @@ def test_nets_learn_after_other_changes(early_stopping, curvature):
     X, y = load_wine(return_X_y=True)
     X = scale(X)
     net = ErasableMLPClassifier(
-        (4,), curvature=curvature, max_iter=100, early_stopping=early_stopping, unlearn_epsilon=1.0, random_state=0
+        (4,),
+        curvature=curvature,
+        max_iter=100,
+        early_stopping=early_stopping,
+        unlearn_epsilon=1.0,
+        random_state=0,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ErasureWarning)
-        net.fit(X, y).learn(X[:2], y[:2]).unlearn(X[:2], y[:2]).learn(X[:2], y[:2]).learn(X[2:3], y[2:3])
+        net.fit(X, y).learn(X[:2], y[:2]).unlearn(X[:2], y[:2]).learn(X[:2], y[:2]).learn(
+            X[2:3], y[2:3]
+        )
         before = len(net.erasures_)
         net.unlearn(X[:0], y[:0]).learn(X[:0], y[:0])
         assert len(net.erasures_) == before == 4

@@ -38,7 +38,9 @@ def test_check_erasable(curvature, n_classes, tmp_path):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_check_erasable_solvers(solver, tmp_path):
-    check_erasable(ErasableLogisticRegression(solver=solver, random_state=0, max_iter=500, tol=1e-3), tmp_path)
+    check_erasable(
+        ErasableLogisticRegression(solver=solver, random_state=0, max_iter=500, tol=1e-3), tmp_path
+    )
 
 
 @pytest.mark.parametrize("C", [1.0, np.inf])
@@ -83,7 +85,11 @@ def test_fisher_inverse_by_hand(problem, curvature, inversion, fit_intercept, we
     X, y = problem
     w = np.random.default_rng(0).uniform(0.2, 3, len(y)) if weighted else np.ones(len(y))
     clf = ErasableLogisticRegression(
-        curvature=curvature, inversion=inversion, fit_intercept=fit_intercept, damping=1e-3, unlearn_epsilon=1.0
+        curvature=curvature,
+        inversion=inversion,
+        fit_intercept=fit_intercept,
+        damping=1e-3,
+        unlearn_epsilon=1.0,
     ).fit(X, y, w if weighted else None)
     expected = reference.fisher_inverse(clf, X, y, w, curvature, 1e-3)
     assert relative(clf.fisher_inverse_, expected) < 1e-10
@@ -97,7 +103,9 @@ def test_reference_gradients_are_those_of_the_loss(problem):
     n_classes = len(clf.classes_)
     G, Z = reference.gradients(clf, X, y), reference.design(X, True)
     for i in range(5):
-        numeric = reference.numeric_gradient(lambda t, i=i: reference.row_loss(t, Z[i], y[i], n_classes), theta(clf))
+        numeric = reference.numeric_gradient(
+            lambda t, i=i: reference.row_loss(t, Z[i], y[i], n_classes), theta(clf)
+        )
         assert relative(G[i], numeric) < 1e-7
 
 
@@ -107,7 +115,9 @@ def test_fisher_is_the_hessian_of_scikit_learn(problem, inversion, fit_intercept
     X, y = problem
     n_classes = len(np.unique(y))
     w = np.random.default_rng(0).uniform(0.2, 3, len(y))
-    clf = ErasableLogisticRegression(curvature="fisher", inversion=inversion, fit_intercept=fit_intercept, C=0.7)
+    clf = ErasableLogisticRegression(
+        curvature="fisher", inversion=inversion, fit_intercept=fit_intercept, C=0.7
+    )
     clf.fit(X, y, w)
     base = HalfBinomialLoss() if n_classes == 2 else HalfMultinomialLoss(n_classes=n_classes)
     loss = LinearModelLoss(base, fit_intercept)
@@ -115,15 +125,22 @@ def test_fisher_is_the_hessian_of_scikit_learn(problem, inversion, fit_intercept
     coef = theta(clf).reshape(shape)
     strength = 1 / (0.7 * w.sum())
     point = coef[0] if n_classes == 2 else np.asfortranarray(coef)
-    H = loss.gradient_hessian(point, X, y.astype(float), sample_weight=w, l2_reg_strength=strength)[1]
+    H = loss.gradient_hessian(point, X, y.astype(float), sample_weight=w, l2_reg_strength=strength)[
+        1
+    ]
     if n_classes > 2:  # scikit-learn's layout is Fortran order
         order = np.arange(coef.size).reshape(coef.shape, order="F").ravel()
         H = H[np.ix_(order, order)]
     ours = clf.fisher_inverse_
-    if n_classes > 2 and fit_intercept:  # singular: compare beside the direction that softmax leaves flat
+    if (
+        n_classes > 2 and fit_intercept
+    ):  # singular: compare beside the direction that softmax leaves flat
         flat = np.tile(np.eye(X.shape[1] + 1)[-1], n_classes) / np.sqrt(n_classes)
         project = np.eye(len(H)) - np.outer(flat, flat)
-        H, ours = project @ H @ project + np.outer(flat, flat), project @ ours @ project + np.outer(flat, flat)
+        H, ours = (
+            project @ H @ project + np.outer(flat, flat),
+            project @ ours @ project + np.outer(flat, flat),
+        )
     assert relative(ours, np.linalg.inv(H)) < (1e-6 if n_classes > 2 and fit_intercept else 1e-8)
 
 
@@ -132,7 +149,13 @@ def test_fisher_is_the_hessian_of_scikit_learn(problem, inversion, fit_intercept
 def test_equation_4_and_4_again(problem, curvature, weighted):
     X, y = problem
     w = np.random.default_rng(0).uniform(0.5, 2, len(y)) if weighted else np.ones(len(y))
-    params = {"damping": 1e-2, "leave_out": False, "curvature": curvature, "unlearn_epsilon": 1.0, "tol": 1e-8}
+    params = {
+        "damping": 1e-2,
+        "leave_out": False,
+        "curvature": curvature,
+        "unlearn_epsilon": 1.0,
+        "tol": 1e-8,
+    }
     clf = ErasableLogisticRegression(**params).fit(X, y, w)
     n, P = w.sum(), reference.fisher_inverse(clf, X, y, w, curvature, 1e-2) / w.sum()
     for S, epsilon in [(np.arange(7), 0.4), (np.arange(20, 25), 1.3)]:
@@ -155,8 +178,12 @@ def test_equation_1_with_leave_out(problem, curvature):
     clf = ErasableLogisticRegression(**params).fit(X, y)
     S, n = np.arange(3), len(y)
     keep = without(S, n)
-    A = reference.curvature(clf, X[keep], y[keep], np.ones(keep.sum()), curvature) + n * 1e-2 * np.eye(theta(clf).size)
-    expected = theta(clf) + 0.7 * np.linalg.solve(A, reference.gradients(clf, X[S], y[S]).sum(axis=0))
+    A = reference.curvature(
+        clf, X[keep], y[keep], np.ones(keep.sum()), curvature
+    ) + n * 1e-2 * np.eye(theta(clf).size)
+    expected = theta(clf) + 0.7 * np.linalg.solve(
+        A, reference.gradients(clf, X[S], y[S]).sum(axis=0)
+    )
     assert relative(theta(clf.unlearn(X[S], y[S])), expected) < 1e-10
     assert clf.erasures_[0].leave_out
     assert not clf.erasures_[0].damped
@@ -176,9 +203,13 @@ def test_newton_step_is_exact_for_a_quadratic(binary):
 @pytest.mark.parametrize("damping", ["auto", 1e-3])
 @pytest.mark.parametrize("curvature", CURVATURES)
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
-def test_nothing_of_the_erased_rows_stays_in_the_curvature(problem, curvature, damping, class_weight):
+def test_nothing_of_the_erased_rows_stays_in_the_curvature(
+    problem, curvature, damping, class_weight
+):
     X, y = problem
-    clf = ErasableLogisticRegression(curvature=curvature, damping=damping, class_weight=class_weight).fit(X, y)
+    clf = ErasableLogisticRegression(
+        curvature=curvature, damping=damping, class_weight=class_weight
+    ).fit(X, y)
     keep = without(np.arange(40), len(y))
     weight = clf._erasure_state.class_weight[y]
     n = weight.sum()
@@ -189,7 +220,9 @@ def test_nothing_of_the_erased_rows_stays_in_the_curvature(problem, curvature, d
     assert relative(clf.curvature_.to_dense(), np.linalg.inv(A)) < 1e-6
     assert relative(clf.fisher_inverse_, weight[keep].sum() * np.linalg.inv(A)) < 1e-6
     assert_array_equal(clf._erasure_state.class_counts, np.bincount(y[keep]))
-    assert relative(clf._erasure_state.class_mass, np.bincount(y[keep], weights=weight[keep])) < 1e-12
+    assert (
+        relative(clf._erasure_state.class_mass, np.bincount(y[keep], weights=weight[keep])) < 1e-12
+    )
 
 
 def test_laws_of_the_step(problem):
@@ -199,7 +232,11 @@ def test_laws_of_the_step(problem):
 
     def erased(rows, weight=None, X=X, y=y, base=base):
         twin = ErasableLogisticRegression.from_estimator(base, X, y, weight)
-        return theta(twin.unlearn(X[rows], y[rows], 0.8, sample_weight=None if weight is None else weight[rows]))
+        return theta(
+            twin.unlearn(
+                X[rows], y[rows], 0.8, sample_weight=None if weight is None else weight[rows]
+            )
+        )
 
     assert relative(erased(S), erased(S[::-1])) < 1e-12  # order
     weight = np.ones(len(y))
@@ -213,17 +250,25 @@ def test_laws_of_the_step(problem):
 def test_liblinear_penalises_its_intercept(binary, intercept_scaling):
     X, y = binary
     params = {"solver": "liblinear", "tol": 1e-10, "max_iter": 5000, "random_state": 0, "C": 0.05}
-    clf = ErasableLogisticRegression(curvature="fisher", intercept_scaling=intercept_scaling, **params).fit(X, y)
+    clf = ErasableLogisticRegression(
+        curvature="fisher", intercept_scaling=intercept_scaling, **params
+    ).fit(X, y)
     assert clf.damping_ * len(y) == pytest.approx([20.0] * 6 + [20.0 / intercept_scaling**2])
-    retrained = LogisticRegression(intercept_scaling=intercept_scaling, **params).fit(X[15:], y[15:])
+    retrained = LogisticRegression(intercept_scaling=intercept_scaling, **params).fit(
+        X[15:], y[15:]
+    )
     start = theta(clf)
-    assert relative(theta(clf.unlearn(X[:15], y[:15])), theta(retrained)) < 0.1 * relative(start, theta(retrained))
+    assert relative(theta(clf.unlearn(X[:15], y[:15])), theta(retrained)) < 0.1 * relative(
+        start, theta(retrained)
+    )
 
 
 def test_without_an_intercept_there_is_none_after(binary):
     X, y = binary
     for solver in SOLVERS:
-        clf = ErasableLogisticRegression(fit_intercept=False, solver=solver, max_iter=1000).fit(X, y)
+        clf = ErasableLogisticRegression(fit_intercept=False, solver=solver, max_iter=1000).fit(
+            X, y
+        )
         before = clf.intercept_
         assert np.all(clf.unlearn(X[:5], y[:5]).intercept_ == before)
 
@@ -288,7 +333,9 @@ def test_csr_is_not_densified(binary, monkeypatch):
     monkeypatch.setattr(sparse.csr_array, "toarray", toarray)
     for curvature in CURVATURES:
         for inversion in ("auto", "cholesky"):
-            ErasableLogisticRegression(curvature=curvature, inversion=inversion).fit(X, y).unlearn(X[:5], y[:5])
+            ErasableLogisticRegression(curvature=curvature, inversion=inversion).fit(X, y).unlearn(
+                X[:5], y[:5]
+            )
 
 
 def test_float32_stays_float32(problem):
@@ -362,7 +409,9 @@ def test_unpenalised(binary, four_classes):
         clf = ErasableLogisticRegression(**params).fit(X, y)
         start = theta(clf)
         retrained = ErasableLogisticRegression(**params).fit(X[5:], y[5:])
-        assert relative(theta(clf.unlearn(X[:5], y[:5])), theta(retrained)) < 0.2 * relative(start, theta(retrained))
+        assert relative(theta(clf.unlearn(X[:5], y[:5])), theta(retrained)) < 0.2 * relative(
+            start, theta(retrained)
+        )
 
 
 def test_collinear_columns_without_penalty(binary):
@@ -388,7 +437,9 @@ def test_dominating_rows_warn_and_are_damped(binary):
         warnings.simplefilter("error", ErasureWarning)
         with pytest.raises(ErasureWarning):
             clf.unlearn(X[S], y[S])
-    assert_array_equal(theta(clf), before)  # a warning turned into an error leaves the model as it was
+    assert_array_equal(
+        theta(clf), before
+    )  # a warning turned into an error leaves the model as it was
     with pytest.warns(ErasureWarning, match="damped"):
         clf.unlearn(X[S], y[S])
 
@@ -404,7 +455,8 @@ def test_singular_error_says_what_to_do(binary):
     X, y = binary
     clf = ErasableLogisticRegression(damping=1e-4).fit(X, y)
     with pytest.raises(
-        ErasureError, match=r"smallest eigenvalue .* must exceed 1e-06\).*raise `damping` \(now 0.0001\)"
+        ErasureError,
+        match=r"smallest eigenvalue .* must exceed 1e-06\).*raise `damping` \(now 0.0001\)",
     ):
         clf.unlearn(impossible_row(clf), y[:1])
 
@@ -459,12 +511,16 @@ def test_fit_curvature_makes_it_fresh(problem):
     clf = ErasableLogisticRegression(damping=0.01).fit(X, y).unlearn(X[:20], y[:20])
     stale, point = clf.fisher_inverse_, theta(clf)
     clf.fit_curvature(X[20:], y[20:])
-    fresh = reference.fisher_inverse(clf, X[20:], y[20:], np.ones(len(y) - 20), "empirical_fisher", 0.01)
+    fresh = reference.fisher_inverse(
+        clf, X[20:], y[20:], np.ones(len(y) - 20), "empirical_fisher", 0.01
+    )
     assert relative(clf.fisher_inverse_, fresh) < 1e-10
     assert relative(stale, fresh) > 1e-4
     assert_array_equal(theta(clf), point)
     assert len(clf.erasures_) == 1
-    assert clf.preview_unlearn(X[20:22], y[20:22]).erased_fraction == pytest.approx(2 / (len(y) - 20))
+    assert clf.preview_unlearn(X[20:22], y[20:22]).erased_fraction == pytest.approx(
+        2 / (len(y) - 20)
+    )
 
 
 def test_warm_start_and_refit(binary):
@@ -528,5 +584,7 @@ def test_damping_is_the_penalty_on_unscaled_columns(C):
     from sklearn.datasets import load_wine
 
     X, y = load_wine(return_X_y=True)
-    clf = ErasableLogisticRegression(C=C, curvature="fisher", fit_intercept=False, solver="newton-cholesky").fit(X, y)
+    clf = ErasableLogisticRegression(
+        C=C, curvature="fisher", fit_intercept=False, solver="newton-cholesky"
+    ).fit(X, y)
     assert relative(len(y) * clf.damping_, np.full(39, 1 / C)) < 1e-12

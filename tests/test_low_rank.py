@@ -57,7 +57,9 @@ def arrays(value, found):
     """Every array that can be reached from an object."""
     if isinstance(value, np.ndarray):
         found.append(value)
-        assert value.base is None or value.base.size == value.size  # no view that keeps something larger alive
+        assert (
+            value.base is None or value.base.size == value.size
+        )  # no view that keeps something larger alive
     elif isinstance(value, list | tuple):
         for item in value:
             arrays(item, found)
@@ -117,7 +119,9 @@ class TestLawsWhereTheRankIsCovered:
             v = np.ones(len(dense))
             assert relative(removal.solve(v), removal.inverse().solve(v)) < 1e-12
 
-    def test_damped_step_holds_back_only_large_eigenvalues(self, case, ridge, curvature, n_outputs, n):
+    def test_damped_step_holds_back_only_large_eigenvalues(
+        self, case, ridge, curvature, n_outputs, n
+    ):
         scores, _, _, inverse, dense = case
         rows = scores.to_dense()[: (n - 2) * scores.rows_per_sample]
         L = np.linalg.cholesky(dense)
@@ -125,16 +129,22 @@ class TestLawsWhereTheRankIsCovered:
         growth = np.where(m > 0.5, 2 - np.log(2 * np.clip(1 - m, 1e-12, None)), 1 / (1 - m))
         v = np.random.default_rng(0).standard_normal(len(dense))
         damped = inverse.removal(take(scores, np.arange(n - 2))).solve(v, damped=True)
-        assert relative(damped, L @ Q @ (growth * (Q.T @ L.T @ v))) < (1e-4 if ridge == "intercept" else 1e-7)
+        assert relative(damped, L @ Q @ (growth * (Q.T @ L.T @ v))) < (
+            1e-4 if ridge == "intercept" else 1e-7
+        )
 
 
 @pytest.mark.parametrize("csr", [False, True])
 @pytest.mark.parametrize("c", [1, 3])
-@pytest.mark.parametrize("free", [1.0, 1e-7, 1e-12])  # ridge of the intercepts, as a share of their curvature
+@pytest.mark.parametrize(
+    "free", [1.0, 1e-7, 1e-12]
+)  # ridge of the intercepts, as a share of their curvature
 def test_covers_fewer_rows_than_parameters(csr, c, free):
     scores = wide_scores(c=c, csr=csr)
     diagonal = scores.diagonal()
-    ridge = np.where(np.arange(diagonal.size) % 151 == 150, free * diagonal, np.linspace(0.5, 2, diagonal.size))
+    ridge = np.where(
+        np.arange(diagonal.size) % 151 == 150, free * diagonal, np.linspace(0.5, 2, diagonal.size)
+    )
     inverse = LowRankInverse.build(scores, ridge, rank=12 * c)
     assert inverse.C.shape == (24 * c + 8 + c * (free < 1),) * 2
     assert relative(inverse.to_dense(), dense_inverse(scores, ridge)) < 1e-8
@@ -186,12 +196,15 @@ def test_error_bound_and_law_of_a_truncated_sketch(name, rank):
     again = LowRankInverse.build(rest, ridge, rank=rank)
     assert relative(smaller.to_dense(), again.to_dense()) < 1e-10
     removal = inverse.removal(take(scores, S))
-    M = np.linalg.inv(np.linalg.inv(again.to_dense()) + R[S].T @ R[S] * np.sqrt(ridge) * np.sqrt(ridge)[:, None])
+    M = np.linalg.inv(
+        np.linalg.inv(again.to_dense()) + R[S].T @ R[S] * np.sqrt(ridge) * np.sqrt(ridge)[:, None]
+    )
     rows = scores.to_dense()[S]
     assert removal.margin == pytest.approx(1 - np.linalg.eigvalsh(rows @ M @ rows.T)[-1], abs=1e-9)
     assert (
         relative(
-            inverse.leverage(scores), np.einsum("ij,ij->i", scores.to_dense() @ inverse.to_dense(), scores.to_dense())
+            inverse.leverage(scores),
+            np.einsum("ij,ij->i", scores.to_dense() @ inverse.to_dense(), scores.to_dense()),
         )
         < 1e-9
     )
@@ -200,7 +213,9 @@ def test_error_bound_and_law_of_a_truncated_sketch(name, rank):
 def test_rows_that_were_never_there():
     scores = wide_scores()
     inverse = LowRankInverse.build(scores, np.ones(scores.n_parameters), rank=12)
-    foreign = Scores([Layer(10 * wide_scores(2, seed=5).layers[0].inputs, np.ones((2, 1, 1)), True)])
+    foreign = Scores(
+        [Layer(10 * wide_scores(2, seed=5).layers[0].inputs, np.ones((2, 1, 1)), True)]
+    )
     assert inverse.removal(foreign).margin <= 0
     assert inverse.removal(take(scores, slice(None))).margin > 0
 
@@ -238,7 +253,9 @@ def test_update_is_a_build_with_the_rows(rank, csr, c, n, monkeypatch):
     assert relative(added.downdate(take(scores, S)).to_dense(), before) < 1e-7
     assert relative(part.update(take(scores, slice(0))).to_dense(), before) < 1e-12
     monkeypatch.setattr(_low_rank, "LONG", 0)
-    fast = LowRankInverse.build(take(scores, without(S, 90)), ridge, rank=rank or 20).update(take(scores, S))
+    fast = LowRankInverse.build(take(scores, without(S, 90)), ridge, rank=rank or 20).update(
+        take(scores, S)
+    )
     assert relative(fast.to_dense(), whole.to_dense()) < 1e-8
 
 
@@ -246,7 +263,9 @@ def test_update_of_a_sketch_that_covers_the_rank_is_full():
     scores = wide_scores(40, 60)
     ridge = np.linspace(0.5, 2, 61)
     for n in (3, 39):
-        added = LowRankInverse.build(take(scores, slice(n, None)), ridge, rank=60).update(take(scores, slice(n)))
+        added = LowRankInverse.build(take(scores, slice(n, None)), ridge, rank=60).update(
+            take(scores, slice(n))
+        )
         assert relative(added.to_dense(), dense_inverse(scores, ridge)) < 1e-10
         assert added.discarded < 1e-8
 
@@ -344,7 +363,14 @@ def test_csr_is_dense():
         scores = Scores([Layer(inputs, deltas, True)])
         inverse = LowRankInverse.build(scores, ridge, rank=6)
         removal = inverse.removal(take(scores, [2, 3]))
-        built.append((inverse.to_dense(), removal.inverse().to_dense(), removal.spectrum, inverse.leverage(scores)))
+        built.append(
+            (
+                inverse.to_dense(),
+                removal.inverse().to_dense(),
+                removal.spectrum,
+                inverse.leverage(scores),
+            )
+        )
     for a, b in zip(*built, strict=True):
         assert relative(a, b) < 1e-12
 
@@ -366,7 +392,9 @@ def test_omega_is_orthonormal_nested_and_made_by_rows():
     at = np.array([0, 7, 47])
     assert np.array_equal(omega.free(at), np.delete(dense, [3, 49], axis=0)[at, 2:])
     assert np.array_equal(np.hstack(omega.first(5).groups(np.ones(50))), dense[:, :7])
-    assert np.array_equal(np.hstack(Omega(50, np.array([3, 49]), 5).groups(np.ones(50))), dense[:, :7])
+    assert np.array_equal(
+        np.hstack(Omega(50, np.array([3, 49]), 5).groups(np.ones(50))), dense[:, :7]
+    )
 
 
 def test_row_blocks_share_what_does_not_change(monkeypatch):
@@ -377,7 +405,10 @@ def test_row_blocks_share_what_does_not_change(monkeypatch):
     changed = blocks.replace(at, np.zeros((4, 6)))
     assert np.array_equal(blocks.array(), A)
     assert np.array_equal(np.flatnonzero(~changed.array().any(axis=1)), at)
-    assert sum(a is b for a, b in zip(blocks.blocks, changed.blocks, strict=True)) == len(blocks.blocks) - 3
+    assert (
+        sum(a is b for a, b in zip(blocks.blocks, changed.blocks, strict=True))
+        == len(blocks.blocks) - 3
+    )
     assert np.array_equal(blocks.take(at), A[at])
     v, few = np.ones((23, 2)), np.zeros((23, 1))
     few[4] = 2.0

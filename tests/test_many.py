@@ -36,7 +36,8 @@ def one_by_one(model, X, Y, epsilon=None, sample_weight=None):
     """The twin: every output works its erasure out for itself, then all are carried out."""
     outputs = enumerate(zip(model.estimators_, np.asarray(Y).T, strict=True))
     plan = work_out_all(
-        (output, Rows(X, y, sample_weight, None, epsilon).at(f"output {i}")) for i, (output, y) in outputs
+        (output, Rows(X, y, sample_weight, None, epsilon).at(f"output {i}"))
+        for i, (output, y) in outputs
     )
     carry_out(erasures_of(plan.erasures))
     return model
@@ -45,7 +46,9 @@ def one_by_one(model, X, Y, epsilon=None, sample_weight=None):
 def attributes(X, n_outputs=N_OUTPUTS, seed=0):
     rng = np.random.default_rng(seed)
     signal = X @ rng.standard_normal((X.shape[1], n_outputs)) / np.sqrt(X.shape[1])
-    return (signal + rng.standard_normal(signal.shape) > rng.uniform(-0.7, 0.7, n_outputs)).astype(int)
+    return (signal + rng.standard_normal(signal.shape) > rng.uniform(-0.7, 0.7, n_outputs)).astype(
+        int
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,10 @@ def assert_equal(model, twin):
         for name in ("matrix", "ridge", "diagonal"):
             assert_close(getattr(one.curvature_, name), getattr(other.curvature_, name))
         assert one.n_samples_remaining_ == other.n_samples_remaining_
-        pairs = [(one._erasure_state, other._erasure_state), *zip(one.erasures_, other.erasures_, strict=True)]
+        pairs = [
+            (one._erasure_state, other._erasure_state),
+            *zip(one.erasures_, other.erasures_, strict=True),
+        ]
         for a, b in pairs:
             a, b = vars(a), vars(b)
             assert a.keys() == b.keys()
@@ -97,7 +103,9 @@ def check(model, X, Y, *args):
     assert is_together(model, X, Y, *args)
     together, twin = bare_copies(model), bare_copies(model)
     before = snapshot(model)
-    unlearn(together, X, Y, args[0] if args else None, sample_weight=args[1] if len(args) > 1 else None)
+    unlearn(
+        together, X, Y, args[0] if args else None, sample_weight=args[1] if len(args) > 1 else None
+    )
     one_by_one(twin, X, Y, *args)
     assert_equal(together, twin)
     assert snapshot(model) == before  # copies share the old arrays: none was written into
@@ -131,7 +139,9 @@ def test_weights(data, curvature, class_weight):
     check(model, X[1:3], Y[1:3], 0.3, weight[1:3])
 
 
-@pytest.mark.parametrize("convert", [np.float32, sparse.csr_array, sparse.coo_matrix, np.asfortranarray])
+@pytest.mark.parametrize(
+    "convert", [np.float32, sparse.csr_array, sparse.coo_matrix, np.asfortranarray]
+)
 def test_kinds_of_rows(data, convert):
     X, Y = convert(data[0]), data[1]
     model = fitted((X, Y))
@@ -166,7 +176,9 @@ def test_one_by_one_where_not_alike(data):
     base = ErasableLogisticRegression()
     cases = {
         "pipelines": MultiOutputClassifier(make_pipeline(StandardScaler(), base)).fit(X, Y),
-        "nets": MultiOutputClassifier(ErasableMLPClassifier((3,), max_iter=20, unlearn_epsilon=1.0)).fit(X, Y),
+        "nets": MultiOutputClassifier(
+            ErasableMLPClassifier((3,), max_iter=20, unlearn_epsilon=1.0)
+        ).fit(X, Y),
         "classes": MultiOutputClassifier(base).fit(X, np.column_stack([Y[:, 0], three])),
         "structure": fitted(data, structure="diagonal"),
         "an output's own structure": fitted(data),
@@ -175,12 +187,14 @@ def test_one_by_one_where_not_alike(data):
         "mini-batches": fitted(data, fisher_batch_size=4),
         "a class of the user's own": fitted(data),
     }
-    cases["an output's own structure"].estimators_[1] = ErasableLogisticRegression(structure="block", block_size=4).fit(
-        X, Y[:, 1]
-    )
+    cases["an output's own structure"].estimators_[1] = ErasableLogisticRegression(
+        structure="block", block_size=4
+    ).fit(X, Y[:, 1])
     cases["an output's own leave-out"].estimators_[1].leave_out = True
     cases["an output's own eps"].estimators_[1].unlearn_epsilon = 0.5
-    cases["a class of the user's own"].estimators_[1].__class__ = type("Own", (ErasableLogisticRegression,), {})
+    cases["a class of the user's own"].estimators_[1].__class__ = type(
+        "Own", (ErasableLogisticRegression,), {}
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ErasureWarning)
         for name, model in cases.items():
@@ -217,7 +231,9 @@ def test_errors_are_those_of_the_loop_and_change_nothing(data):
     rare[:, 3] = np.arange(len(Y)) < 3
     model = fitted((X, rare), unlearn_epsilon=1.0)
     stale, unfitted = fitted(data), fitted(data)
-    stale.estimators_[2]._erasure_state = replace(stale.estimators_[2]._erasure_state, stale="of an older model")
+    stale.estimators_[2]._erasure_state = replace(
+        stale.estimators_[2]._erasure_state, stale="of an older model"
+    )
     del unfitted.estimators_[4].curvature_
     flat = fitted(data, damping=1e-13, fit_intercept=False)
     unseen, missing = rare[:4].copy(), X[:4].copy()
@@ -284,7 +300,12 @@ def test_outputs_share_no_memory(data):
     model = unlearn(fitted(data), X[:4], Y[:4])
     for output in model.estimators_:
         state = output._erasure_state
-        arrays = [output.coef_, output.intercept_, output.curvature_.matrix, output.curvature_.diagonal]
+        arrays = [
+            output.coef_,
+            output.intercept_,
+            output.curvature_.matrix,
+            output.curvature_.diagonal,
+        ]
         for array in [*arrays, state.class_counts, state.class_mass]:
             assert array.base is None or array.base.size == array.size
 
@@ -298,7 +319,9 @@ def test_close_to_retraining_on_digits():
     X, Y = bits_of_digits()
     S = np.random.default_rng(0).choice(len(X), 40, replace=False)
     keep = np.delete(np.arange(len(X)), S)
-    base = MultiOutputClassifier(ErasableLogisticRegression(curvature="fisher", max_iter=1000, tol=1e-6))
+    base = MultiOutputClassifier(
+        ErasableLogisticRegression(curvature="fisher", max_iter=1000, tol=1e-6)
+    )
     original = base.fit(X, Y)
     retrained = MultiOutputClassifier(base.estimator).fit(X[keep], Y[keep])
     erased = bare_copies(original)
@@ -309,12 +332,17 @@ def test_close_to_retraining_on_digits():
 
     def distance(a, b):  # the sum over the attributes, to the letter
         areas = [
-            [roc_auc_score(y, p[:, 1]) for y, p in zip(Y[S].T, model.predict_proba(X[S]), strict=True)]
+            [
+                roc_auc_score(y, p[:, 1])
+                for y, p in zip(Y[S].T, model.predict_proba(X[S]), strict=True)
+            ]
             for model in (a, b)
         ]
         return np.abs(np.subtract(*areas)).sum()
 
-    expected = distance(erased, original) / (distance(erased, original) + distance(erased, retrained))
+    expected = distance(erased, original) / (
+        distance(erased, original) + distance(erased, retrained)
+    )
     assert gamma_score(original, erased, retrained, X[S], Y[S]) == pytest.approx(expected, rel=1e-9)
 
 
@@ -327,7 +355,9 @@ def test_records_and_inverse_are_of_the_rows_that_remain():
         rest = bare_copies(old)
         rest.damping = float(0.01 * len(X) / (len(X) - 30))  # the ridge of the sum stays
         rest.fit_curvature(X[30:], y[30:])
-        assert np.allclose(new.curvature_.to_dense(), rest.curvature_.to_dense(), rtol=1e-8, atol=1e-12)
+        assert np.allclose(
+            new.curvature_.to_dense(), rest.curvature_.to_dense(), rtol=1e-8, atol=1e-12
+        )
         assert new.erasures_[0].n_remaining == len(X) - 30 == rest.n_samples_remaining_
 
 

@@ -15,7 +15,14 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sklearn_ssse import ErasableLogisticRegression, GammaScorer, gamma_score, metrics, parameter_distance, unlearn
+from sklearn_ssse import (
+    ErasableLogisticRegression,
+    GammaScorer,
+    gamma_score,
+    metrics,
+    parameter_distance,
+    unlearn,
+)
 from tests.reference import theta
 
 EPSILONS = [0.3, 0.6, 1.0]
@@ -45,7 +52,9 @@ def test_gamma_by_hand(binary):
     assert gamma_score(*models, X[S], y[S]) == pytest.approx(expected)
     p = [model.predict_proba(X[S])[:, 1] for model in models]
     moved, missed = np.abs(p[1] - p[0]).mean(), np.abs(p[1] - p[2]).mean()
-    assert gamma_score(*models, X[S], y[S], metric="probability") == pytest.approx(moved / (moved + missed))
+    assert gamma_score(*models, X[S], y[S], metric="probability") == pytest.approx(
+        moved / (moved + missed)
+    )
 
 
 def test_gamma_sums_over_classes_and_labels(four_classes, labels):
@@ -61,7 +70,11 @@ def test_gamma_sums_over_classes_and_labels(four_classes, labels):
     X, Y = labels
     S = np.arange(40)
     base = MultiOutputClassifier(ErasableLogisticRegression())
-    models = [clone(base).fit(X, Y), unlearn(clone(base).fit(X, Y), X[S], Y[S]), clone(base).fit(X[40:], Y[40:])]
+    models = [
+        clone(base).fit(X, Y),
+        unlearn(clone(base).fit(X, Y), X[S], Y[S]),
+        clone(base).fit(X[40:], Y[40:]),
+    ]
     moved = missed = 0.0
     for j in range(3):
         a, b, r = (roc_auc_score(Y[S, j], model.predict_proba(X[S])[j][:, 1]) for model in models)
@@ -73,7 +86,9 @@ def test_gamma_of_string_labels(binary):
     X, y = binary
     S = np.arange(30)
     words = np.array(["no", "yes"])[y]
-    assert gamma_score(*trio(X, words, S), X[S], words[S]) == pytest.approx(gamma_score(*trio(X, y, S), X[S], y[S]))
+    assert gamma_score(*trio(X, words, S), X[S], words[S]) == pytest.approx(
+        gamma_score(*trio(X, y, S), X[S], y[S])
+    )
 
 
 def test_gamma_extremes(binary):
@@ -88,7 +103,10 @@ def test_gamma_extremes(binary):
     one_class = np.flatnonzero(y == 1)[:9]
     with pytest.warns(UndefinedMetricWarning, match="one class"):
         assert np.isnan(gamma_score(original, erased, retrained, X[one_class], y[one_class]))
-    assert gamma_score(original, erased, retrained, X[one_class], y[one_class], metric="probability") > 0
+    assert (
+        gamma_score(original, erased, retrained, X[one_class], y[one_class], metric="probability")
+        > 0
+    )
     with pytest.raises(ValueError, match="metric"):
         gamma_score(original, erased, retrained, X[S], y[S], metric="auc")
 
@@ -130,13 +148,22 @@ def test_grid_search_over_eps(binary, n_jobs, routing):
     X = 3 + 2 * X
     pipe = Pipeline([("scale", StandardScaler()), ("clf", ErasableLogisticRegression())])
     with config_context(enable_metadata_routing=routing):
-        search = GridSearchCV(pipe, {"clf__unlearn_epsilon": EPSILONS}, scoring=GammaScorer(X, y), cv=CV, n_jobs=n_jobs)
+        search = GridSearchCV(
+            pipe,
+            {"clf__unlearn_epsilon": EPSILONS},
+            scoring=GammaScorer(X, y),
+            cv=CV,
+            n_jobs=n_jobs,
+        )
         search.fit(X, y)
     assert np.allclose(search.cv_results_["mean_test_score"], by_hand(pipe, X, y), atol=1e-8)
     best = search.best_estimator_
     assert best["clf"].n_samples_remaining_ == len(y)
     assert best["clf"].unlearn_epsilon == search.best_params_["clf__unlearn_epsilon"]
-    assert unlearn(best, X[:5], y[:5])["clf"].erasures_[0].epsilon == search.best_params_["clf__unlearn_epsilon"]
+    assert (
+        unlearn(best, X[:5], y[:5])["clf"].erasures_[0].epsilon
+        == search.best_params_["clf__unlearn_epsilon"]
+    )
 
 
 def test_grid_search_bare_and_probability(four_classes):
@@ -151,13 +178,16 @@ def test_grid_search_bare_and_probability(four_classes):
 def test_grid_search_multi_label(labels):
     X, Y = labels
     base = MultiOutputClassifier(ErasableLogisticRegression())
-    search = GridSearchCV(base, {"estimator__unlearn_epsilon": EPSILONS}, scoring=GammaScorer(X, Y), cv=CV).fit(X, Y)
+    search = GridSearchCV(
+        base, {"estimator__unlearn_epsilon": EPSILONS}, scoring=GammaScorer(X, Y), cv=CV
+    ).fit(X, Y)
     assert np.isfinite(search.best_score_)
     assert np.allclose(search.cv_results_["mean_test_score"], by_hand(base, X, Y), atol=1e-8)
 
 
 @pytest.mark.parametrize(
-    "cv", [GroupShuffleSplit(2, test_size=0.2, random_state=0), PredefinedSplit([-1] * 120 + [0] * 30)]
+    "cv",
+    [GroupShuffleSplit(2, test_size=0.2, random_state=0), PredefinedSplit([-1] * 120 + [0] * 30)],
 )
 def test_any_splitter_makes_forget_sets(binary, cv):
     X, y = binary
@@ -201,15 +231,23 @@ def test_reference(binary):
     before = theta(reference)
     scorer = GammaScorer(X, y, reference=reference)
     grid = {"unlearn_epsilon": EPSILONS}
-    search = GridSearchCV(Counting(C=0.5), grid, scoring=scorer, cv=CV, refit=False, error_score="raise").fit(X, y)
+    search = GridSearchCV(
+        Counting(C=0.5), grid, scoring=scorer, cv=CV, refit=False, error_score="raise"
+    ).fit(X, y)
     assert Counting.fits == 1
     assert np.array_equal(theta(reference), before)
-    plain = GridSearchCV(Counting(C=0.5), grid, scoring=GammaScorer(X, y), cv=CV, refit=False).fit(X, y)
+    plain = GridSearchCV(Counting(C=0.5), grid, scoring=GammaScorer(X, y), cv=CV, refit=False).fit(
+        X, y
+    )
     assert np.allclose(search.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"])
     with pytest.raises(ValueError, match="calibration"):  # not the eps of the reference
-        GridSearchCV(Counting(C=0.5), {"unlearn_epsilon": ["auto"]}, scoring=scorer, cv=CV, error_score="raise").fit(
-            X, y
-        )
+        GridSearchCV(
+            Counting(C=0.5),
+            {"unlearn_epsilon": ["auto"]},
+            scoring=scorer,
+            cv=CV,
+            error_score="raise",
+        ).fit(X, y)
     with pytest.raises(ValueError, match="reference"):
         GridSearchCV(Counting(C=0.1), grid, scoring=scorer, cv=CV, error_score="raise").fit(X, y)
 
@@ -230,11 +268,17 @@ def test_memo_is_dropped_when_pickled(binary):
 
 def test_keys_tell_lambdas_and_steps_apart(binary):
     X, y = binary
-    pipe = Pipeline([("f", FunctionTransformer(lambda X: X)), ("clf", ErasableLogisticRegression())])
+    pipe = Pipeline(
+        [("f", FunctionTransformer(lambda X: X)), ("clf", ErasableLogisticRegression())]
+    )
     scorer = GammaScorer(X, y)
     for C in (0.1, 1.0):
         scorer(clone(pipe).set_params(clf__C=C).fit(X[10:], y[10:]), X[:10], y[:10])
-        scorer(clone(pipe).set_params(clf__C=C, clf__unlearn_epsilon=0.2).fit(X[10:], y[10:]), X[:10], y[:10])
+        scorer(
+            clone(pipe).set_params(clf__C=C, clf__unlearn_epsilon=0.2).fit(X[10:], y[10:]),
+            X[:10],
+            y[:10],
+        )
     assert len(scorer._memo) == 2
 
 
@@ -244,16 +288,24 @@ def test_weights_by_metadata_routing(binary):
     with config_context(enable_metadata_routing=True):
         clf = ErasableLogisticRegression().set_fit_request(sample_weight=True)
         scorer = GammaScorer(X, y, w).set_score_request(sample_weight=True)
-        pipe = Pipeline([("scale", StandardScaler().set_fit_request(sample_weight=False)), ("clf", clf)])
-        search = GridSearchCV(pipe, {"clf__unlearn_epsilon": EPSILONS}, scoring=scorer, cv=CV, error_score="raise")
+        pipe = Pipeline(
+            [("scale", StandardScaler().set_fit_request(sample_weight=False)), ("clf", clf)]
+        )
+        search = GridSearchCV(
+            pipe, {"clf__unlearn_epsilon": EPSILONS}, scoring=scorer, cv=CV, error_score="raise"
+        )
         search.fit(X, y, sample_weight=w)
         expected = []
         for train, S in CV.split(X):
             original = clone(pipe).fit(X, y, sample_weight=w)
-            erased = unlearn(clone(pipe).fit(X, y, sample_weight=w), X[S], y[S], 0.6, sample_weight=w[S])
+            erased = unlearn(
+                clone(pipe).fit(X, y, sample_weight=w), X[S], y[S], 0.6, sample_weight=w[S]
+            )
             retrained = clone(pipe).fit(X[train], y[train], sample_weight=w[train])
             expected.append(gamma_score(original, erased, retrained, X[S], y[S]))
-        assert search.cv_results_["mean_test_score"][1] == pytest.approx(np.mean(expected), abs=1e-8)
+        assert search.cv_results_["mean_test_score"][1] == pytest.approx(
+            np.mean(expected), abs=1e-8
+        )
 
 
 def test_weights_without_routing(binary):
@@ -278,9 +330,13 @@ def test_scorer_refuses_what_is_no_forget_set(binary):
     cv = ShuffleSplit(2, test_size=0.1, train_size=0.5, random_state=0)
     grid = {"unlearn_epsilon": EPSILONS}
     with pytest.raises(ValueError, match="make up the 150 rows"):
-        GridSearchCV(ErasableLogisticRegression(), grid, scoring=GammaScorer(X, y), cv=cv, error_score="raise").fit(
-            X, y
-        )
+        GridSearchCV(
+            ErasableLogisticRegression(),
+            grid,
+            scoring=GammaScorer(X, y),
+            cv=cv,
+            error_score="raise",
+        ).fit(X, y)
     with pytest.raises(ValueError, match="metric"):
         GammaScorer(X, y, metric="accuracy")
     with pytest.raises(ValueError, match="inconsistent"):
@@ -296,4 +352,6 @@ def test_no_warning_about_feature_names(binary):
     pipe = Pipeline([("scale", StandardScaler()), ("clf", ErasableLogisticRegression())])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        GridSearchCV(pipe, {"clf__unlearn_epsilon": EPSILONS}, scoring=GammaScorer(X, y), cv=CV).fit(X, y)
+        GridSearchCV(
+            pipe, {"clf__unlearn_epsilon": EPSILONS}, scoring=GammaScorer(X, y), cv=CV
+        ).fit(X, y)

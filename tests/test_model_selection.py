@@ -10,7 +10,13 @@ from sklearn.datasets import load_breast_cancer, make_classification
 from sklearn.exceptions import DataConversionWarning, NotFittedError, UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GridSearchCV, GroupShuffleSplit, PredefinedSplit, ShuffleSplit, StratifiedKFold
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupShuffleSplit,
+    PredefinedSplit,
+    ShuffleSplit,
+    StratifiedKFold,
+)
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
@@ -37,7 +43,9 @@ NET = ErasableMLPClassifier((5,), solver="lbfgs", max_iter=30, random_state=0)
 
 
 def data(many=False):
-    X, y = make_classification(180, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.3, random_state=0)
+    X, y = make_classification(
+        180, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.3, random_state=0
+    )
     return X, np.column_stack([y == 0, y == 2]).astype(int) if many else y
 
 
@@ -45,9 +53,17 @@ def data(many=False):
     ("estimator", "name", "many"),
     [
         (ErasableLogisticRegression(max_iter=50), "unlearn_epsilon", False),
-        (make_pipeline(StandardScaler(), ErasableLogisticRegression(curvature="fisher")), "logisticregression", False),
+        (
+            make_pipeline(StandardScaler(), ErasableLogisticRegression(curvature="fisher")),
+            "logisticregression",
+            False,
+        ),
         (make_pipeline(StandardScaler(), NET), "mlpclassifier", False),
-        (make_pipeline(StandardScaler(), MultiOutputClassifier(ErasableLogisticRegression())), "estimator", True),
+        (
+            make_pipeline(StandardScaler(), MultiOutputClassifier(ErasableLogisticRegression())),
+            "estimator",
+            True,
+        ),
     ],
     ids=["linear", "pipeline", "net", "outputs"],
 )
@@ -58,16 +74,28 @@ def test_equals_a_grid_search(estimator, name, many, metric):
     epsilons = [0.2, 1.0, "auto", "0.5 * auto", 3.0]
     tuned = TunedEpsilonCV(estimator, epsilons=epsilons, cv=SETS, metric=metric).fit(X, y)
     search = GridSearchCV(
-        estimator, {name: epsilons}, scoring=GammaScorer(X, y, metric=metric), cv=SETS, error_score="raise"
+        estimator,
+        {name: epsilons},
+        scoring=GammaScorer(X, y, metric=metric),
+        cv=SETS,
+        error_score="raise",
     ).fit(X, y)
     for key in ("split0_test_score", "split2_test_score", "mean_test_score", "std_test_score"):
         assert np.allclose(tuned.cv_results_[key], search.cv_results_[key], rtol=0, atol=1e-8)
-    assert tuned.cv_results_["rank_test_score"].tolist() == search.cv_results_["rank_test_score"].tolist()
+    assert (
+        tuned.cv_results_["rank_test_score"].tolist()
+        == search.cv_results_["rank_test_score"].tolist()
+    )
     assert tuned.best_epsilon_ == search.best_params_[name]
     assert tuned.best_score_ == pytest.approx(search.best_score_, abs=1e-8)
     unlearn(tuned, X[:5], y[:5])
     unlearn(search.best_estimator_, X[:5], y[:5])
-    assert np.allclose(tuned.estimator_.predict_proba(X), search.best_estimator_.predict_proba(X), rtol=0, atol=1e-10)
+    assert np.allclose(
+        tuned.estimator_.predict_proba(X),
+        search.best_estimator_.predict_proba(X),
+        rtol=0,
+        atol=1e-10,
+    )
 
 
 def test_tolerance_takes_the_first_that_is_good_enough():
@@ -77,10 +105,16 @@ def test_tolerance_takes_the_first_that_is_good_enough():
     gamma = best.cv_results_["mean_test_score"]
     assert best.best_index_ == gamma.argmax() > 0
     for tolerance in (0.0, 0.1, 0.3, 1.0):
-        tuned = TunedEpsilonCV(ErasableLogisticRegression(), **options, tolerance=tolerance).fit(X, y)
+        tuned = TunedEpsilonCV(ErasableLogisticRegression(), **options, tolerance=tolerance).fit(
+            X, y
+        )
         enough = [i for i, value in enumerate(gamma) if value >= gamma.max() - tolerance]
         assert tuned.best_index_ == enough[0]
-        assert tuned.best_epsilon_ == tuned.estimator_.unlearn_epsilon_ == options["epsilons"][enough[0]]
+        assert (
+            tuned.best_epsilon_
+            == tuned.estimator_.unlearn_epsilon_
+            == options["epsilons"][enough[0]]
+        )
         assert tuned.best_score_ == gamma[enough[0]]
     with pytest.raises(ValueError, match="tolerance"):
         TunedEpsilonCV(ErasableLogisticRegression(), tolerance=-0.1).fit(X, y)
@@ -99,7 +133,9 @@ def test_a_net_is_searched_by_multiples_of_its_own_eps():
     assert net.unlearn_epsilon_ == factor / net._erasure_state.calibration.random
     automatic = tuned.preview_unlearn(X[:9], y[:9], "auto").epsilon
     assert tuned.preview_unlearn(X[:9], y[:9], "0.5*auto").epsilon == 0.5 * automatic
-    assert tuned.unlearn(X[:9], y[:9]).estimator_[-1].erasures_[-1].epsilon == pytest.approx(factor * automatic)
+    assert tuned.unlearn(X[:9], y[:9]).estimator_[-1].erasures_[-1].epsilon == pytest.approx(
+        factor * automatic
+    )
     given = TunedEpsilonCV(pipe, epsilons=values, cv=SETS, metric="probability").fit(X, y)
     assert given.best_index_ == gamma.argmax()
 
@@ -109,11 +145,17 @@ def test_measures_by_hand():
     X = scale(X)
     base, test = ErasableLogisticRegression(C=10), np.arange(0, len(y), 9)
     train = np.setdiff1d(np.arange(len(y)), test)
-    results = TunedEpsilonCV(base, epsilons=[0.3, 2.0], cv=[(train, test)], metric="probability").fit(X, y).cv_results_
+    results = (
+        TunedEpsilonCV(base, epsilons=[0.3, 2.0], cv=[(train, test)], metric="probability")
+        .fit(X, y)
+        .cv_results_
+    )
     original, retrained = clone(base).fit(X, y), LogisticRegression(C=10).fit(X[train], y[train])
     for i, eps in enumerate([0.3, 2.0]):
         erased = clone(base).fit(X, y).unlearn(X[test], y[test], eps)
-        assert results["split0_distance_ratio"][i] == pytest.approx(parameter_distance(original, erased, retrained))
+        assert results["split0_distance_ratio"][i] == pytest.approx(
+            parameter_distance(original, erased, retrained)
+        )
         for name, rows in (("forget", test), ("retain", train)):
             gap = erased.score(X[rows], y[rows]) - retrained.score(X[rows], y[rows])
             assert results[f"mean_{name}_accuracy_gap"][i] == pytest.approx(gap)
@@ -123,7 +165,9 @@ def test_the_training_model_is_not_touched_by_the_trials():
     X, y = data(many=True)
     model = make_pipeline(StandardScaler(), MultiOutputClassifier(ErasableLogisticRegression()))
     tuned = TunedEpsilonCV(model, epsilons=[1.0], cv=SETS, metric="probability").fit(X, y)
-    assert np.array_equal(tuned.estimator_.predict_proba(X), clone(model).fit(X, y).predict_proba(X))
+    assert np.array_equal(
+        tuned.estimator_.predict_proba(X), clone(model).fit(X, y).predict_proba(X)
+    )
     assert not any(output.erasures_ for output in tuned.estimator_[-1].estimators_)
     assert tuned.estimator_[-1].estimators_[0].unlearn_epsilon == tuned.best_epsilon_ == 1.0
 
@@ -134,7 +178,10 @@ def test_weights_and_groups():
     groups = np.arange(len(y)) // 6
     cv = GroupShuffleSplit(2, test_size=0.1, random_state=0)
     tuned = TunedEpsilonCV(
-        make_pipeline(StandardScaler(), ErasableLogisticRegression()), epsilons=[1.0], cv=cv, metric="probability"
+        make_pipeline(StandardScaler(), ErasableLogisticRegression()),
+        epsilons=[1.0],
+        cv=cv,
+        metric="probability",
     )
     score = tuned.fit(X, y, sample_weight=weight, groups=groups).best_score_
     rows = np.repeat(np.arange(len(y)), weight.astype(int))
@@ -190,7 +237,9 @@ def test_a_random_state_that_moves_on():
     X, y = data()
     options = {"epsilons": [0.5, 1.0], "cv": SETS, "metric": "probability"}
     seed, state = (
-        TunedEpsilonCV(clone(NET).set_params(random_state=start, solver="adam"), **options).fit(X, y)
+        TunedEpsilonCV(clone(NET).set_params(random_state=start, solver="adam"), **options).fit(
+            X, y
+        )
         for start in (0, np.random.RandomState(0))
     )
     assert np.array_equal(seed.cv_results_["mean_test_score"], state.cv_results_["mean_test_score"])
@@ -199,7 +248,9 @@ def test_a_random_state_that_moves_on():
 def test_composites_and_forms_of_input():
     X, y = data()
     options = {"epsilons": [0.5, 1.0], "metric": "probability"}
-    inner = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), ErasableLogisticRegression()))
+    inner = make_pipeline(
+        StandardScaler(), make_pipeline(StandardScaler(), ErasableLogisticRegression())
+    )
     weighted = TunedEpsilonCV(inner, cv=SETS, **options).fit(X, y, sample_weight=np.ones(len(y)))
     plain = TunedEpsilonCV(inner, cv=SETS, **options).fit(X, y)
     assert weighted.best_score_ == pytest.approx(plain.best_score_)
@@ -208,16 +259,22 @@ def test_composites_and_forms_of_input():
     assert column.best_score_ == plain.best_score_
     mask = np.arange(len(y)) % 9 == 0
     masks = TunedEpsilonCV(inner, cv=[(~mask, mask)], **options).fit(X, y)
-    lists = TunedEpsilonCV(inner, cv=[(np.flatnonzero(~mask).tolist(), np.flatnonzero(mask).tolist())], **options).fit(
-        X, y
-    )
+    lists = TunedEpsilonCV(
+        inner, cv=[(np.flatnonzero(~mask).tolist(), np.flatnonzero(mask).tolist())], **options
+    ).fit(X, y)
     assert masks.best_score_ == lists.best_score_
     outputs = MultiOutputClassifier(make_pipeline(StandardScaler(), ErasableLogisticRegression()))
     many = TunedEpsilonCV(outputs, cv=SETS, **options).fit(X, data(many=True)[1])
-    assert many.estimator_.get_params()["estimator__erasablelogisticregression__unlearn_epsilon"] == many.best_epsilon_
+    assert (
+        many.estimator_.get_params()["estimator__erasablelogisticregression__unlearn_epsilon"]
+        == many.best_epsilon_
+    )
     net = clone(NET).set_params(random_state=0)
     Y = data(many=True)[1]
-    dense, csr = (TunedEpsilonCV(net, cv=SETS, **options).fit(X, labels) for labels in (Y, sparse.csr_array(Y)))
+    dense, csr = (
+        TunedEpsilonCV(net, cv=SETS, **options).fit(X, labels)
+        for labels in (Y, sparse.csr_array(Y))
+    )
     assert dense.best_score_ == csr.best_score_
     again = plain.set_params(refit=False).fit(X[:, :3], y)
     assert not hasattr(again, "n_features_in_")
@@ -228,8 +285,14 @@ def test_composites_and_forms_of_input():
 def test_splitters():
     X, y = data()
     X = scale(X)
-    for cv, n_sets in ((4, 4), (StratifiedKFold(3), 3), (PredefinedSplit([-1] * 172 + [0] * 4 + [1] * 4), 2)):
-        tuned = TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[1.0], cv=cv, metric="probability").fit(X, y)
+    for cv, n_sets in (
+        (4, 4),
+        (StratifiedKFold(3), 3),
+        (PredefinedSplit([-1] * 172 + [0] * 4 + [1] * 4), 2),
+    ):
+        tuned = TunedEpsilonCV(
+            ErasableLogisticRegression(), epsilons=[1.0], cv=cv, metric="probability"
+        ).fit(X, y)
         assert tuned.n_splits_ == n_sets
 
 
@@ -267,6 +330,8 @@ def test_areas_are_those_of_scikit_learn():
     assert np.allclose(areas(targets, scores), [*expected, 0.0, 0.0], rtol=0, atol=1e-12)
 
 
-@parametrize_with_checks([TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[1.0], cv=2, metric="probability")])
+@parametrize_with_checks(
+    [TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[1.0], cv=2, metric="probability")]
+)
 def test_scikit_learn(estimator, check):
     check(estimator)

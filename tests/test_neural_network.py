@@ -11,10 +11,21 @@ import pytest
 from scipy import sparse
 from scipy.special import expit
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_digits, make_classification, make_multilabel_classification
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    make_classification,
+    make_multilabel_classification,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import RidgeClassifier
-from sklearn.model_selection import GridSearchCV, LeaveOneOut, ShuffleSplit, cross_val_predict, train_test_split
+from sklearn.model_selection import (
+    GridSearchCV,
+    LeaveOneOut,
+    ShuffleSplit,
+    cross_val_predict,
+    train_test_split,
+)
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
@@ -53,12 +64,20 @@ def problem(kind, n=60):
     if kind == "labels":
         return make_multilabel_classification(n, 5, n_classes=3, random_state=0)
     n_classes = 2 if kind == "binary" else 3
-    return make_classification(n, 5, n_informative=4, n_redundant=0, n_classes=n_classes, flip_y=0.2, random_state=0)
+    return make_classification(
+        n, 5, n_informative=4, n_redundant=0, n_classes=n_classes, flip_y=0.2, random_state=0
+    )
 
 
 def small(kind="classes", **params):
     return ErasableMLPClassifier(
-        **{"hidden_layer_sizes": (4,), "solver": "lbfgs", "max_iter": 15, "random_state": 0, **params}
+        **{
+            "hidden_layer_sizes": (4,),
+            "solver": "lbfgs",
+            "max_iter": 15,
+            "random_state": 0,
+            **params,
+        }
     )
 
 
@@ -76,7 +95,9 @@ def loss(clf, theta, x, y):
     moved.alpha = 0.0
     layers = len(clf.coefs_)
     grads = [np.empty_like(W) for W in moved.coefs_], [np.empty_like(b) for b in moved.intercepts_]
-    return moved._backprop(x[None], y[None], None, [x[None]] + [None] * layers, [None] * layers, *grads)[0]
+    return moved._backprop(
+        x[None], y[None], None, [x[None]] + [None] * layers, [None] * layers, *grads
+    )[0]
 
 
 def indicator(clf, y):
@@ -93,7 +114,9 @@ def curvature_rows(clf, X, y, curvature):
         for j in range(theta.size):
             step = np.zeros_like(theta)
             step[j] = 1e-6
-            J[:, j] = (family.forward(x[None], theta + step)[1] - family.forward(x[None], theta - step)[1])[0] / 2e-6
+            J[:, j] = (
+                family.forward(x[None], theta + step)[1] - family.forward(x[None], theta - step)[1]
+            )[0] / 2e-6
         z = family.forward(x[None], theta)[1][0]
         p = np.exp(z) / np.exp(z).sum() if family.link == "softmax" else 1 / (1 + np.exp(-z))
         if curvature == "empirical_fisher":
@@ -121,8 +144,12 @@ def test_gradients_against_finite_differences_of_the_loss(hidden, activation, ki
         for j in range(theta.size):
             step = np.zeros(theta.size)
             step[j] = 1e-6
-            expected[j] = (loss(clf, theta + step, X[i], Y[i]) - loss(clf, theta - step, X[i], Y[i])) / 2e-6
-        assert np.abs(result[:, i] - weight[i] * expected).max() < 1e-6 * max(1, np.abs(expected).max())
+            expected[j] = (
+                loss(clf, theta + step, X[i], Y[i]) - loss(clf, theta - step, X[i], Y[i])
+            ) / 2e-6
+        assert np.abs(result[:, i] - weight[i] * expected).max() < 1e-6 * max(
+            1, np.abs(expected).max()
+        )
 
 
 @pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
@@ -131,11 +158,15 @@ def test_gradients_against_finite_differences_of_the_loss(hidden, activation, ki
 def test_inverse_against_a_dense_reference(hidden, kind, curvature):
     X, y = problem(kind)
     weight = np.linspace(0.5, 2, len(X))
-    clf = small(hidden_layer_sizes=hidden, activation="tanh", curvature=curvature, damping=0.01).fit(X, y, weight)
+    clf = small(
+        hidden_layer_sizes=hidden, activation="tanh", curvature=curvature, damping=0.01
+    ).fit(X, y, weight)
     R = curvature_rows(clf, X, y, curvature)
     A = np.einsum("ncd,nce,n->de", R, R, weight) + 0.01 * weight.sum() * np.eye(R.shape[2])
     assert relative(clf.fisher_inverse_, weight.sum() * np.linalg.inv(A)) < 1e-6
-    unit = np.concatenate([np.repeat(np.arange(n) + 100 * i, w) for i, (n, w) in enumerate(NetworkFamily(clf).shapes)])
+    unit = np.concatenate(
+        [np.repeat(np.arange(n) + 100 * i, w) for i, (n, w) in enumerate(NetworkFamily(clf).shapes)]
+    )
     blocks = clone(clf).set_params(structure="block").fit(X, y, weight)
     expected = np.linalg.inv(np.where(unit[:, None] == unit, A, 0))
     assert relative(blocks.fisher_inverse_, weight.sum() * expected) < 1e-6
@@ -146,9 +177,9 @@ def test_inverse_against_a_dense_reference(hidden, kind, curvature):
 def test_step_by_hand(solver, curvature):
     X, y = problem("classes")
     weight = np.linspace(0.5, 2, len(X))
-    clf = small(solver=solver, curvature=curvature, alpha=0.1, damping=0.02, batch_size=7, structure="full").fit(
-        X, y, weight
-    )
+    clf = small(
+        solver=solver, curvature=curvature, alpha=0.1, damping=0.02, batch_size=7, structure="full"
+    ).fit(X, y, weight)
     S = np.arange(5)
     n, k = weight.sum(), weight[S].sum()
     family, theta = NetworkFamily(clf), pack_network(clf)
@@ -166,7 +197,11 @@ def test_step_by_hand(solver, curvature):
     A = n * np.linalg.inv(clf.fisher_inverse_)
     R = curvature_rows(clf, X[S], y[S], curvature)
     leaving = np.einsum("ncd,nce,n->de", R, R, weight[S])
-    step = np.linalg.solve(A - leaving, g) if curvature == "fisher" else n / (n - k) * np.linalg.solve(A, g)
+    step = (
+        np.linalg.solve(A - leaving, g)
+        if curvature == "fisher"
+        else n / (n - k) * np.linalg.solve(A, g)
+    )
     clf.unlearn(X[S], y[S], 0.5, sample_weight=weight[S])
     assert relative(pack_network(clf) - theta, 0.5 * step) < 1e-5
 
@@ -207,7 +242,11 @@ def test_rows_that_were_held_out_are_not_counted(kind, monkeypatch):
     monkeypatch.setattr(parents_module, "train_test_split", split)
     clf = small(solver="adam", early_stopping=True, structure="full").fit(X, y)
     X_train, y_train = made[0][0], made[0][2]
-    labels = y_train.astype(int) if kind == "labels" else clf._label_binarizer.inverse_transform(y_train.astype(int))
+    labels = (
+        y_train.astype(int)
+        if kind == "labels"
+        else clf._label_binarizer.inverse_transform(y_train.astype(int))
+    )
     assert clf.n_samples_remaining_ == len(X_train) == 54
     again = copy.deepcopy(clf).fit_curvature(X_train, labels)
     assert relative(again.curvature_.to_dense(), clf.curvature_.to_dense()) < 1e-12
@@ -247,7 +286,9 @@ def test_no_trace_of_training_stays(solver, stopping):
         assert clf.t_ == 0
         assert not clf.validation_scores_
         if stopping:
-            assert all(np.array_equal(a, b) for a, b in zip(clf._best_coefs, clf.coefs_, strict=True))
+            assert all(
+                np.array_equal(a, b) for a, b in zip(clf._best_coefs, clf.coefs_, strict=True)
+            )
     assert not set(old) & {id(W) for W in clf.coefs_}
     assert not any(len(X) in a.shape for a in arrays(clf))
     twin = pickle.loads(pickle.dumps(clf))
@@ -305,8 +346,12 @@ def test_automatic_eps_predicts_as_many_rows_as_a_net_that_has_not_seen_them(dig
     eps = record.epsilon
     own = np.exp(((100 + weight) * np.log(eps) - weight * np.log(clf.unlearn_epsilon_)) / 100)
     shares = {
-        factor: log_odds_and_share(copy.deepcopy(clf).unlearn(X[S], y[S], factor * own), X[S], y[S])[1]
-        - np.interp(factor * own / eps * record.relative_shift, LENGTHS, calibration.costs)  # what it costs other rows
+        factor: log_odds_and_share(
+            copy.deepcopy(clf).unlearn(X[S], y[S], factor * own), X[S], y[S]
+        )[1]
+        - np.interp(
+            factor * own / eps * record.relative_shift, LENGTHS, calibration.costs
+        )  # what it costs other rows
         for factor in (0.9, 1.0)
     }
     assert shares[1.0] <= wanted < shares[0.9]
@@ -316,7 +361,9 @@ def test_automatic_eps_predicts_as_many_rows_as_a_net_that_has_not_seen_them(dig
 @pytest.mark.parametrize("where", [0.005, 0.7, 40.0])
 def test_eps_is_the_smallest_at_which_so_few_rows_are_predicted(where):
     family = SimpleNamespace(theta=np.zeros(1))
-    batch = SimpleNamespace(family=family, log_odds=lambda theta: (None, np.full((10, 1), theta[0] < where)))
+    batch = SimpleNamespace(
+        family=family, log_odds=lambda theta: (None, np.full((10, 1), theta[0] < where))
+    )
     step = SimpleNamespace(batch=batch, direction=np.ones(1), mean=np.mean)
     assert where <= _smallest_eps([step], 0.5) < 1.05 * where
 
@@ -328,7 +375,9 @@ def test_eps_of_random_rows(digits_net):
     assert clf.unlearn_epsilon_ / 1.6 < eps < clf.unlearn_epsilon_ * 1.6
     S = np.random.default_rng(3).choice(len(y), 32, replace=False)
     _, before = log_odds_and_share(clf, X[S], y[S])
-    _, after = log_odds_and_share(copy.deepcopy(clf).unlearn(X[S], y[S], clf.unlearn_epsilon_), X[S], y[S])
+    _, after = log_odds_and_share(
+        copy.deepcopy(clf).unlearn(X[S], y[S], clf.unlearn_epsilon_), X[S], y[S]
+    )
     assert before - 0.15 < after <= before
 
 
@@ -371,14 +420,21 @@ def test_quality_on_digits(curvature):
     """A whole class, half of it and random rows, against retraining from the same seed."""
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X / 16, y, random_state=0)
-    clf = ErasableMLPClassifier((30,), random_state=0, max_iter=100, curvature=curvature, structure="block").fit(X, y)
+    clf = ErasableMLPClassifier(
+        (30,), random_state=0, max_iter=100, curvature=curvature, structure="block"
+    ).fit(X, y)
     members = np.flatnonzero(y == 3)
-    for S, allowed in [(members, 0.05), (members[: len(members) // 2], 0.08), (np.arange(60), 0.05)]:
+    for S, allowed in [
+        (members, 0.05),
+        (members[: len(members) // 2], 0.08),
+        (np.arange(60), 0.05),
+    ]:
         keep = without(S, len(y))
         retrained = MLPClassifier((30,), random_state=0, max_iter=100).fit(X[keep], y[keep])
         erased = unlearn(copy.deepcopy(clf), X[S], y[S])
         gaps = [
-            abs(erased.score(*d) - retrained.score(*d)) for d in ((X[S], y[S]), (X[keep], y[keep]), (X_test, y_test))
+            abs(erased.score(*d) - retrained.score(*d))
+            for d in ((X[S], y[S]), (X[keep], y[keep]), (X_test, y_test))
         ]
         assert max(gaps) <= allowed
         assert 0 <= gamma_score(clf, erased, retrained, X[S], y[S], metric="probability") <= 1
@@ -396,7 +452,9 @@ def test_structures_and_memory():
     ):
         clf = small(**params).fit(X, y)
         assert clf.unlearn(X[:3], y[:3]).n_samples_remaining_ == 297
-    wide = ErasableMLPClassifier((100,), max_iter=1, random_state=0).fit(np.random.default_rng(0).random((300, 100)), y)
+    wide = ErasableMLPClassifier((100,), max_iter=1, random_state=0).fit(
+        np.random.default_rng(0).random((300, 100)), y
+    )
     assert wide.structure_ == "block"
     assert wide.curvature_.nbytes < 3e7
 
@@ -422,7 +480,8 @@ def test_auto_at_the_erasure_needs_the_calibration_of_fit():
 
 
 @pytest.mark.parametrize(
-    ("structure", "curvature"), [("full", "fisher"), ("block", "empirical_fisher"), ("low_rank", "fisher")]
+    ("structure", "curvature"),
+    [("full", "fisher"), ("block", "empirical_fisher"), ("low_rank", "fisher")],
 )
 def test_many_small_erasures_one_after_the_other(structure, curvature):
     """The parameters move, so the rows are not those that the curvature holds any more: it stays positive definite all the same."""
@@ -440,7 +499,9 @@ def test_many_small_erasures_one_after_the_other(structure, curvature):
 
 def test_a_step_out_of_proportion_is_shortened():
     X, y = make_classification(400, 10, n_informative=6, n_classes=3, flip_y=0.3, random_state=0)
-    clf = small(hidden_layer_sizes=(6,), structure="full", curvature="fisher", max_iter=300).fit(X, y)
+    clf = small(hidden_layer_sizes=(6,), structure="full", curvature="fisher", max_iter=300).fit(
+        X, y
+    )
     usual = clf._erasure_state.calibration.length * (10 / 32) ** 0.5
     clf.unlearn(X[:10], y[:10])
     with pytest.warns(ErasureWarning, match="Call `fit_curvature`"):  # noqa: PT031
@@ -460,16 +521,18 @@ def test_no_more_leaves_than_the_curvature_holds(structure):
     inverse = INVERSES[structure].build(Scores([Layer(X, np.ones((15, 1, 1)), False)]), np.ones(3))
     S = np.array([[4.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     _, removal = shrunken(inverse, Scores([Layer(S, np.ones((2, 1, 1)), False)]))
-    assert np.allclose(np.linalg.inv(removal.inverse().to_dense()), np.diag([1.0, 5.0, 6.0]), atol=0.1)
+    assert np.allclose(
+        np.linalg.inv(removal.inverse().to_dense()), np.diag([1.0, 5.0, 6.0]), atol=0.1
+    )
     held, _ = shrunken(inverse, whole := Scores([Layer(S[1:], np.ones((1, 1, 1)), False)]))
     assert held is whole
 
 
 def test_rows_without_curvature_leave_after_others():
     """Saturated: the gradient of most rows is zero to rounding."""
-    X = np.vstack([np.full((40, 2), -200.0), np.full((40, 2), 200.0)]) + np.random.default_rng(0).standard_normal(
-        (80, 2)
-    )
+    X = np.vstack([np.full((40, 2), -200.0), np.full((40, 2), 200.0)]) + np.random.default_rng(
+        0
+    ).standard_normal((80, 2))
     y = np.repeat([0, 1], 40)
     clf = small(max_iter=500, alpha=0.0).fit(X, y)
     for i in range(3):
@@ -545,7 +608,9 @@ def test_eps_stops_where_a_step_costs_others_as_much():
     # What it costs is what it does cost, roughly: rows that were not asked for are lost.
     record = clf.preview_unlearn(X[S], y[S])
     rest = np.setdiff1d(np.arange(len(y)), S)
-    lost = clf.score(X[rest], y[rest]) - copy.deepcopy(clf).unlearn(X[S], y[S]).score(X[rest], y[rest])
+    lost = clf.score(X[rest], y[rest]) - copy.deepcopy(clf).unlearn(X[S], y[S]).score(
+        X[rest], y[rest]
+    )
     assert 0.3 < np.interp(record.relative_shift, LENGTHS, costs) / lost < 3
 
 
@@ -563,7 +628,9 @@ def test_rows_that_are_there_leave_whole(early_stopping):
         alpha=1e-4,
     ).fit(X, y)
     damping = np.mean(net.damping_) * len(y) / (~S).sum()
-    left = ErasableMLPClassifier.from_estimator(net, X[~S], y[~S], damping=damping, structure="full").curvature_
+    left = ErasableMLPClassifier.from_estimator(
+        net, X[~S], y[~S], damping=damping, structure="full"
+    ).curvature_
     if early_stopping:  # rows move the parameters by nothing, and may differ from then on
         net.unlearn(X[:1], y[:1], 1e-12)
         S[0] = False
@@ -578,15 +645,24 @@ def test_copies_are_left_out_together():
     once = leave_one_out_accuracy(X, y)
     assert leave_one_out_accuracy(np.vstack([X, X]), np.r_[y, y]) == once < 0.9
     assert leave_one_out_accuracy(sparse.csr_array(np.vstack([X, X])), np.r_[y, y]) == once
-    table = np.random.default_rng(0).integers(0, 2, (300, 3)).astype(float)  # of different people, who are alike
+    table = (
+        np.random.default_rng(0).integers(0, 2, (300, 3)).astype(float)
+    )  # of different people, who are alike
     noise = np.random.default_rng(1).uniform(size=300) < 0.2
-    assert leave_one_out_accuracy(table, ((table[:, 0] > 0) ^ noise).astype(int)) == pytest.approx(0.8, abs=0.05)
+    assert leave_one_out_accuracy(table, ((table[:, 0] > 0) ^ noise).astype(int)) == pytest.approx(
+        0.8, abs=0.05
+    )
 
 
 def test_a_step_longer_than_the_parameters_is_warned_of():
     X, y = make_multilabel_classification(70, 4, n_classes=4, n_labels=2, random_state=11)
     net = ErasableMLPClassifier(
-        (6,), learning_rate_init=0.01, random_state=0, curvature="fisher", structure="block", block_size=6
+        (6,),
+        learning_rate_init=0.01,
+        random_state=0,
+        curvature="fisher",
+        structure="block",
+        block_size=6,
     )
     net.set_params(early_stopping=True).fit(X, y)
     with pytest.warns(ErasureWarning, match="times their norm"):
@@ -605,7 +681,10 @@ def test_rows_without_a_label_are_counted():
 
 def test_one_weight_for_all():
     X, y = problem("classes")
-    one, all_ = small(unlearn_epsilon=1.0).fit(X, y, 2.0), small(unlearn_epsilon=1.0).fit(X, y, np.full(len(y), 2.0))
+    one, all_ = (
+        small(unlearn_epsilon=1.0).fit(X, y, 2.0),
+        small(unlearn_epsilon=1.0).fit(X, y, np.full(len(y), 2.0)),
+    )
     one.unlearn(X[:3], y[:3], sample_weight=2.0)
     all_.unlearn(X[:3], y[:3], sample_weight=np.full(3, 2.0))
     assert np.array_equal(pack_network(one), pack_network(all_))

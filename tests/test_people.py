@@ -37,8 +37,12 @@ def people():
 def pipeline():
     numbers = make_column_selector(dtype_include="number")
     words = make_column_selector(dtype_exclude="number")
-    encode = make_column_transformer((StandardScaler(), numbers), (OneHotEncoder(handle_unknown="ignore"), words))
-    return make_pipeline(encode, ErasableLogisticRegression(curvature="fisher", solver="newton-cholesky"))
+    encode = make_column_transformer(
+        (StandardScaler(), numbers), (OneHotEncoder(handle_unknown="ignore"), words)
+    )
+    return make_pipeline(
+        encode, ErasableLogisticRegression(curvature="fisher", solver="newton-cholesky")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +58,11 @@ def expected(people):
 def test_a_person_is_all_of_his_rows(people, expected, kind):
     frame, y, number = people
     model, forget = pipeline().fit(frame, y), [7, 21, 700]
-    groups = {"array": number, "list": number.tolist(), "series": pandas.Series(number, index=frame.index)}.get(kind)
+    groups = {
+        "array": number,
+        "list": number.tolist(),
+        "series": pandas.Series(number, index=frame.index),
+    }.get(kind)
     if kind == "column":
         frame, groups = frame.assign(person=number), "person"
     if kind == "index":
@@ -62,7 +70,8 @@ def test_a_person_is_all_of_his_rows(people, expected, kind):
     if kind == "words":
         groups, forget = [f"user {i}" for i in number], ["user 7", "user 21", "user 700"]
     assert (
-        preview_unlearn(model, frame, y, groups=groups, forget=forget).n_erased == np.isin(number, [7, 21, 700]).sum()
+        preview_unlearn(model, frame, y, groups=groups, forget=forget).n_erased
+        == np.isin(number, [7, 21, 700]).sum()
     )
     assert unlearn(model, frame, y, groups=groups, forget=forget) is model
     assert np.allclose(theta(model[-1]), expected, rtol=1e-12)
@@ -78,8 +87,20 @@ def test_polars(people):
         for rows in (frame[numbers], thin, thin)
     ]
     unlearn(models[0], frame[numbers], y, groups=number, forget=[7, 21])
-    unlearn(models[1], thin, polars.Series(y), groups=polars.Series(number), forget=polars.Series([7, 21]))
-    unlearn(models[2], thin.with_columns(person=polars.Series(number)), y, groups="person", forget=[7, 21])
+    unlearn(
+        models[1],
+        thin,
+        polars.Series(y),
+        groups=polars.Series(number),
+        forget=polars.Series([7, 21]),
+    )
+    unlearn(
+        models[2],
+        thin.with_columns(person=polars.Series(number)),
+        y,
+        groups="person",
+        forget=[7, 21],
+    )
     for model in models[1:]:
         assert np.allclose(theta(model[-1]), theta(models[0][-1]))
     with pytest.raises(ValueError, match="needs a frame with an index"):
@@ -110,7 +131,9 @@ def test_a_column_that_the_model_knows_stays(people):
 def test_tuned_models_forget_people_too(people):
     frame, y, number = people
     X = StandardScaler().fit_transform(frame.select_dtypes("number"))
-    model = TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[1.0], metric="probability").fit(X, y)
+    model = TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[1.0], metric="probability").fit(
+        X, y
+    )
     model.unlearn(X, y, groups=number, forget=[7])
     assert model.estimator_.n_samples_remaining_ == (number != 7).sum()
 
@@ -132,7 +155,10 @@ def test_tuned_models_forget_people_too(people):
 def test_clear_errors(people, given, message):
     frame, y, number = people
     arrays = {"number": number, "short": number[:-1]}
-    given = {name: arrays.get(value, value) if isinstance(value, str) else value for name, value in given.items()}
+    given = {
+        name: arrays.get(value, value) if isinstance(value, str) else value
+        for name, value in given.items()
+    }
     model = pipeline().fit(frame, y)
     before = snapshot(model)
     with pytest.raises((ValueError, ErasureError), match=message):
@@ -152,7 +178,9 @@ def test_ids_that_floating_point_numbers_confuse(people):
 def test_a_column_of_ids_before_a_step_without_names(people):
     frame, y, number = people
     numbers = frame.select_dtypes("number")
-    model = make_pipeline("passthrough", StandardScaler(), ErasableLogisticRegression()).fit(numbers, y)
+    model = make_pipeline("passthrough", StandardScaler(), ErasableLogisticRegression()).fit(
+        numbers, y
+    )
     unlearn(model, numbers.assign(person=number), y, groups="person", forget=[7])
     assert model[-1].n_samples_remaining_ == (number != 7).sum()
 
@@ -181,7 +209,10 @@ def test_large_ids_beside_missing_ones(people):
         (X, {"groups": polars.Series(ids, dtype=polars.Int64)}),
         (X, {"groups": ids}),
         (frame.assign(id=series).rename(columns=str), {"groups": "id"}),
-        (polars.DataFrame(X).with_columns(id=polars.Series(ids, dtype=polars.Int64)), {"groups": "id"}),
+        (
+            polars.DataFrame(X).with_columns(id=polars.Series(ids, dtype=polars.Int64)),
+            {"groups": "id"},
+        ),
         (frame.set_index(pandas.Index(series)), {}),
     ]
     for rows, given in cases:
@@ -204,7 +235,10 @@ def test_ids_of_several_parts_and_dates():
             list(frame.index[:4].to_numpy()),
         ):
             assert preview_unlearn(model, frame, y, forget=forget).n_erased == 4
-            assert preview_unlearn(model, X, y, groups=frame.index.to_numpy(), forget=forget).n_erased == 4
+            assert (
+                preview_unlearn(model, X, y, groups=frame.index.to_numpy(), forget=forget).n_erased
+                == 4
+            )
     with pytest.raises(ErasureError, match="groups has none"):
         unlearn(model, X[:0], y[:0], groups=[], forget=["a"])
 

@@ -16,7 +16,13 @@ from sklearn.impute import SimpleImputer
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, StandardScaler, TargetEncoder
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MinMaxScaler,
+    OneHotEncoder,
+    StandardScaler,
+    TargetEncoder,
+)
 
 from sklearn_ssse import (
     ErasableLogisticRegression,
@@ -38,8 +44,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Skipping features:UserWarning"),
 ]
 
-EXACT = ErasableLogisticRegression(curvature="fisher", solver="newton-cholesky", tol=1e-10, max_iter=100)
-NET = ErasableMLPClassifier((6, 5), activation="tanh", solver="lbfgs", alpha=1.0, max_iter=3000, random_state=0)
+EXACT = ErasableLogisticRegression(
+    curvature="fisher", solver="newton-cholesky", tol=1e-10, max_iter=100
+)
+NET = ErasableMLPClassifier(
+    (6, 5), activation="tanh", solver="lbfgs", alpha=1.0, max_iter=3000, random_state=0
+)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +113,9 @@ def test_a_column_that_becomes_constant(wine):
     X[:, 1], X[:, 2] = 4.7, 0.0
     S, _ = split(y, 0.05)
     X[S, 1], X[S, 2] = 5.1, np.linspace(-1, 1, len(S))
-    with pytest.warns(ErasureWarning, match="got 2 columns that the rows ruled: they were taken to be constant"):
+    with pytest.warns(
+        ErasureWarning, match="got 2 columns that the rows ruled: they were taken to be constant"
+    ):
         model, retrained = downdated(make_pipeline(StandardScaler(), EXACT), X, y, S)
     same_statistics(model[0], retrained[0])
     assert (model[0].scale_[1:3] == 1).all()
@@ -112,25 +124,40 @@ def test_a_column_that_becomes_constant(wine):
 def test_models_that_no_row_leaves_move_too(wine):
     """A pair of other classes, and rows without weight: the columns move, and predictions stay close to retraining."""
     X, y = wine
-    S, keep = np.flatnonzero(y == 0)[:40], np.setdiff1d(np.arange(len(y)), np.flatnonzero(y == 0)[:40])
+    S, keep = (
+        np.flatnonzero(y == 0)[:40],
+        np.setdiff1d(np.arange(len(y)), np.flatnonzero(y == 0)[:40]),
+    )
     for inner in (EXACT, make_pipeline(FunctionTransformer(), StandardScaler(), EXACT)):
         pipe = make_pipeline(StandardScaler(), OneVsOneClassifier(inner))
         if inner is not EXACT:  # a step that cannot follow
             with pytest.raises(ErasureError, match="Put the scaler behind it"):
                 unlearn(clone(pipe).fit(X, y), X[S], y[S], preprocessing="downdate")
-            pipe = make_pipeline(StandardScaler(), OneVsOneClassifier(make_pipeline(StandardScaler(), EXACT)))
-        model, retrained, original = clone(pipe).fit(X, y), clone(pipe).fit(X[keep], y[keep]), clone(pipe).fit(X, y)
+            pipe = make_pipeline(
+                StandardScaler(), OneVsOneClassifier(make_pipeline(StandardScaler(), EXACT))
+            )
+        model, retrained, original = (
+            clone(pipe).fit(X, y),
+            clone(pipe).fit(X[keep], y[keep]),
+            clone(pipe).fit(X, y),
+        )
         unlearn(model, X[S], y[S], preprocessing="downdate")
-        pairs = [part[-1].estimators_[2] for part in (model, retrained, original)]  # classes 1 and 2
+        pairs = [
+            part[-1].estimators_[2] for part in (model, retrained, original)
+        ]  # classes 1 and 2
         scores = [
             pair.decision_function(part[0].transform(X))
             for pair, part in zip(pairs, (model, retrained, original), strict=True)
         ]
-        assert np.linalg.norm(scores[0] - scores[1]) < 0.3 * max(np.linalg.norm(scores[2] - scores[1]), 1.0)
+        assert np.linalg.norm(scores[0] - scores[1]) < 0.3 * max(
+            np.linalg.norm(scores[2] - scores[1]), 1.0
+        )
         assert erasable_models(pairs[0])[0].erasures_ == []
     weight = np.ones(len(y))
     weight[:20] = 0.0
-    pipe = make_pipeline(StandardScaler(), EXACT).fit(X, y, erasablelogisticregression__sample_weight=weight)
+    pipe = make_pipeline(StandardScaler(), EXACT).fit(
+        X, y, erasablelogisticregression__sample_weight=weight
+    )
     before = pipe.predict_proba(X[20:])
     unlearn(pipe, X[:20], y[:20], sample_weight=weight[:20], preprocessing="downdate")
     same_statistics(pipe[0], StandardScaler().fit(X[20:]))
@@ -153,7 +180,11 @@ def test_two_imputers_in_a_row(wine):
     X = with_missing(X)
     S, _ = split(y, 0.1)
     some = make_column_transformer((ErasableSimpleImputer(), [0, 1, 2, 3]), remainder="passthrough")
-    for first in (ErasableSimpleImputer(), some, make_pipeline(StandardScaler(), ErasableSimpleImputer())):
+    for first in (
+        ErasableSimpleImputer(),
+        some,
+        make_pipeline(StandardScaler(), ErasableSimpleImputer()),
+    ):
         pipe = make_pipeline(first, ErasableSimpleImputer(), StandardScaler(), EXACT)
         model, retrained = downdated(pipe, X, y, S)
         same_statistics(model[1], retrained[1])
@@ -168,7 +199,10 @@ def test_scalers_that_saw_other_rows_than_the_imputer(wine):
     labels = np.column_stack([y == 0, y == 1]).astype(int)
     for composite, given in [
         (OneVsOneClassifier(inner), {}),
-        (BaggingClassifier(inner, n_estimators=2, max_features=0.5, random_state=0), {"positions": np.arange(5)}),
+        (
+            BaggingClassifier(inner, n_estimators=2, max_features=0.5, random_state=0),
+            {"positions": np.arange(5)},
+        ),
     ]:
         model = make_pipeline(ErasableSimpleImputer(), composite).fit(X, y)
         before = snapshot(model)
@@ -187,7 +221,10 @@ def test_weights_that_a_scaler_was_given(wine):
     X, y = wine
     weight = np.random.default_rng(0).uniform(1, 2, len(y))
     pipe = make_pipeline(StandardScaler(), EXACT)
-    given = {"standardscaler__sample_weight": weight, "erasablelogisticregression__sample_weight": weight}
+    given = {
+        "standardscaler__sample_weight": weight,
+        "erasablelogisticregression__sample_weight": weight,
+    }
     model = clone(pipe).fit(X, y, **given)
     before = snapshot(model)
     with pytest.raises(ErasureError, match="got rows without"):
@@ -202,7 +239,9 @@ def test_weights_are_for_those_who_asked(wine):
     weight = np.random.default_rng(0).uniform(5, 10, len(y))
     with sklearn.config_context(enable_metadata_routing=True):
         scaler = StandardScaler().set_fit_request(sample_weight="w")
-        model = make_pipeline(scaler, clone(EXACT).set_fit_request(sample_weight=False)).fit(X, y, w=weight)
+        model = make_pipeline(scaler, clone(EXACT).set_fit_request(sample_weight=False)).fit(
+            X, y, w=weight
+        )
         unlearn(model, X[:5], y[:5], sample_weight=weight[:5], preprocessing="downdate")
     same_statistics(model[0], StandardScaler().fit(X[5:], sample_weight=weight[5:]))
     assert model[-1].erasures_[0].weight_erased == 5
@@ -240,7 +279,9 @@ def test_an_imputer_and_the_scaler_behind_it(wine):
     X, y = wine
     X = with_missing(X)
     S, _ = split(y, 0.1)
-    pipe = make_pipeline(ErasableSimpleImputer(), StandardScaler(), StandardScaler(with_mean=False), EXACT)
+    pipe = make_pipeline(
+        ErasableSimpleImputer(), StandardScaler(), StandardScaler(with_mean=False), EXACT
+    )
     model, retrained = downdated(pipe, X, y, S)
     for i in range(3):
         same_statistics(model[i], retrained[i])
@@ -302,14 +343,19 @@ def test_sparse_rows(wine):
 def test_closer_to_the_retrained_pipeline(cancer, structure, solver, monkeypatch):
     """Than with the statistics kept, and than without the part of the gradient that the penalty leaves behind."""
     X, y = cancer
-    pipe = make_pipeline(StandardScaler(), clone(EXACT).set_params(structure=structure, solver=solver))
+    pipe = make_pipeline(
+        StandardScaler(), clone(EXACT).set_params(structure=structure, solver=solver)
+    )
     fitted, distances = clone(pipe).fit(X, y), []
     for seed in range(4):
         S, keep = split(y, 0.02, seed)
         models = [fitted, unlearn(deepcopy(fitted), X[S], y[S])]
         models.append(unlearn(deepcopy(fitted), X[S], y[S], preprocessing="downdate"))
         with monkeypatch.context() as patch:
-            patch.setattr("sklearn_ssse._batch.Family.carried", property(lambda self: 0.0, lambda self, value: None))
+            patch.setattr(
+                "sklearn_ssse._batch.Family.carried",
+                property(lambda self: 0.0, lambda self, value: None),
+            )
             models.append(unlearn(deepcopy(fitted), X[S], y[S], preprocessing="downdate"))
         goal = clone(pipe).fit(X[keep], y[keep]).decision_function(X)
         distances.append([np.linalg.norm(model.decision_function(X) - goal) for model in models])
@@ -321,7 +367,9 @@ def test_closer_to_the_retrained_pipeline(cancer, structure, solver, monkeypatch
 
 def test_nets_come_closer_too(wine):
     X, y = wine
-    net = clone(NET).set_params(hidden_layer_sizes=(3,), alpha=0.1, tol=1e-9, max_iter=10_000, damping=1e-4)
+    net = clone(NET).set_params(
+        hidden_layer_sizes=(3,), alpha=0.1, tol=1e-9, max_iter=10_000, damping=1e-4
+    )
     pipe = make_pipeline(StandardScaler(), net.set_params(curvature="fisher", unlearn_epsilon=1.0))
     fitted, distances = clone(pipe).fit(X, y), []
     for seed in range(3):
@@ -339,7 +387,12 @@ def test_nets_come_closer_too(wine):
 @pytest.mark.parametrize("structure", ["full", "block"])
 @pytest.mark.parametrize(
     "model",
-    [EXACT, clone(EXACT).set_params(curvature="empirical_fisher"), NET, clone(NET).set_params(solver="adam")],
+    [
+        EXACT,
+        clone(EXACT).set_params(curvature="empirical_fisher"),
+        NET,
+        clone(NET).set_params(solver="adam"),
+    ],
     ids=["fisher", "empirical", "net", "adam"],
 )
 def test_a_moved_model_is_the_same(wine, model, structure):
@@ -353,7 +406,9 @@ def test_a_moved_model_is_the_same(wine, model, structure):
     twin = family.moved(moved, len(y))
     before, after = family.batch(X, y, weight), twin.batch(moved.rows(X), y, weight)
     groups = np.eye(3)[y]
-    T = np.column_stack([_transform(moved, unit, family.shapes) for unit in np.eye(family.n_parameters)])
+    T = np.column_stack(
+        [_transform(moved, unit, family.shapes) for unit in np.eye(family.n_parameters)]
+    )
     assert np.allclose(after.gradients(groups), T @ before.gradients(groups), atol=1e-9)
     penalty = family.penalty(len(y))
     assert np.allclose(twin.carried, T @ (penalty * family.theta) - penalty * twin.theta)
@@ -361,7 +416,8 @@ def test_a_moved_model_is_the_same(wine, model, structure):
     expected = rows.T @ rows + np.diag(model.curvature_.ridge)
     if structure == "block":
         units = np.repeat(
-            np.arange(sum(n for n, _ in family.shapes)), np.concatenate([[width] * n for n, width in family.shapes])
+            np.arange(sum(n for n, _ in family.shapes)),
+            np.concatenate([[width] * n for n, width in family.shapes]),
         )
         expected = expected * (units[:, np.newaxis] == units)
     inverse = model.curvature_.moved(moved, family.shapes)
@@ -406,11 +462,17 @@ def test_columns_of_several_kinds(wine):
     )
     pipe = make_pipeline(columns, SelectKBest(k=12), StandardScaler(), EXACT)
     model = clone(pipe).fit(X, y)
-    expected = ("columntransformer__onehotencoder", "columntransformer__minmaxscaler", "selectkbest")
+    expected = (
+        "columntransformer__onehotencoder",
+        "columntransformer__minmaxscaler",
+        "selectkbest",
+    )
     before = snapshot(model)
     assert preview_unlearn(model, X[S], y[S], preprocessing="downdate").kept_by == expected
     assert snapshot(model) == before
-    with pytest.warns(ErasureWarning, match="but not columntransformer__onehotencoder, columntransformer__minmax"):
+    with pytest.warns(
+        ErasureWarning, match="but not columntransformer__onehotencoder, columntransformer__minmax"
+    ):
         unlearn(model, X[S], y[S], preprocessing="downdate")
     assert model[-1].erasures_[0].kept_by == expected
     parts = model[0].named_transformers_
@@ -424,18 +486,24 @@ def test_a_frame_with_names(wine):
     pandas = pytest.importorskip("pandas")
     X, y = pandas.DataFrame(wine[0]).add_prefix("c"), wine[1]
     S, keep = split(y, 0.05)
-    columns = ColumnTransformer([("scale", StandardScaler(), ["c3", "c1"])], remainder="passthrough")
+    columns = ColumnTransformer(
+        [("scale", StandardScaler(), ["c3", "c1"])], remainder="passthrough"
+    )
     pipe = make_pipeline(columns, EXACT).set_output(transform="pandas")
     model, retrained = clone(pipe).fit(X, y), clone(pipe).fit(X.iloc[keep], y[keep])
     unlearn(model, X.iloc[S], y[S], preprocessing="downdate")
-    same_statistics(model[0].named_transformers_["scale"], retrained[0].named_transformers_["scale"])
+    same_statistics(
+        model[0].named_transformers_["scale"], retrained[0].named_transformers_["scale"]
+    )
     assert np.allclose(model.predict_proba(X), retrained.predict_proba(X), atol=0.02)
 
 
 def test_what_cannot_follow_keeps_what_is_before_it(wine):
     X, y = wine
     S, keep = split(y, 0.05)
-    pipe = make_pipeline(StandardScaler(), PCA(5), FunctionTransformer(), make_pipeline(StandardScaler(), EXACT))
+    pipe = make_pipeline(
+        StandardScaler(), PCA(5), FunctionTransformer(), make_pipeline(StandardScaler(), EXACT)
+    )
     model = clone(pipe).fit(X, y)
     with pytest.warns(ErasureWarning, match="but not standardscaler, pca"):
         unlearn(model, X[S], y[S], preprocessing="downdate")
@@ -444,10 +512,16 @@ def test_what_cannot_follow_keeps_what_is_before_it(wine):
     same_statistics(model[-1][0], StandardScaler().fit(model[:3].transform(X[keep])))
 
 
-@pytest.mark.parametrize("composite", [OneVsRestClassifier, OneVsOneClassifier, MultiOutputClassifier, ClassifierChain])
+@pytest.mark.parametrize(
+    "composite", [OneVsRestClassifier, OneVsOneClassifier, MultiOutputClassifier, ClassifierChain]
+)
 def test_many_models_behind_one_scaler(wine, composite):
     X, y = wine
-    labels = np.column_stack([y == 0, y == 1]).astype(int) if "Multi" in composite.__name__ + "Multi" else y
+    labels = (
+        np.column_stack([y == 0, y == 1]).astype(int)
+        if "Multi" in composite.__name__ + "Multi"
+        else y
+    )
     labels = labels if composite in (MultiOutputClassifier, ClassifierChain) else y
     S, keep = split(y, 0.05)
     pipe = make_pipeline(StandardScaler(), composite(EXACT))
@@ -461,7 +535,9 @@ def test_many_models_behind_one_scaler(wine, composite):
 def test_bagged_models_behind_one_scaler(wine):
     X, y = wine
     S, keep = split(y, 0.02)
-    pipe = make_pipeline(StandardScaler(), BaggingClassifier(EXACT, n_estimators=3, max_features=0.5, random_state=0))
+    pipe = make_pipeline(
+        StandardScaler(), BaggingClassifier(EXACT, n_estimators=3, max_features=0.5, random_state=0)
+    )
     model = clone(pipe).fit(X, y)
     original = model.predict_proba(X)
     unlearn(model, X[S], y[S], preprocessing="downdate", positions=S)
@@ -485,7 +561,9 @@ def test_what_is_not_closed_is_refused_before_anything_changes(wine, params, wha
     with pytest.raises(ErasureError, match=what):
         unlearn(model, X[:3], y[:3], preprocessing="downdate")
     assert snapshot(model) == before
-    scaled = make_pipeline(StandardScaler(with_mean=False), clone(EXACT).set_params(fit_intercept=False)).fit(X, y)
+    scaled = make_pipeline(
+        StandardScaler(with_mean=False), clone(EXACT).set_params(fit_intercept=False)
+    ).fit(X, y)
     unlearn(scaled, X[:3], y[:3], preprocessing="downdate")
     same_statistics(scaled[0], StandardScaler(with_mean=False).fit(X[3:]))
 
@@ -514,7 +592,9 @@ def moved_only(pipe, X, y, S):
     return unlearn(deepcopy(pipe), X[S], y[S], 1e-14, preprocessing="downdate")
 
 
-@pytest.mark.parametrize("branch", [StandardScaler(), make_pipeline(ErasableSimpleImputer(), StandardScaler())])
+@pytest.mark.parametrize(
+    "branch", [StandardScaler(), make_pipeline(ErasableSimpleImputer(), StandardScaler())]
+)
 def test_weights_of_a_column_transformer(wine, branch):
     X, y = wine
     columns = ColumnTransformer(
@@ -522,7 +602,9 @@ def test_weights_of_a_column_transformer(wine, branch):
     )
     pipe = make_pipeline(columns, EXACT).fit(X, y)
     S, keep = split(y, 0.1)
-    assert np.allclose(moved_only(pipe, X, y, S).decision_function(X), pipe.decision_function(X), rtol=0, atol=1e-9)
+    assert np.allclose(
+        moved_only(pipe, X, y, S).decision_function(X), pipe.decision_function(X), rtol=0, atol=1e-9
+    )
     erased = unlearn(deepcopy(pipe), X[S], y[S], preprocessing="downdate")
     retrained = clone(pipe).fit(X[keep], y[keep])
     assert parameter_distance(pipe, erased, retrained) < 0.2
@@ -533,7 +615,8 @@ def test_weights_of_a_column_transformer_before_a_scaler(wine):
     X, y = with_missing(wine[0][:, :4]), wine[1]
     S, keep = split(y, 0.1)
     columns = ColumnTransformer(
-        [("a", ErasableSimpleImputer(), [0, 1]), ("b", ErasableSimpleImputer(), [2, 3])], transformer_weights={"a": 10}
+        [("a", ErasableSimpleImputer(), [0, 1]), ("b", ErasableSimpleImputer(), [2, 3])],
+        transformer_weights={"a": 10},
     )
     pipe = make_pipeline(columns, StandardScaler(), EXACT).fit(X, y)
     unlearn(pipe, X[S], y[S], preprocessing="downdate")
@@ -570,10 +653,12 @@ def test_whole_weights_are_told_from_none(wine):
 def test_class_weights_do_not_hide_the_weights_of_a_scaler(wine):
     X, y = wine
     w = np.random.default_rng(0).integers(1, 3, len(y)).astype(float)
-    given = {f"{name}__sample_weight": w for name in ("standardscaler", "erasablelogisticregression")}
-    model = make_pipeline(StandardScaler(), clone(EXACT).set_params(class_weight={0: 1, 1: 10, 2: 1})).fit(
-        X, y, **given
-    )
+    given = {
+        f"{name}__sample_weight": w for name in ("standardscaler", "erasablelogisticregression")
+    }
+    model = make_pipeline(
+        StandardScaler(), clone(EXACT).set_params(class_weight={0: 1, 1: 10, 2: 1})
+    ).fit(X, y, **given)
     first, S = np.flatnonzero(y == 0)[:10], np.flatnonzero(y > 0)[:3]
     unlearn(model, X[first], y[first], 1e-9, sample_weight=w[first])
     unlearn(model, X[S], y[S], 1e-9, sample_weight=w[S], preprocessing="downdate")
@@ -583,7 +668,8 @@ def test_class_weights_do_not_hide_the_weights_of_a_scaler(wine):
 def test_rows_that_a_net_held_out_are_no_weights(wine):
     X, y = wine
     pipe = make_pipeline(
-        StandardScaler(), ErasableMLPClassifier((4,), max_iter=20, early_stopping=True, random_state=0)
+        StandardScaler(),
+        ErasableMLPClassifier((4,), max_iter=20, early_stopping=True, random_state=0),
     )
     pipe.fit(X, y)
     with pytest.warns(ErasureWarning, match="taken to be fitted without"):
@@ -605,8 +691,12 @@ def test_rows_that_were_never_there(wine):
 def test_a_cross_fitted_encoder_is_warned_of(wine, preprocessing):
     X, y = wine[0].copy(), wine[1]
     X[:, 0] = np.arange(len(y)) % 5
-    pipe = make_pipeline(make_column_transformer((TargetEncoder(), [0]), (StandardScaler(), [1])), EXACT).fit(X, y)
-    with pytest.warns(ErasureWarning, match="columntransformer encodes rows at fit by the labels of other rows"):
+    pipe = make_pipeline(
+        make_column_transformer((TargetEncoder(), [0]), (StandardScaler(), [1])), EXACT
+    ).fit(X, y)
+    with pytest.warns(
+        ErasureWarning, match="columntransformer encodes rows at fit by the labels of other rows"
+    ):
         unlearn(pipe, X[:5], y[:5], preprocessing=preprocessing)
 
 
@@ -614,7 +704,9 @@ def test_transformers_that_write_into_their_input(wine):
     X = with_missing(wine[0])
     y, given = wine[1], X.copy()
     S, keep = split(y, 0.1)
-    pipe = make_pipeline(ErasableSimpleImputer(copy=False), StandardScaler(copy=False), EXACT).fit(X.copy(), y)
+    pipe = make_pipeline(ErasableSimpleImputer(copy=False), StandardScaler(copy=False), EXACT).fit(
+        X.copy(), y
+    )
     preview_unlearn(pipe, given[S], y[S], preprocessing="downdate")
     rows = given[S]
     unlearn(pipe, rows, y[S], preprocessing="downdate")
@@ -625,7 +717,9 @@ def test_transformers_that_write_into_their_input(wine):
     columns = ColumnTransformer([("scale", StandardScaler(copy=False), slice(0, 4))])
     pipe = make_pipeline(columns, EXACT).fit(wine[0].copy(), y)
     unlearn(pipe, wine[0][S].copy(), y[S], preprocessing="downdate")
-    assert np.allclose(pipe[0].named_transformers_["scale"].mean_, wine[0][keep, :4].mean(axis=0), rtol=1e-12)
+    assert np.allclose(
+        pipe[0].named_transformers_["scale"].mean_, wine[0][keep, :4].mean(axis=0), rtol=1e-12
+    )
 
 
 def test_a_column_by_its_position_stays_a_column(wine):
@@ -633,7 +727,9 @@ def test_a_column_by_its_position_stays_a_column(wine):
     frame, y = pandas.DataFrame(wine[0][:, :3], columns=list("abc")), wine[1]
     lengths = FunctionTransformer(lambda column: column.astype(str).str.len().to_frame())
     columns = ColumnTransformer([("length", lengths, 0), ("scale", StandardScaler(), [1, 2])])
-    pipe = unlearn(make_pipeline(columns, EXACT).fit(frame, y), frame[:9], y[:9], preprocessing="downdate")
+    pipe = unlearn(
+        make_pipeline(columns, EXACT).fit(frame, y), frame[:9], y[:9], preprocessing="downdate"
+    )
     assert np.allclose(pipe[0].named_transformers_["scale"].mean_, frame.iloc[9:, 1:].mean())
 
 
@@ -641,7 +737,9 @@ def test_a_column_by_its_position_stays_a_column(wine):
 def test_frames_without_columns_that_are_dropped(wine, columns):
     pandas = pytest.importorskip("pandas")
     frame, y = pandas.DataFrame(wine[0][:, :3], columns=list("abc")), wine[1]
-    pipe = make_pipeline(ColumnTransformer([("scale", StandardScaler(), columns)]), EXACT).fit(frame, y)
+    pipe = make_pipeline(ColumnTransformer([("scale", StandardScaler(), columns)]), EXACT).fit(
+        frame, y
+    )
     unlearn(pipe, frame[["b"]].iloc[:9], y[:9], preprocessing="downdate")
     assert pipe[0].named_transformers_["scale"].mean_ == pytest.approx(frame["b"].iloc[9:].mean())
 
@@ -659,7 +757,9 @@ def test_columns_and_rows_without_values(wine):
     unlearn(pipe, X[:1], y[:1], preprocessing="downdate")
     assert np.allclose(pipe[0].var_, retrained.var_, equal_nan=True)
     assert np.isnan(pipe[0].var_[2])
-    given = {f"{name}__sample_weight": w for name in ("standardscaler", "erasablelogisticregression")}
+    given = {
+        f"{name}__sample_weight": w for name in ("standardscaler", "erasablelogisticregression")
+    }
     pipe = make_pipeline(StandardScaler(), EXACT).fit(wine[0], y, **given)
     before = pipe[0].mean_.copy()
     unlearn(pipe, wine[0][1:4], y[1:4], sample_weight=w[1:4], preprocessing="downdate")
@@ -669,6 +769,8 @@ def test_columns_and_rows_without_values(wine):
 def test_caches_inside_are_named(wine, tmp_path):
     X, y = wine
     inner = make_pipeline(StandardScaler(), memory=str(tmp_path))
-    pipe = make_pipeline(inner, make_pipeline(StandardScaler(), EXACT, memory=str(tmp_path))).fit(X, y)
+    pipe = make_pipeline(inner, make_pipeline(StandardScaler(), EXACT, memory=str(tmp_path))).fit(
+        X, y
+    )
     kept = preview_unlearn(pipe, X[:3], y[:3]).kept_by
     assert {"pipeline-1__memory", "pipeline-2__memory"} <= set(kept)

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @pytest.fixture(scope="module")
 def data():
-    return make_classification(300, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.3, random_state=0)
+    return make_classification(
+        300, 5, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.3, random_state=0
+    )
 
 
 class Recorder:
@@ -52,7 +54,11 @@ def with_callbacks(estimator, recorder):
 
 @pytest.mark.parametrize("structure", ["full", "block", "diagonal", "low_rank"])
 @pytest.mark.parametrize(
-    "model", [ErasableLogisticRegression(), ErasableMLPClassifier((4,), solver="lbfgs", max_iter=20, random_state=0)]
+    "model",
+    [
+        ErasableLogisticRegression(),
+        ErasableMLPClassifier((4,), solver="lbfgs", max_iter=20, random_state=0),
+    ],
 )
 def test_the_curvature_reports_every_pass(data, model, structure, monkeypatch):
     monkeypatch.setattr("sklearn_ssse._curvature.LONG_WORK", 0)
@@ -126,7 +132,10 @@ def test_a_search_reports_its_sets(data, monkeypatch):
 @pytest.mark.parametrize(
     ("model", "parent"),
     [
-        (ErasableLogisticRegression(verbose=1, max_iter=5), LogisticRegression(verbose=1, max_iter=5)),
+        (
+            ErasableLogisticRegression(verbose=1, max_iter=5),
+            LogisticRegression(verbose=1, max_iter=5),
+        ),
         (
             ErasableMLPClassifier((4,), verbose=True, max_iter=5, random_state=0),
             MLPClassifier((4,), verbose=True, max_iter=5, random_state=0),

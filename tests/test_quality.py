@@ -20,23 +20,34 @@ def distances(real_data):
     params = {"solver": "newton-cholesky", "tol": 1e-10}
     for name, (X, y) in real_data.items():
         default = ErasableLogisticRegression(**params).fit(X, y)
-        fisher = ErasableLogisticRegression.from_estimator(default, X, y, **params, curvature="fisher")
+        fisher = ErasableLogisticRegression.from_estimator(
+            default, X, y, **params, curvature="fisher"
+        )
         for seed in range(1 if name == "census" else 2):
             for kind, S in forget_sets(y, seed).items():
                 keep = without(S, len(y))
-                retrained = ErasableLogisticRegression(**params, unlearn_epsilon=1.0).fit(X[keep], y[keep])
+                retrained = ErasableLogisticRegression(**params, unlearn_epsilon=1.0).fit(
+                    X[keep], y[keep]
+                )
                 one = theta(deepcopy(default).unlearn(X[S], y[S], 1.0)) - theta(default)
                 away = theta(retrained) - theta(default)
                 out[name, seed, kind] = {
-                    "auto": parameter_distance(default, deepcopy(default).unlearn(X[S], y[S]), retrained),
-                    "best": min(np.linalg.norm(e * one - away) for e in GRID) / np.linalg.norm(away),
-                    "fisher": parameter_distance(fisher, deepcopy(fisher).unlearn(X[S], y[S]), retrained),
+                    "auto": parameter_distance(
+                        default, deepcopy(default).unlearn(X[S], y[S]), retrained
+                    ),
+                    "best": min(np.linalg.norm(e * one - away) for e in GRID)
+                    / np.linalg.norm(away),
+                    "fisher": parameter_distance(
+                        fisher, deepcopy(fisher).unlearn(X[S], y[S]), retrained
+                    ),
                 }
     return out
 
 
 def pick(distances, what, half):
-    return np.array([row[what] for (_, _, kind), row in distances.items() if kind.startswith("half") == half])
+    return np.array(
+        [row[what] for (_, _, kind), row in distances.items() if kind.startswith("half") == half]
+    )
 
 
 def test_defaults_beat_doing_nothing(distances):

@@ -18,7 +18,10 @@ ROOT = Path(__file__).parent.parent
 SOLVERS = ["lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"]
 
 
-WEIGHTS = ["check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data"]
+WEIGHTS = [
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_sample_weight_equivalence_on_sparse_data",
+]
 # Checks that the parent fails as well, by solver.
 PARENT_FAILS = {
     "liblinear": ["check_classifier_not_supporting_multiclass", "check_fit2d_1sample"],
@@ -52,7 +55,9 @@ class Parent(LogisticRegression):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("solver", PARENT_FAILS)
 def test_the_parent_fails_them_too(solver):
-    results = check_estimator(Parent(solver=solver, random_state=0, max_iter=1000), on_skip=None, on_fail=None)
+    results = check_estimator(
+        Parent(solver=solver, random_state=0, max_iter=1000), on_skip=None, on_fail=None
+    )
     failed = {result["check_name"] for result in results if result["status"] == "failed"}
     assert set(PARENT_FAILS[solver]) <= failed
 
@@ -76,7 +81,13 @@ DROPPED_BY_NAME = {
 
 def run_parents_suite(module, tmp_path, ours, tests=()):
     path = tmp_path / f"failures{ours}.json"
-    env = {**os.environ, "OURS": str(int(ours)), "FAILURES": str(path), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    env = {
+        **os.environ,
+        "OURS": str(int(ours)),
+        "FAILURES": str(path),
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+    }
     target = [*tests] if tests else ["--pyargs", module]
     command = [
         sys.executable,
@@ -106,8 +117,12 @@ def test_parents_own_tests(tmp_path):
         if not DROPPED.search(text) and name not in DROPPED_BY_NAME:
             unexplained[test] = text[-500:]
     if unexplained:
-        parents = run_parents_suite("sklearn.linear_model.tests.test_logistic", tmp_path, ours=False)
-        unexplained = {test: text for test, text in unexplained.items() if test not in parents["failures"]}
+        parents = run_parents_suite(
+            "sklearn.linear_model.tests.test_logistic", tmp_path, ours=False
+        )
+        unexplained = {
+            test: text for test, text in unexplained.items() if test not in parents["failures"]
+        }
     assert not unexplained
 
 
@@ -120,5 +135,7 @@ def test_parents_own_tests_of_the_perceptron(tmp_path):
     failures = result["failures"]
     if failures:
         parents = run_parents_suite("sklearn.neural_network.tests.test_mlp", tmp_path, ours=False)
-        failures = {test: text[-500:] for test, text in failures.items() if test not in parents["failures"]}
+        failures = {
+            test: text[-500:] for test, text in failures.items() if test not in parents["failures"]
+        }
     assert not failures

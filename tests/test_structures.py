@@ -7,7 +7,14 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import make_classification
 
-from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning, _checks, _memory, parameter_distance
+from sklearn_ssse import (
+    ErasableLogisticRegression,
+    ErasureError,
+    ErasureWarning,
+    _checks,
+    _memory,
+    parameter_distance,
+)
 from sklearn_ssse._inverse import INVERSES, _choice, choose_structure
 from sklearn_ssse._scores import SignedStream
 from tests import reference
@@ -51,9 +58,16 @@ def test_step_and_curvature_by_hand(four_classes, params, curvature):
         clf.fit(X, y)
         start, ridge = theta(clf), n * 0.02 * np.eye(theta(clf).size)
         g = reference.gradients(clf, X[S], y[S]).sum(axis=0)
-        A = kept(reference.curvature(clf, X, y, np.ones(n), curvature), **params, width=width) + ridge
+        A = (
+            kept(reference.curvature(clf, X, y, np.ones(n), curvature), **params, width=width)
+            + ridge
+        )
         rest = (
-            kept(reference.curvature(clf, X[keep], y[keep], np.ones(keep.sum()), curvature), **params, width=width)
+            kept(
+                reference.curvature(clf, X[keep], y[keep], np.ones(keep.sum()), curvature),
+                **params,
+                width=width,
+            )
             + ridge
         )
         assert relative(clf.fisher_inverse_, n * np.linalg.inv(A)) < 1e-9
@@ -75,7 +89,9 @@ def test_text_in_low_rank():
     """Many sparse columns: the erasure comes close to retraining, far closer than the diagonal does."""
     rng = np.random.default_rng(0)
     X = sparse.random_array((400, 3000), density=0.01, format="csr", random_state=0)
-    y = (X[:, :1500].sum(axis=1) - X[:, 1500:].sum(axis=1) + 0.5 * rng.standard_normal(400) > 0).astype(int)
+    y = (
+        X[:, :1500].sum(axis=1) - X[:, 1500:].sum(axis=1) + 0.5 * rng.standard_normal(400) > 0
+    ).astype(int)
     S, distance = np.arange(12), {}
     for structure in ("low_rank", "diagonal", "full"):
         params = {"structure": structure, "curvature": "fisher", "solver": "newton-cg", "tol": 1e-8}
@@ -91,7 +107,11 @@ def test_two_thousand_downdates_one_by_one():
     X, y = make_classification(2600, 20, n_informative=10, flip_y=0.3, random_state=0)
     for params in ({}, {"structure": "block", "block_size": 6}, {"structure": "diagonal"}):
         clf = ErasableLogisticRegression(**params, damping=1e-4, unlearn_epsilon=1e-12).fit(X, y)
-        fresh = copy.deepcopy(clf).set_params(damping=1e-4 * 2600 / 600).fit_curvature(X[2000:], y[2000:])
+        fresh = (
+            copy.deepcopy(clf)
+            .set_params(damping=1e-4 * 2600 / 600)
+            .fit_curvature(X[2000:], y[2000:])
+        )
         for i in range(2000):
             clf.unlearn(X[i : i + 1], y[i : i + 1])
         assert relative(clf.curvature_.to_dense(), fresh.curvature_.to_dense()) < 1e-6
@@ -133,9 +153,9 @@ def test_mini_batches_make_fewer_rows(four_classes):
 @pytest.mark.parametrize("structure", INVERSES)
 def test_mini_batches_cannot_be_unmixed(binary, structure):
     X, y = binary
-    clf = ErasableLogisticRegression(fisher_batch_size=5, structure=structure, damping=0.1, unlearn_epsilon=1.0).fit(
-        X, y
-    )
+    clf = ErasableLogisticRegression(
+        fisher_batch_size=5, structure=structure, damping=0.1, unlearn_epsilon=1.0
+    ).fit(X, y)
     start, inverse = theta(clf), clf.curvature_.to_dense()
     with pytest.warns(ErasureWarning, match="fit_curvature"):
         clf.unlearn(X[:4], y[:4])
@@ -187,7 +207,10 @@ def test_automatic_structure(monkeypatch):
 def test_options_that_do_not_belong(binary):
     cases = [
         ({"structure": "full", "block_size": 5}, "block_size belongs to structure 'block'"),
-        ({"structure": "diagonal", "inversion": "rank1"}, "inversion belongs to structure 'full' or 'block'"),
+        (
+            {"structure": "diagonal", "inversion": "rank1"},
+            "inversion belongs to structure 'full' or 'block'",
+        ),
         ({"structure": "diagonal", "block_size": 2}, "block_size belongs"),
         ({"device": "cpu"}, "device belongs to backend 'torch'"),
     ]
@@ -199,7 +222,8 @@ def test_options_that_do_not_belong(binary):
 def test_memory_is_asked_for_first(binary, monkeypatch):
     monkeypatch.setattr(_choice, "available_bytes", lambda: 2.5 * 10**8)
     with pytest.raises(
-        ErasureError, match=r"structure='full' for 5000 parameters, which takes 800 MB .* 250 MB .*'diagonal'"
+        ErasureError,
+        match=r"structure='full' for 5000 parameters, which takes 800 MB .* 250 MB .*'diagonal'",
     ):
         choose_structure(INVERSES, "full", [(1, 5000)], {})
     monkeypatch.setattr(_checks, "available_bytes", lambda: 100)

@@ -71,7 +71,8 @@ LAYERS = [
 # Arguments of each kernel. Those of the updates and the inverses are arrays of the kernels, and the first is overwritten.
 ARGUMENTS = {
     "add_unit_grams": [
-        (np.ones((delta.shape[2],) + 2 * (a.shape[1] + bias,)), a, delta, bias) for a, delta, bias in LAYERS
+        (np.ones((delta.shape[2],) + 2 * (a.shape[1] + bias,)), a, delta, bias)
+        for a, delta, bias in LAYERS
     ],
     "layer_gram": LAYERS,
     "product": [(rows(30, 7),), (rows(3, 7),)],
@@ -86,10 +87,18 @@ CALLS = [(name, i) for name, cases in ARGUMENTS.items() for i in range(len(cases
 
 
 def test_names_and_signatures_are_those_of_numba():
-    methods = {name for name, _ in inspect.getmembers(KERNELS, inspect.ismethod) if not name.startswith("_")}
-    assert methods == set(_numba.__all__) == {*ARGUMENTS, "activate", "asarray", "inputs", "to_numpy"}
+    methods = {
+        name
+        for name, _ in inspect.getmembers(KERNELS, inspect.ismethod)
+        if not name.startswith("_")
+    }
+    assert (
+        methods == set(_numba.__all__) == {*ARGUMENTS, "activate", "asarray", "inputs", "to_numpy"}
+    )
     for name in methods:
-        assert inspect.signature(getattr(KERNELS, name)) == inspect.signature(getattr(_numba, name)), name
+        assert inspect.signature(getattr(KERNELS, name)) == inspect.signature(
+            getattr(_numba, name)
+        ), name
 
 
 @pytest.mark.parametrize(("name", "i"), CALLS)
@@ -141,7 +150,15 @@ def test_arrays_of_every_layout_cross():
     read_only.flags.writeable = False
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for array in (A, A.T, A[::-1], A[:, ::2], A.astype(np.float32), read_only, np.broadcast_to(A[0], A.shape)):
+        for array in (
+            A,
+            A.T,
+            A[::-1],
+            A[:, ::2],
+            A.astype(np.float32),
+            read_only,
+            np.broadcast_to(A[0], A.shape),
+        ):
             crossed = KERNELS.asarray(array)
             assert crossed.dtype == torch.float64
             assert np.array_equal(KERNELS.to_numpy(crossed), array)
@@ -205,7 +222,8 @@ def test_singular_curvature_is_refused(structure):
 @pytest.mark.parametrize("device", ["banana", "meta", "cuda:99", 3.5])
 def test_a_device_that_is_not_there_is_refused(device):
     with pytest.raises(
-        ErasureError, match=r"`device` must name a device that torch finds on this machine, got .*Pass 'cpu'"
+        ErasureError,
+        match=r"`device` must name a device that torch finds on this machine, got .*Pass 'cpu'",
     ):
         _kernels.load("torch", device)
 
@@ -269,7 +287,9 @@ def test_passes_of_a_net_on_the_device(structure, options, curvature, csr, monke
 
     monkeypatch.setattr(torch.Tensor, "__array__", crossing)
     for activation in ["identity", "logistic", "tanh", "relu"]:
-        expected = ErasableMLPClassifier(**params, activation=activation, max_iter=30, random_state=0).fit(X, y)
+        expected = ErasableMLPClassifier(
+            **params, activation=activation, max_iter=30, random_state=0
+        ).fit(X, y)
         model = clone(expected).set_params(backend="torch", device="cpu").fit(X, y)
         assert relative(model.fisher_inverse_, expected.fisher_inverse_) < 1e-8
         model.unlearn(X[:4], y[:4])
@@ -284,5 +304,7 @@ def test_inverse_on_cuda(structure, options, n_outputs):
     scores = make_scores("fisher", n_outputs, 120)
     ridge = np.linspace(0.05, 0.3, scores.n_parameters)
     expected = INVERSES[structure].build(scores, ridge, **options).to_dense()
-    inverse = INVERSES[structure].build(scores, ridge, kernels=_kernels.load("torch", "cuda"), **options)
+    inverse = INVERSES[structure].build(
+        scores, ridge, kernels=_kernels.load("torch", "cuda"), **options
+    )
     assert relative(inverse.to_dense(), expected) < 1e-8
