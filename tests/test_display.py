@@ -120,7 +120,6 @@ def test_matplotlib_is_asked_for(tuned, monkeypatch):
         GammaCurveDisplay.from_estimator(tuned)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn_ssse.ErasureWarning")
 def test_the_example_runs():
     example = Path(__file__).parents[1] / "examples" / "plot_which_eps.py"
     found = runpy.run_path(str(example))

@@ -27,6 +27,7 @@ from sklearn_ssse._many import work_out_together
 from sklearn_ssse._plan import carry_out
 from sklearn_ssse._routes import Rows, bare_copies, erasures_of, work_out_all
 from tests.check_erasable import snapshot
+from tests.warned import MINI_BATCHES, may_warn
 
 N_OUTPUTS = 5
 RTOL = 1e-12
@@ -195,8 +196,7 @@ def test_one_by_one_where_not_alike(data):
     cases["a class of the user's own"].estimators_[1].__class__ = type(
         "Own", (ErasableLogisticRegression,), {}
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ErasureWarning)
+    with may_warn(MINI_BATCHES):
         for name, model in cases.items():
             labels = np.column_stack([Y[:, 0], three]) if name == "classes" else Y
             assert not is_together(model, X[:4], labels[:4]), name

@@ -35,7 +35,6 @@ from sklearn_ssse._attributes import areas
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::sklearn_ssse.ErasureWarning"),
 ]
 
 SETS = ShuffleSplit(3, test_size=0.1, random_state=0)

@@ -37,10 +37,10 @@ from sklearn_ssse._moved import Moved
 from sklearn_ssse._routes import erasable_models
 from sklearn_ssse.preprocessing import ErasableSimpleImputer, count_values
 from tests.check_erasable import snapshot
+from tests.warned import DAMPED, may_warn
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore:The .* rows carry most:sklearn_ssse.ErasureWarning"),
     pytest.mark.filterwarnings("ignore:Skipping features:UserWarning"),
 ]
 
@@ -88,7 +88,9 @@ def same_statistics(a, b):
 
 def downdated(pipe, X, y, S):
     """A pipeline fitted to all rows that S left; and one fitted without S."""
-    model = unlearn(clone(pipe).fit(X, y), X[S], y[S], preprocessing="downdate")
+    model = clone(pipe).fit(X, y)
+    with may_warn(*([DAMPED] if len(S) > len(y) / 4 else [])):
+        unlearn(model, X[S], y[S], preprocessing="downdate")
     keep = np.setdiff1d(np.arange(len(y)), S)
     return model, clone(pipe).fit(X[keep], y[keep])
 
@@ -141,7 +143,8 @@ def test_models_that_no_row_leaves_move_too(wine):
             clone(pipe).fit(X[keep], y[keep]),
             clone(pipe).fit(X, y),
         )
-        unlearn(model, X[S], y[S], preprocessing="downdate")
+        with may_warn(DAMPED):  # two thirds of a class
+            unlearn(model, X[S], y[S], preprocessing="downdate")
         pairs = [
             part[-1].estimators_[2] for part in (model, retrained, original)
         ]  # classes 1 and 2
@@ -375,8 +378,9 @@ def test_nets_come_closer_too(wine):
     for seed in range(3):
         S, keep = split(y, 0.03, seed)
         retrained = clone(pipe).fit(X[keep], y[keep])
-        kept = unlearn(deepcopy(fitted), X[S], y[S])
-        left = unlearn(deepcopy(fitted), X[S], y[S], preprocessing="downdate")
+        with may_warn(DAMPED):  # the curvature of few rows is small beside that of five of them
+            kept = unlearn(deepcopy(fitted), X[S], y[S])
+            left = unlearn(deepcopy(fitted), X[S], y[S], preprocessing="downdate")
         same_statistics(left[0], retrained[0])
         goal = retrained.predict_proba(X)
         distances.append([np.linalg.norm(model.predict_proba(X) - goal) for model in (kept, left)])
@@ -686,7 +690,6 @@ def test_rows_that_were_never_there(wine):
     assert snapshot(pipe) == before
 
 
-@pytest.mark.filterwarnings("ignore:The rows left the sums:sklearn_ssse.ErasureWarning")
 @pytest.mark.parametrize("preprocessing", ["keep", "downdate"])
 def test_a_cross_fitted_encoder_is_warned_of(wine, preprocessing):
     X, y = wine[0].copy(), wine[1]
@@ -694,9 +697,9 @@ def test_a_cross_fitted_encoder_is_warned_of(wine, preprocessing):
     pipe = make_pipeline(
         make_column_transformer((TargetEncoder(), [0]), (StandardScaler(), [1])), EXACT
     ).fit(X, y)
-    with pytest.warns(
-        ErasureWarning, match="columntransformer encodes rows at fit by the labels of other rows"
-    ):
+    by_labels = "columntransformer encodes rows at fit by the labels of other rows"
+    # With "downdate" it is told as well that the encoder kept the rows.
+    with may_warn("The rows left the sums"), pytest.warns(ErasureWarning, match=by_labels):
         unlearn(pipe, X[:5], y[:5], preprocessing=preprocessing)
 
 
