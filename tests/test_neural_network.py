@@ -51,11 +51,9 @@ from sklearn_ssse._scores import Layer, Scores
 from sklearn_ssse._step import shrunken
 from tests.check_erasable import arrays, check_erasable
 from tests.reference import relative, without
+from tests.warned import DAMPED, MINI_BATCHES, STALE, TOO_LONG, UNTRAINED, may_warn
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::sklearn_ssse.ErasureWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 KINDS = ["binary", "classes", "labels"]
 
@@ -224,9 +222,11 @@ def test_parent_bit_for_bit(kind, stopping, solver):
     plain = ours.to_plain()
     assert type(plain) is MLPClassifier
     assert np.array_equal(plain.predict_proba(X), parent.predict_proba(X))
-    made = ErasableMLPClassifier.from_estimator(parent, X, y, curvature="fisher")
+    with may_warn(UNTRAINED):  # after 15 iterations
+        made = ErasableMLPClassifier.from_estimator(parent, X, y, curvature="fisher")
     assert np.array_equal(made.predict_proba(X), parent.predict_proba(X))
-    assert made.unlearn(X[:2], y[:2]).n_samples_remaining_ == 58
+    with may_warn(DAMPED):  # two rows of 60
+        assert made.unlearn(X[:2], y[:2]).n_samples_remaining_ == 58
     assert np.array_equal(parent.predict_proba(X), plain.predict_proba(X))
 
 
@@ -264,10 +264,11 @@ def test_multi_label():
     clf = small().fit(X, y)
     assert clf.unlearn(X[:10], y[:10]).n_samples_remaining_ == 190
     assert np.array_equal(clf._erasure_state.class_counts, y[10:].sum(axis=0))
-    record = clf.preview_unlearn(sparse.csr_array(X[10:12]), y[10:12])
+    with may_warn(STALE):
+        record = clf.preview_unlearn(sparse.csr_array(X[10:12]), y[10:12])
     assert record.n_remaining == 188
     for bad in (y[10:12, :2], y[10:12, 0], 2 * y[10:12]):
-        with pytest.raises(ErasureError, match="Labels must be 0 or 1"):
+        with may_warn(STALE), pytest.raises(ErasureError, match="Labels must be 0 or 1"):
             clf.unlearn(X[10:12], bad)
 
 
@@ -431,7 +432,8 @@ def test_quality_on_digits(curvature):
     ]:
         keep = without(S, len(y))
         retrained = MLPClassifier((30,), random_state=0, max_iter=100).fit(X[keep], y[keep])
-        erased = unlearn(copy.deepcopy(clf), X[S], y[S])
+        with may_warn(DAMPED):  # a whole class
+            erased = unlearn(copy.deepcopy(clf), X[S], y[S])
         gaps = [
             abs(erased.score(*d) - retrained.score(*d))
             for d in ((X[S], y[S]), (X[keep], y[keep]), (X_test, y_test))
@@ -451,7 +453,8 @@ def test_structures_and_memory():
         {"fisher_batch_size": 5},
     ):
         clf = small(**params).fit(X, y)
-        assert clf.unlearn(X[:3], y[:3]).n_samples_remaining_ == 297
+        with may_warn(MINI_BATCHES):
+            assert clf.unlearn(X[:3], y[:3]).n_samples_remaining_ == 297
     wide = ErasableMLPClassifier((100,), max_iter=1, random_state=0).fit(
         np.random.default_rng(0).random((300, 100)), y
     )
@@ -490,7 +493,8 @@ def test_many_small_erasures_one_after_the_other(structure, curvature):
     assert clf.preview_unlearn(X[:10], y[:10]).shrunken is False
     for i in range(10):
         rows = slice(10 * i, 10 * i + 10)
-        clf.unlearn(X[rows], y[rows], 1.5)
+        with may_warn(STALE, DAMPED):
+            clf.unlearn(X[rows], y[rows], 1.5)
         assert np.linalg.eigvalsh(clf.curvature_.to_dense())[0] > 0
     assert any(record.shrunken for record in clf.erasures_)
     clf.fit_curvature(X[100:], y[100:])
@@ -498,20 +502,33 @@ def test_many_small_erasures_one_after_the_other(structure, curvature):
 
 
 def test_a_step_out_of_proportion_is_shortened():
+    """Erasures one after the other, beside a twin whose steps are as long as they come out."""
     X, y = make_classification(400, 10, n_informative=6, n_classes=3, flip_y=0.3, random_state=0)
-    clf = small(hidden_layer_sizes=(6,), structure="full", curvature="fisher", max_iter=300).fit(
-        X, y
-    )
-    usual = clf._erasure_state.calibration.length * (10 / 32) ** 0.5
-    clf.unlearn(X[:10], y[:10])
-    with pytest.warns(ErasureWarning, match="Call `fit_curvature`"):  # noqa: PT031
-        for done in range(10, 100, 10):
-            clf.unlearn(X[done : done + 10], y[done : done + 10])
-    assert max(record.relative_shift for record in clf.erasures_[1:]) <= 1.5 * usual * 1.001
-    before, done = clf.score(X[100:], y[100:]), 100
-    assert before > 0.6
-    clf.fit_curvature(X[done:], y[done:]).unlearn(X[done : done + 10], y[done : done + 10])
-    assert clf.score(X[100:], y[100:]) > before - 0.1
+    clf = small(hidden_layer_sizes=(6,), structure="full", curvature="fisher", max_iter=300)
+    clf.fit(X, y)
+    twin = copy.deepcopy(clf)
+    state = twin._erasure_state
+    unlimited = replace(state.calibration, length=np.inf)
+    twin._erasure_state = replace(state, calibration=unlimited)
+
+    def erase_the_first_hundred(net):
+        for done in range(0, 100, 10):
+            net.unlearn(X[done : done + 10], y[done : done + 10])
+        return max(record.relative_shift for record in net.erasures_[1:])
+
+    with may_warn(STALE, DAMPED), pytest.warns(ErasureWarning, match="Call `fit_curvature`"):
+        longest = erase_the_first_hundred(clf)
+    with may_warn(STALE, DAMPED, TOO_LONG):
+        assert longest < erase_the_first_hundred(twin)
+    rest = X[100:], y[100:]
+    largest_class = np.bincount(rest[1]).max() / len(rest[1])
+    assert clf.score(*rest) >= max(twin.score(*rest), largest_class)
+    # With a curvature of the present parameters steps are short again: STALE would be an error.
+    clf.fit_curvature(*rest)
+    before = clf.score(*rest)
+    with may_warn(DAMPED):
+        clf.unlearn(X[100:110], y[100:110])
+    assert clf.score(*rest) > (before + largest_class) / 2
 
 
 @pytest.mark.parametrize("structure", ["full", "block", "diagonal", "low_rank"])
@@ -536,7 +553,8 @@ def test_rows_without_curvature_leave_after_others():
     y = np.repeat([0, 1], 40)
     clf = small(max_iter=500, alpha=0.0).fit(X, y)
     for i in range(3):
-        clf.unlearn(X[i::40], y[i::40])
+        with may_warn(STALE):
+            clf.unlearn(X[i::40], y[i::40])
         assert np.isfinite(clf.curvature_.to_dense()).all()
         assert not clf.erasures_[-1].shrunken
 
@@ -585,33 +603,52 @@ def test_search_with_early_stopping():
     assert 0 <= search.best_score_ <= 1
 
 
-def test_eps_stops_where_a_step_costs_others_as_much():
-    """A net that knows its rows by heart: the dearer a step is to rows that stay, the shorter."""
+@pytest.fixture(scope="module")
+def interpolating():
+    """A net that predicts every training row as labelled, of labels that no net could predict."""
     X, y = make_classification(900, 12, n_informative=6, flip_y=0.2, random_state=0)
     clf = ErasableMLPClassifier((40,), solver="lbfgs", random_state=0, max_iter=300).fit(X, y)
-    assert clf.score(X, y) > 0.95
+    assert clf.score(X, y) > leave_one_out_accuracy(X, y)
+    return clf, X, y
+
+
+def test_the_dearer_a_step_is_to_other_rows_the_shorter(interpolating):
+    clf, X, y = interpolating
     calibration = clf._erasure_state.calibration
-    costs = np.array(calibration.costs)
-    assert costs.shape == LENGTHS.shape
-    assert (costs >= 0).all()
-    assert costs[0] < 0.05
-    assert costs[-1] > 0.1
     S = np.random.default_rng(3).choice(len(y), 45, replace=False)
     used = []
     for factor in (0, 1, 10):
         other = copy.deepcopy(clf)
-        dearer = replace(calibration, costs=tuple(factor * costs))
+        dearer = replace(calibration, costs=tuple(factor * np.array(calibration.costs)))
         other._erasure_state = replace(other._erasure_state, calibration=dearer)
         used.append(other.preview_unlearn(X[S], y[S]).epsilon)
-    assert used[0] >= used[1] == clf.preview_unlearn(X[S], y[S]).epsilon >= used[2]
+    assert used[1] == clf.preview_unlearn(X[S], y[S]).epsilon
+    assert used[0] >= used[1] >= used[2]
     assert used[0] > used[2]
-    # What it costs is what it does cost, roughly: rows that were not asked for are lost.
-    record = clf.preview_unlearn(X[S], y[S])
-    rest = np.setdiff1d(np.arange(len(y)), S)
-    lost = clf.score(X[rest], y[rest]) - copy.deepcopy(clf).unlearn(X[S], y[S]).score(
-        X[rest], y[rest]
-    )
-    assert 0.3 < np.interp(record.relative_shift, LENGTHS, costs) / lost < 3
+
+
+def test_the_costs_are_the_accuracy_that_random_erasures_lose(interpolating):
+    """At each length the costs lie within the losses of erasures of random rows by steps of it.
+
+    Training stops before it converges, so its path, and with it every number here, depends on
+    the order in which a machine adds. Hence all that is compared is of one net. The costs are
+    the mean of few sets: no bound on the distance to the mean of other sets holds, as at short
+    lengths a few sets lose several times as much as most.
+    """
+    clf, X, y = interpolating
+    lengths, costs = LENGTHS[::3], np.array(clf._erasure_state.calibration.costs)[::3]
+    rng = np.random.default_rng(7)
+    lost = np.empty((20, len(lengths)))
+    for row in lost:
+        S = rng.choice(len(y), 45, replace=False)
+        shift_of_one = clf.preview_unlearn(X[S], y[S], 1.0).relative_shift
+        for j, length in enumerate(lengths):
+            erased = copy.deepcopy(clf).unlearn(X[S], y[S], length / shift_of_one)
+            assert erased.erasures_[0].relative_shift == pytest.approx(length)
+            row[j] = clf.score(X, y) - erased.score(X, y)
+    assert (costs >= lost.min(axis=0)).all()
+    # Above, by the sum over lengths: of a single length, few rows decide.
+    assert costs.sum() <= lost.sum(axis=1).max()
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
