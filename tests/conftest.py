@@ -1,7 +1,12 @@
-"""Data, once per session."""
+"""Data, once per session; one thread of BLAS unless the caller asks for more."""
 
 import gzip
+import os
 from pathlib import Path
+
+# Most matrices here are so small that threads wait for each other longer than they compute: beside
+# other work on the same cores, ten times as long. Before NumPy is imported, as it reads this once.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
