@@ -350,7 +350,7 @@ def test_a_third_party_inside_is_erased_with_the_rest_or_not_at_all(data):
         pass
 
     @unlearn.register(Box)
-    def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
+    def unlearn_box(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
         estimator.boxed_ = True
         return estimator.unlearn(X, y, epsilon, sample_weight=sample_weight)
 

@@ -1,4 +1,4 @@
-"""The laws of DESIGN.md, section 4, for every structure, curvature and inversion, against dense twins."""
+"""The inverse of every structure, curvature and inversion against dense matrices."""
 
 import numpy as np
 import pytest

@@ -588,7 +588,7 @@ def test_what_cannot_learn(binary):
         pass
 
     @unlearn.register(Box)
-    def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
+    def unlearn_box(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
         return estimator
 
     with pytest.raises(TypeError, match="only be erased from Box"):

@@ -1,4 +1,4 @@
-"""The low-rank sketch: the laws of DESIGN.md, section 4, its error and its bound, and what it may not remember."""
+"""The low-rank sketch against dense matrices: its error, its bound, and the rows it may not hold."""
 
 import pickle
 

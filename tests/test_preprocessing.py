@@ -411,7 +411,7 @@ def test_a_moved_model_is_the_same(wine, model, structure):
     before, after = family.batch(X, y, weight), twin.batch(moved.rows(X), y, weight)
     groups = np.eye(3)[y]
     T = np.column_stack(
-        [_transform(moved, unit, family.shapes) for unit in np.eye(family.n_parameters)]
+        [transposed_jacobian(moved, unit, family.shapes) for unit in np.eye(family.n_parameters)]
     )
     assert np.allclose(after.gradients(groups), T @ before.gradients(groups), atol=1e-9)
     penalty = family.penalty(len(y))
@@ -429,7 +429,7 @@ def test_a_moved_model_is_the_same(wine, model, structure):
     assert np.allclose(inverse.diagonal, expected.diagonal())
 
 
-def _transform(moved, vector, shapes):
+def transposed_jacobian(moved, vector, shapes):
     """``T v`` in a loop."""
     n_outputs, width = shapes[0]
     out = vector.copy()

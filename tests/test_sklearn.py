@@ -62,7 +62,7 @@ def test_the_parent_fails_them_too(solver):
     assert set(PARENT_FAILS[solver]) <= failed
 
 
-# What DESIGN.md drops, as a test that uses it fails: the deprecated parameters, and l1 penalties.
+# Failures of tests that use the deprecated parameters or l1 penalties, which our class lacks.
 DROPPED = re.compile(
     r"unexpected keyword argument '(penalty|n_jobs)'|KeyError: 'n_jobs'|an l1 penalty has none at zero"
 )

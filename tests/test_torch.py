@@ -29,7 +29,7 @@ KERNELS = _kernels.load("torch", "cpu")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_thread():
+def one_torch_thread():
     """Threads of torch beside those of NumPy wait for each other on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
