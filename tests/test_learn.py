@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.ensemble import BaggingClassifier
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
@@ -180,16 +181,14 @@ def distances(real_data):
     for name, (X, y) in real_data.items():
         if name == "census":
             X, y = X[::8], y[::8]
-        retrained = ErasableLogisticRegression(**LR, curvature="fisher").fit(X, y)
+        retrained = LogisticRegression(**LR).fit(X, y)
         for kind, S in forget_sets(y, 1).items():
             if kind.startswith("half"):
                 continue
             keep = without(S, len(y))
             yw, Xw = wrong_labels(y, S), X.copy()
             Xw[S, 2] += 2.0  # a typing error in one column
-            without_them = ErasableLogisticRegression(**LR, curvature="fisher").fit(
-                X[keep], y[keep]
-            )
+            without_them = LogisticRegression(**LR).fit(X[keep], y[keep])
             for verb, (X_fit, y_fit) in {
                 "learn": (X[keep], y[keep]),
                 "labels": (X, yw),
@@ -631,19 +630,27 @@ def test_automatic_eps_of_a_net_ends_where_it_knows_the_rows(curvature):
     assert less.score(X[rare], y[rare]) < accuracy <= learned.score(X[rare], y[rare])
 
 
-@pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
-def test_nets_on_digits(curvature):
-    """Rows that come, and right labels in place of wrong ones, against retraining from the same seed."""
+@pytest.fixture(scope="module")
+def nets_on_digits():
+    """Nets from the same seed: of all rows, of all but 60, and of all with 60 wrong labels."""
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X / 16, y, random_state=0)
-    params = {"hidden_layer_sizes": (20,), "random_state": 0, "max_iter": 100}
     S = np.random.default_rng(0).choice(len(y), 60, replace=False)
     keep, wrong = without(S, len(y)), wrong_labels(y, S)
+    net = MLPClassifier((20,), random_state=0, max_iter=100)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        retrained = MLPClassifier(**params).fit(X, y)
-        net = ErasableMLPClassifier(**params, curvature=curvature, structure="block")
-        learned, rectified = clone(net).fit(X[keep], y[keep]), clone(net).fit(X, wrong)
+        nets = [clone(net).fit(*d) for d in ((X, y), (X[keep], y[keep]), (X, wrong))]
+    return nets, (X, y, wrong), (X_test, y_test), S, keep
+
+
+@pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
+def test_nets_on_digits(nets_on_digits, curvature):
+    """Rows that are added, and right labels in place of wrong ones, against retraining."""
+    nets, (X, y, wrong), (X_test, y_test), S, keep = nets_on_digits
+    retrained, options = nets[0], {"curvature": curvature, "structure": "block"}
+    learned = ErasableMLPClassifier.from_estimator(nets[1], X[keep], y[keep], **options)
+    rectified = ErasableMLPClassifier.from_estimator(nets[2], X, wrong, **options)
     start = abs(rectified.score(X[S], y[S]) - retrained.score(X[S], y[S]))
 
     def gap(net):

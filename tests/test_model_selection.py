@@ -209,13 +209,18 @@ def test_weights_and_groups():
     assert a == pytest.approx(b, rel=1e-4)
 
 
-@pytest.mark.parametrize("n_jobs", [None, 2])
-def test_defaults(n_jobs):
+@pytest.fixture(scope="module")
+def by_probability():
     X, y = load_breast_cancer(return_X_y=True)
     X = scale(X)
+    return TunedEpsilonCV(ErasableLogisticRegression(), metric="probability").fit(X, y), X, y
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_defaults(by_probability, n_jobs):
+    by_probability, X, y = by_probability
     with pytest.warns(UndefinedMetricWarning, match="probability"):  # no rank moves on these sets
         tuned = TunedEpsilonCV(ErasableLogisticRegression(), n_jobs=n_jobs).fit(X, y)
-    by_probability = TunedEpsilonCV(ErasableLogisticRegression(), metric="probability").fit(X, y)
     assert tuned.best_score_ == by_probability.best_score_
     assert tuned.n_splits_ == 5
     assert len(tuned.cv_results_["params"]) == 15
