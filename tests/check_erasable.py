@@ -1,4 +1,4 @@
-"""Our own common check: what every erasable estimator must do around ``unlearn``."""
+"""Checks that every erasable estimator must pass."""
 
 import pickle
 
@@ -147,7 +147,7 @@ def check_atomic(estimator, X, y):
     ]
     if isinstance(
         estimator, LogisticRegression
-    ):  # a net may lose a class, and has rows of any length that it is certain of
+    ):  # a net may lose a class, and may be certain of a row of any length
         bad += [
             (ErasureError, (X[members], y[members]), {}),
             (ErasureError, (impossible_row(estimator), y[5:6]), {}),
@@ -160,7 +160,7 @@ def check_atomic(estimator, X, y):
 
 
 def impossible_row(estimator):
-    """A row so long that it cannot have been there, and of undecided class, so that its curvature is large."""
+    """A row too long to be a training row, on the decision boundary, where curvature is largest."""
     return 1e4 * null_space(estimator.coef_)[:, :1].T
 
 

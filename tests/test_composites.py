@@ -1,4 +1,4 @@
-"""``unlearn`` and ``preview_unlearn`` for composites: against retraining, all parts or none, and what is refused."""
+"""``unlearn`` for composites: against retraining, all parts or none, and refusals."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ LR = ErasableLogisticRegression(curvature="fisher", tol=1e-8, max_iter=1000)
 PIPE = make_pipeline(FunctionTransformer(np.tanh), LR)
 KEPT = ("cv_results_",)
 
-# Composites that are trained the same way without S: (estimator, labels, names of what still holds the rows).
+# Composites whose training without S is the same: (estimator, labels, steps that keep the rows).
 SAME_WITHOUT = {
     "pipeline": (PIPE, "class", ()),
     "columns": (
@@ -159,7 +159,7 @@ def test_all_parts_or_none(data, name):
 @pytest.mark.parametrize("weighted", [True, False], ids=["by weights", "by rows"])
 @pytest.mark.parametrize("bootstrap", [True, False])
 def test_bagging_is_erased_where_a_row_was_drawn(data, weighted, bootstrap):
-    """Each member as if it had been fitted to what it drew of the rest; a pipeline is given rows, a bare model weights."""
+    """Each member is as if fitted to its draw of the rest; by rows (pipeline) or by weights."""
     X, y = data[0], data[1]["names"]
     bag = BaggingClassifier(
         LR if weighted else PIPE,

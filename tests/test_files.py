@@ -1,4 +1,4 @@
-"""Files: what is saved is what is loaded, to the bit, and erasing goes on from there."""
+"""Files: a loaded model equals the saved one, bit for bit, and can be erased from."""
 
 import copy
 import importlib
@@ -125,12 +125,12 @@ def trained(name):
 
 
 def fresh(name):
-    """A fitted model, an erasure made, that no other test has."""
+    """A copy of a fitted model after one erasure."""
     return unlearn(copy.deepcopy(trained(name)), X[S[:3]], MODELS[name][2][S[:3]])
 
 
 def same(a, b):
-    """Whether two models hold the same, nan included; of a search, the model that it found."""
+    """Whether all attributes of two models are equal, nan included; of a search, its model."""
     a, b = (model.estimator_ if isinstance(model, TunedEpsilonCV) else model for model in (a, b))
     return repr(snapshot(a)) == repr(snapshot(b))
 
@@ -150,7 +150,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 @pytest.mark.parametrize("name", MODELS)
 def test_pickle_and_joblib(name, tmp_path):
-    """Memory-mapped arrays are read-only: loading, predicting and erasing writes into none of them."""
+    """Memory-mapped arrays are read-only: loading, predicting and erasing do not write to them."""
     check_loaded(pickle.loads(pickle.dumps(fresh(name))), name)
     plain, compressed = tmp_path / "model.joblib", tmp_path / "model.joblib.gz"
     joblib.dump(fresh(name), plain)
@@ -168,7 +168,7 @@ def test_pickle_and_joblib(name, tmp_path):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_skops(name):
-    """With `TRUSTED_TYPES` and nothing else; before the first erasure there is the optimiser of a net, too."""
+    """With `TRUSTED_TYPES` only; before its first erasure, a net holds its optimiser too."""
     sio = skops()
     check_loaded(sio.loads(sio.dumps(fresh(name)), trusted=TRUSTED_TYPES), name)
     model = trained(name)
@@ -292,7 +292,7 @@ def test_a_newer_format_is_refused(name, monkeypatch):
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.name)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
 def test_files_of_every_release(path):
-    """They load, and erasing from them is erasing from the same parameters with a curvature that is made now."""
+    """An erasure from a loaded model equals one from its parameters with a new curvature."""
     if path.suffix == ".joblib":
         models = joblib.load(path)
     else:

@@ -389,7 +389,7 @@ def test_margin_of_nothing_is_one():
 )
 @pytest.mark.parametrize("csr", [False, True])
 def test_gram_whose_deltas_sum_to_zero(c, n_outputs, width, csr, bias):
-    """An output that is left out, and pairs of either sign, give the Gram matrix of the explicit rows."""
+    """One output omitted, or pairs of either sign: the Gram matrix of the explicit rows."""
     rng = np.random.default_rng(0)
     a = rng.standard_normal((40, width))
     proba = rng.dirichlet(np.full(n_outputs, 0.2), 40)

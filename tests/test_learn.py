@@ -1,4 +1,4 @@
-"""``learn`` and ``rectify``: by hand, against retraining on real data, and what they leave in the model."""
+"""``learn`` and ``rectify``: by hand, against retraining on real data, and the model's state."""
 
 import copy
 import warnings
@@ -106,7 +106,7 @@ def without_rows(rows, gone):
 @pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
 @pytest.mark.parametrize("solver", ["lbfgs", "sgd", "adam"])
 def test_net_by_hand(solver, curvature):
-    """The gradient of the whole objective after the change, by finite differences of the loss of the plain net."""
+    """The gradient of the objective after the change, by finite differences of the loss."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((90, 3))
     y = (X @ [1.0, -1.0, 0.5] + rng.standard_normal(90) > 0).astype(int)
@@ -126,7 +126,7 @@ def test_net_by_hand(solver, curvature):
     share = 0.3 * (batches(90) - batches(70)) if solver != "lbfgs" else 0.0
 
     def objective(params):
-        """What the new rows add to it."""
+        """The part of the objective that the new rows add."""
         twin = copy.deepcopy(clf)
         vars(twin).update(family.attributes(params))
         p = twin.predict_proba(X[70:])[np.arange(20), y[70:]]
@@ -158,7 +158,7 @@ def test_rows_that_come_and_go_leave_the_curvature_of_before(four_classes, struc
 
 @pytest.mark.parametrize("structure", INVERSES)
 def test_learning_in_parts_is_a_build_at_the_parameters_of_each_moment(binary, structure):
-    """Steps of no length: the curvature is then that of a fit at the same parameters."""
+    """With steps of nearly no length the curvature is that of a fit at the same parameters."""
     X, y = binary
     clf = ErasableLogisticRegression(structure=structure, damping=0.05).fit(X[:100], y[:100])
     with may_warn(NOT_A_MINIMUM):  # the parameters are those of 100 of the rows
@@ -230,7 +230,7 @@ def test_automatic_eps_is_never_worse_than_doing_nothing(distances, verb):
 
 
 def test_automatic_eps_on_wrong_labels(distances):
-    """The empirical Fisher information of wrong labels is far from the Hessian: no eps does much better."""
+    """Here the empirical Fisher information is far from the Hessian: no eps does much better."""
     assert np.median(pick(distances, "auto", "labels")) < 1.0
     assert pick(distances, "auto", "labels").max() < 1.15
 
@@ -258,9 +258,10 @@ def test_rows_are_rectified_as_closely_as_they_are_erased(distances, verb, what)
 
 
 def test_learning_takes_an_erasure_back(real_data):
-    """Erase part of the weight of some rows and learn it again: half the part leaves an eighth of the error.
+    """Erase part of the weight of some rows, then learn it: half the part, an eighth of the error.
 
-    With d the step of the erasure, H d is the gradient of the rows at the new parameters up to d^2, of a part of the size of d.
+    With d the step of the erasure, H d is the gradient of the rows at the new parameters up to
+    terms of order d^2, for a part of the size of d.
     """
     X, y = real_data["breast_cancer"]
     S, errors, moves = np.arange(30), [], []
@@ -277,7 +278,7 @@ def test_learning_takes_an_erasure_back(real_data):
 
 
 def test_rectifying_is_second_order_exact(real_data):
-    """The distance to the model of the right labels, by weight: half the weight of the wrong rows leaves a quarter of the error."""
+    """Half the weight on rows with wrong labels leaves a quarter of the error."""
     X, y = real_data["wine"]
     S, errors = np.arange(0, len(y), 12), []
     yw = wrong_labels(y, S)
@@ -292,7 +293,7 @@ def test_rectifying_is_second_order_exact(real_data):
 
 
 def test_epsilon_by_hand(binary):
-    """The least of a parabola for the rows that stay, at the calibrated ratio of the curvature, and the loss of those that come."""
+    """eps minimises a parabola for the remaining rows plus the exact loss of the added rows."""
     X, y = binary
     new, old = np.arange(8), np.arange(20, 26)
     fitted = np.arange(8, len(y))
@@ -353,7 +354,7 @@ def test_epsilon_by_hand(binary):
 @pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
 def test_a_row_that_surprises_the_model_does_not_overturn_it(load, curvature):
-    """A Newton step on such a row overshoots until the model knows little else: as far as .43 in accuracy."""
+    """A full Newton step on such a row overshoots, at the cost of up to .43 in accuracy."""
     X, y = load(return_X_y=True)
     X, losses, ratios = scale(X), [], []
     for i in range(0, 100, 20):
@@ -371,7 +372,7 @@ def test_a_row_that_surprises_the_model_does_not_overturn_it(load, curvature):
     assert np.median(ratios) < (0.6 if curvature == "fisher" else 1.2)
 
 
-# What stays as it was, and what is refused
+# State and refusals
 
 
 def make(kind, **params):
@@ -666,7 +667,7 @@ def test_nets_on_digits(nets_on_digits, curvature):
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
 def test_nets_learn_after_other_changes(early_stopping, curvature):
-    """One change after the other, also of no rows, and in pairs of classes that no row leaves."""
+    """Successive changes, also of no rows, and pairs of classes without an erased row."""
     X, y = load_wine(return_X_y=True)
     X = scale(X)
     net = ErasableMLPClassifier(
@@ -691,7 +692,7 @@ def test_nets_learn_after_other_changes(early_stopping, curvature):
 
 
 def test_learning_is_not_refused_for_rows_that_leave():
-    """A curvature that is singular but for its damping takes rows in; unit weights are none."""
+    """Rows can be added to a nearly singular curvature; unit weights count as no weights."""
     X, y = load_breast_cancer(return_X_y=True)
     X = np.column_stack([scale(X), scale(X)[:, 0]])
     clf = ErasableLogisticRegression(curvature="fisher", damping=1e-15).fit(X[20:], y[20:])

@@ -191,7 +191,8 @@ def test_equation_1_with_leave_out(problem, curvature):
 
 
 def test_newton_step_is_exact_for_a_quadratic(binary):
-    # With a strong penalty the objective is nearly quadratic: one leave-out step with the Hessian is nearly retraining.
+    # With a strong penalty the objective is nearly quadratic, so that one leave-out step with the
+    # Hessian is nearly retraining.
     X, y = binary
     params = {"C": 1e-4, "curvature": "fisher", "solver": "newton-cholesky", "tol": 1e-12}
     clf = ErasableLogisticRegression(**params).fit(X, y)
@@ -576,7 +577,8 @@ def test_perfect_separation():
 def test_import_loads_neither_numba_nor_torch():
     code = (
         "import sys, sklearn.linear_model; before = set(sys.modules); import sklearn_ssse; "
-        "sys.exit(len({'numba', 'torch', 'matplotlib', 'pandas', 'skops', 'skorch'} & (set(sys.modules) - before)))"
+        "heavy = {'numba', 'torch', 'matplotlib', 'pandas', 'skops', 'skorch'}; "
+        "sys.exit(len(heavy & (set(sys.modules) - before)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -1,4 +1,4 @@
-"""The low-rank sketch against dense matrices: its error, its bound, and the rows it may not hold."""
+"""The low-rank sketch against dense matrices: error, bound, and no rows in its state."""
 
 import pickle
 

@@ -295,7 +295,7 @@ def test_warnings_are_those_of_the_loop(data):
 
 
 def test_outputs_share_no_memory(data):
-    """An output that is erased from alone leaves nothing of its old state in arrays of the others."""
+    """No array of an output is a view into memory that holds another output's old state."""
     X, Y = data
     model = unlearn(fitted(data), X[:4], Y[:4])
     for output in model.estimators_:
@@ -347,7 +347,7 @@ def test_close_to_retraining_on_digits():
 
 
 def test_records_and_inverse_are_of_the_rows_that_remain():
-    """The stored inverse is that of a fit's curvature on the rows that remain, at the parameters of the fit."""
+    """The stored inverse equals that of the remaining rows at the parameters of the fit."""
     X, Y = bits_of_digits()
     model = fitted((X, Y), damping=0.01, max_iter=200)
     erased = unlearn(bare_copies(model), X[:30], Y[:30])

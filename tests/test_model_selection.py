@@ -236,7 +236,7 @@ def test_defaults(by_probability, n_jobs):
 
 
 def test_sets_that_say_nothing_are_left_out():
-    """Where no rank differs after retraining, eps that do not move any score nan and all others 0.5."""
+    """A set on which retraining changes no rank cannot tell one eps from another."""
     X, y = data()
     X, one_class = scale(X), np.flatnonzero(y == 0)[:5]
     mixed = np.arange(0, len(y), 2)
@@ -249,7 +249,7 @@ def test_sets_that_say_nothing_are_left_out():
 
 
 def test_a_random_state_that_moves_on():
-    """The retrained nets start where the original starts, whatever is drawn in between."""
+    """Retrained nets start from the original's initial parameters, whatever is drawn meanwhile."""
     X, y = data()
     options = {"epsilons": [0.5, 1.0], "cv": SETS, "metric": "probability"}
     seed, state = (

@@ -102,7 +102,7 @@ def indicator(clf, y):
 
 
 def curvature_rows(clf, X, y, curvature):
-    """Rows of the curvature of each sample, by finite differences of the outputs before the link: (n, c, d)."""
+    """Curvature rows of each sample, (n, c, d), by finite differences of the decision values."""
     family, theta = NetworkFamily(clf), pack_network(clf)
     Y = indicator(clf, y)
     out = []
@@ -369,7 +369,7 @@ def test_eps_is_the_smallest_at_which_so_few_rows_are_predicted(where):
 
 
 def test_eps_of_random_rows(digits_net):
-    """Together, random sets lose what nearest neighbours say; one row takes nearly the same eps."""
+    """Random sets lose about as much accuracy as nearest neighbours predict; one row alike."""
     clf, X, y = digits_net
     eps = clf.preview_unlearn(X[7:8], y[7:8]).epsilon
     assert clf.unlearn_epsilon_ / 1.6 < eps < clf.unlearn_epsilon_ * 1.6
@@ -493,7 +493,7 @@ def test_auto_at_the_erasure_needs_the_calibration_of_fit():
     [("full", "fisher"), ("block", "empirical_fisher"), ("low_rank", "fisher")],
 )
 def test_many_small_erasures_one_after_the_other(structure, curvature):
-    """The parameters move, so the rows are not those that the curvature holds any more: it stays positive definite all the same."""
+    """The curvature stays positive definite, though rows change with the parameters."""
     X, y = make_classification(400, 10, n_informative=6, n_classes=3, flip_y=0.3, random_state=0)
     clf = small(structure=structure, curvature=curvature, max_iter=300).fit(X, y)
     assert clf.preview_unlearn(X[:10], y[:10]).shrunken is False
@@ -539,7 +539,7 @@ def test_a_step_out_of_proportion_is_shortened():
 
 @pytest.mark.parametrize("structure", ["full", "block", "diagonal", "low_rank"])
 def test_no_more_leaves_than_the_curvature_holds(structure):
-    """A row that is larger than all that is held along it leaves the ridge there; another row leaves whole."""
+    """Removing a row larger than the curvature along it leaves the ridge; another is removed."""
     X = np.repeat(np.eye(3), 5, axis=0)
     inverse = INVERSES[structure].build(Scores([Layer(X, np.ones((15, 1, 1)), False)]), np.ones(3))
     S = np.array([[4.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -666,7 +666,7 @@ def test_the_costs_are_the_accuracy_that_random_erasures_lose(interpolating):
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_rows_that_are_there_leave_whole(early_stopping):
-    """A margin of .03 is small, and no reason to leave half of a class behind."""
+    """Half of a class is removed whole from the curvature even where the margin is small."""
     X, y = load_breast_cancer(return_X_y=True)
     X, S = scale(X), y == 0
     net = small(

@@ -1,4 +1,4 @@
-"""``preprocessing="downdate"``: statistics against those fitted without the rows, the model against the retrained pipeline."""
+"""``preprocessing="downdate"`` against statistics and pipelines fitted without the rows."""
 
 from copy import deepcopy
 
@@ -87,7 +87,7 @@ def same_statistics(a, b):
 
 
 def downdated(pipe, X, y, S):
-    """A pipeline fitted to all rows that S left; and one fitted without S."""
+    """A pipeline fitted to all rows and erased from, and one fitted without S."""
     model = clone(pipe).fit(X, y)
     with may_warn(*([DAMPED] if len(S) > len(y) / 4 else [])):
         unlearn(model, X[S], y[S], preprocessing="downdate")
@@ -124,7 +124,7 @@ def test_a_column_that_becomes_constant(wine):
 
 
 def test_models_that_no_row_leaves_move_too(wine):
-    """A pair of other classes, and rows without weight: the columns move, and predictions stay close to retraining."""
+    """Models without an erased row, or with rows of weight 0, follow the change of the scaler."""
     X, y = wine
     S, keep = (
         np.flatnonzero(y == 0)[:40],
@@ -220,7 +220,7 @@ def test_scalers_that_saw_other_rows_than_the_imputer(wine):
 
 
 def test_weights_that_a_scaler_was_given(wine):
-    """By the name of its step; without them the rows cannot leave it."""
+    """Weights given by the name of the step are needed to downdate it."""
     X, y = wine
     weight = np.random.default_rng(0).uniform(1, 2, len(y))
     pipe = make_pipeline(StandardScaler(), EXACT)
@@ -278,7 +278,7 @@ def test_missing_values_that_a_scaler_skips(wine):
 
 
 def test_an_imputer_and_the_scaler_behind_it(wine):
-    """What was filled in goes from the old mean to the new one, in the scaler's statistics too."""
+    """Imputed values change from the old mean to the new, in the scaler's statistics too."""
     X, y = wine
     X = with_missing(X)
     S, _ = split(y, 0.1)
@@ -344,7 +344,7 @@ def test_sparse_rows(wine):
 @pytest.mark.parametrize("solver", ["lbfgs", "liblinear"])
 @pytest.mark.parametrize("structure", ["full", "block"])
 def test_closer_to_the_retrained_pipeline(cancer, structure, solver, monkeypatch):
-    """Than with the statistics kept, and than without the part of the gradient that the penalty leaves behind."""
+    """Closer than with kept statistics, and than without the gradient of the penalty's change."""
     X, y = cancer
     pipe = make_pipeline(
         StandardScaler(), clone(EXACT).set_params(structure=structure, solver=solver)
@@ -400,7 +400,7 @@ def test_nets_come_closer_too(wine):
     ids=["fisher", "empirical", "net", "adam"],
 )
 def test_a_moved_model_is_the_same(wine, model, structure):
-    """Predictions stay, gradients are T g, the curvature is that of the moved columns with the ridge of before."""
+    """Equal predictions; gradients T g; the curvature of the new columns with the old ridge."""
     X, y = wine
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     rng = np.random.default_rng(0)
@@ -452,7 +452,7 @@ def test_erasures_one_after_the_other(wine):
 
 
 def test_columns_of_several_kinds(wine):
-    """Sums leave, categories and order stay and are named; a selection behind them is named and follows."""
+    """Sums are downdated; categories, orders and selections are kept, and named."""
     X, y = wine
     X = np.column_stack([X, np.round(X[:, 0])])
     S, keep = split(y, 0.05)
