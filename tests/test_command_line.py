@@ -764,7 +764,7 @@ def test_columns_that_the_model_does_not_tell_are_not_guessed(codes, capsys, val
     assert "--text must name columns of the model, got town" in capsys.readouterr().err
 
 
-def test_what_is_written_is_done_even_if_nobody_reads_of_it(folder):
+def test_files_are_written_even_if_the_output_cannot_be(folder):
     """Repeated, as for a refusal, the command would erase the rows twice."""
     for i, stdout in enumerate(("> /dev/full", "| true")):
         done = subprocess.run(

@@ -254,7 +254,7 @@ def test_nets(real_data, name):
         ErasableMLPClassifier.from_estimator(hardly, X, y, **options)
 
 
-def test_the_model_is_its_own():
+def test_the_model_shares_no_memory_with_its_origin():
     """SGDClassifier trains in place: a model made from it must not change with it."""
     X, y = load_breast_cancer(return_X_y=True)
     X = scale(X)

@@ -63,23 +63,23 @@ def test_step_and_curvature_by_hand(four_classes, verb, curvature, leave_out):
     clf.fit(X[fitted], y[fitted], w[fitted])
     class_weight, start = clf._erasure_state.class_weight, theta(clf)
     total = w * class_weight[y]
-    n, arriving = total[fitted].sum(), total[new].sum()
+    n, added_mass = total[fitted].sum(), total[new].sum()
     sizes = np.eye(start.size) * 0.02 * n
 
     def parts(rows, weight):
         G = reference.gradients(clf, X[rows], y[rows])
         return weight @ G, reference.curvature(clf, X[rows], y[rows], weight, curvature)
 
-    g, come = parts(new, total[new])
+    g, added = parts(new, total[new])
     A = parts(fitted, total[fitted])[1] + sizes
-    g, after, mass = -g, A + come, n + arriving
+    g, after, mass = -g, A + added, n + added_mass
     if verb == "learn":
         clf.learn(X[new], y[new], 0.7, sample_weight=w[new])
     else:  # the weights are those of the old rows
         total_new = w[old] * class_weight[y[new]]
-        g, come = parts(new, total_new)
+        g, added = parts(new, total_new)
         leaving, gone = parts(old, total[old])
-        g, after, mass = leaving - g, A + come - gone, n + total_new.sum() - total[old].sum()
+        g, after, mass = leaving - g, A + added - gone, n + total_new.sum() - total[old].sum()
         clf.rectify(X[old], y[old], X[new], y[new], 0.7, sample_weight=w[old])
     step = np.linalg.solve(after, g) if leave_out else n / mass * np.linalg.solve(A, g)
     assert relative(theta(clf), start + 0.7 * step) < 1e-9
@@ -140,7 +140,7 @@ def test_net_by_hand(solver, curvature):
 
 
 @pytest.mark.parametrize("structure", INVERSES)
-def test_rows_that_come_and_go_leave_the_curvature_of_before(four_classes, structure):
+def test_adding_then_removing_rows_restores_the_curvature(four_classes, structure):
     X, y = four_classes
     for n in (3, 100):
         clf = ErasableLogisticRegression(structure=structure, damping=0.05).fit(
@@ -157,7 +157,7 @@ def test_rows_that_come_and_go_leave_the_curvature_of_before(four_classes, struc
 
 
 @pytest.mark.parametrize("structure", INVERSES)
-def test_learning_in_parts_is_a_build_at_the_parameters_of_each_moment(binary, structure):
+def test_learning_in_parts_equals_one_build(binary, structure):
     """With steps of nearly no length the curvature is that of a fit at the same parameters."""
     X, y = binary
     clf = ErasableLogisticRegression(structure=structure, damping=0.05).fit(X[:100], y[:100])
@@ -249,10 +249,10 @@ def test_fisher_rectifies(distances):
 def test_rows_are_rectified_as_closely_as_they_are_erased(distances, verb, what):
     """Wrong rows pull harder than others: erasing them is as far from training without them."""
     righted, erased = pick(distances, what, verb), pick(distances, what, f"erase {verb}")
-    rows_that_come_have_an_eps_of_their_own = (verb, what) == ("feature", "auto")
-    assert np.median(righted) < (
-        1.3 if rows_that_come_have_an_eps_of_their_own else 1.15
-    ) * np.median(erased)
+    added_rows_have_an_eps_of_their_own = (verb, what) == ("feature", "auto")
+    assert np.median(righted) < (1.3 if added_rows_have_an_eps_of_their_own else 1.15) * np.median(
+        erased
+    )
     if what == "fisher":
         assert (righted < 1.3 * erased + 0.05).all()
 
@@ -312,13 +312,13 @@ def test_epsilon_by_hand(binary):
                 reference.gradients(clf, X[new], y[new]),
                 reference.gradients(clf, X[gone], y[gone]).reshape(-1, 7),
             )
-            come = reference.curvature(clf, X[new], y[new], np.ones(8), curvature)
+            added = reference.curvature(clf, X[new], y[new], np.ones(8), curvature)
             leave = (
                 reference.curvature(clf, X[gone], y[gone], np.ones(len(gone)), curvature)
                 if len(gone)
                 else 0 * A
             )
-            after = A + come - leave if leave_out else A
+            after = A + added - leave if leave_out else A
             split = [G_old[y[gone] == c].sum(axis=0) - G[y[new] == c].sum(axis=0) for c in (0, 1)]
             s = np.linalg.solve(after, sum(split))
             total = s @ sum(split)
@@ -329,7 +329,7 @@ def test_epsilon_by_hand(binary):
                     np.exp([part @ s / total for part in split] @ np.log(calibration.by_class)),
                 )
             kept = (
-                total - s @ come @ s
+                total - s @ added @ s
                 if leave_out
                 else max(total / 2, total - np.square(G_old @ s).sum())
             )
@@ -533,7 +533,7 @@ COMPOSITES = {
 
 
 @pytest.mark.parametrize("name", COMPOSITES)
-def test_composites_come_close_to_retraining(name):
+def test_composites_are_close_to_retraining(name):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((240, 4))
     scores = X @ rng.standard_normal((4, 3)) + rng.standard_normal((240, 3))
@@ -610,7 +610,7 @@ def test_pipelines_name_what_did_not_see_the_rows(binary):
 
 
 @pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
-def test_automatic_eps_of_a_net_ends_where_it_knows_the_rows(curvature):
+def test_automatic_eps_of_a_net_is_the_least_that_predicts_added_rows(curvature):
     X, y = load_digits(return_X_y=True)
     X, rare = X / 16, np.flatnonzero(y == 3)[10:]
     fitted = without(rare, len(y))
@@ -691,7 +691,7 @@ def test_nets_learn_after_other_changes(early_stopping, curvature):
     assert [len(pair.erasures_) for pair in pairs.estimators_] == [2, 2, 0]
 
 
-def test_learning_is_not_refused_for_rows_that_leave():
+def test_learning_needs_no_margin():
     """Rows can be added to a nearly singular curvature; unit weights count as no weights."""
     X, y = load_breast_cancer(return_X_y=True)
     X = np.column_stack([scale(X), scale(X)[:, 0]])

@@ -205,9 +205,7 @@ def test_newton_step_is_exact_for_a_quadratic(binary):
 @pytest.mark.parametrize("damping", ["auto", 1e-3])
 @pytest.mark.parametrize("curvature", CURVATURES)
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
-def test_nothing_of_the_erased_rows_stays_in_the_curvature(
-    problem, curvature, damping, class_weight
-):
+def test_erased_rows_are_removed_from_the_curvature(problem, curvature, damping, class_weight):
     X, y = problem
     clf = ErasableLogisticRegression(
         curvature=curvature, damping=damping, class_weight=class_weight

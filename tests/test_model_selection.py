@@ -235,7 +235,7 @@ def test_defaults(by_probability, n_jobs):
     assert not any(len(X) in a.shape for a in arrays)
 
 
-def test_sets_that_say_nothing_are_left_out():
+def test_sets_without_a_change_of_ranks_are_ignored():
     """A set on which retraining changes no rank cannot tell one eps from another."""
     X, y = data()
     X, one_class = scale(X), np.flatnonzero(y == 0)[:5]

@@ -273,7 +273,7 @@ def test_multi_label():
 
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 @pytest.mark.parametrize("stopping", [False, True])
-def test_no_trace_of_training_stays(solver, stopping):
+def test_no_trace_of_training_is_kept(solver, stopping):
     X, y = problem("classes")
     clf = small(solver=solver, early_stopping=stopping, warm_start=True).fit(X, y)
     old = [id(W) for W in clf.coefs_]
@@ -359,7 +359,7 @@ def test_automatic_eps_predicts_as_many_rows_as_a_net_that_has_not_seen_them(dig
 
 
 @pytest.mark.parametrize("where", [0.005, 0.7, 40.0])
-def test_eps_is_the_smallest_at_which_so_few_rows_are_predicted(where):
+def test_eps_is_the_smallest_with_the_wanted_share_of_rows_predicted(where):
     family = SimpleNamespace(theta=np.zeros(1))
     batch = SimpleNamespace(
         family=family, log_odds=lambda theta: (None, np.full((10, 1), theta[0] < where))
@@ -468,7 +468,7 @@ def test_structures_and_memory():
     assert wide.curvature_.nbytes < 3e7
 
 
-def test_what_the_fit_left_goes_whatever_the_parameters_say_now():
+def test_traces_of_training_are_removed_after_set_params_too():
     X, y = problem("classes")
     clf = small(solver="adam", early_stopping=True).fit(X, y)
     clf.set_params(early_stopping=False).unlearn(X[:3], y[:3])
@@ -508,7 +508,7 @@ def test_many_small_erasures_one_after_the_other(structure, curvature):
 
 
 def test_a_step_out_of_proportion_is_shortened():
-    """Erasures one after the other, beside a twin whose steps are as long as they come out."""
+    """Erasures one after the other, beside a twin whose steps are never shortened."""
     X, y = make_classification(400, 10, n_informative=6, n_classes=3, flip_y=0.3, random_state=0)
     clf = small(hidden_layer_sizes=(6,), structure="full", curvature="fisher", max_iter=300)
     clf.fit(X, y)
@@ -538,7 +538,7 @@ def test_a_step_out_of_proportion_is_shortened():
 
 
 @pytest.mark.parametrize("structure", ["full", "block", "diagonal", "low_rank"])
-def test_no_more_leaves_than_the_curvature_holds(structure):
+def test_no_more_is_removed_than_the_curvature_holds(structure):
     """Removing a row larger than the curvature along it leaves the ridge; another is removed."""
     X = np.repeat(np.eye(3), 5, axis=0)
     inverse = INVERSES[structure].build(Scores([Layer(X, np.ones((15, 1, 1)), False)]), np.ones(3))
@@ -551,7 +551,7 @@ def test_no_more_leaves_than_the_curvature_holds(structure):
     assert held is whole
 
 
-def test_rows_without_curvature_leave_after_others():
+def test_rows_without_curvature_are_erased_after_others():
     """Saturated: the gradient of most rows is zero to rounding."""
     X = np.vstack([np.full((40, 2), -200.0), np.full((40, 2), 200.0)]) + np.random.default_rng(
         0
@@ -565,7 +565,7 @@ def test_rows_without_curvature_leave_after_others():
         assert not clf.erasures_[-1].shrunken
 
 
-def test_rows_of_weight_zero_are_not_there():
+def test_rows_of_weight_zero_are_ignored():
     X, y = problem("classes")
     weight = np.repeat([1.0, 0.0], 30)
     a = small().fit(X, y, weight)
@@ -575,7 +575,7 @@ def test_rows_of_weight_zero_are_not_there():
     assert calibrations[0].random == pytest.approx(calibrations[1].random)
 
 
-def test_rows_that_were_never_there_are_refused_at_first():
+def test_foreign_rows_are_refused_before_any_erasure():
     X, y = problem("classes")
     clf = small().fit(X, y)
     foreign = 10 * X[:5]
@@ -586,7 +586,7 @@ def test_rows_that_were_never_there_are_refused_at_first():
         clf.unlearn(foreign, (y[:5] + 1) % 3, 0.1)
 
 
-def test_a_class_that_is_not_forgotten_is_said():
+def test_an_erased_class_that_is_still_predicted_is_warned_of():
     X, y = problem("binary")
     clf = small(alpha=0.0, max_iter=500, activation="identity", damping=1e4).fit(X, y)
     before = pickle.dumps(clf)
@@ -665,7 +665,7 @@ def test_the_costs_are_the_accuracy_that_random_erasures_lose(interpolating):
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_rows_that_are_there_leave_whole(early_stopping):
+def test_training_rows_are_removed_whole(early_stopping):
     """Half of a class is removed whole from the curvature even where the margin is small."""
     X, y = load_breast_cancer(return_X_y=True)
     X, S = scale(X), y == 0

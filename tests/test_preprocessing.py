@@ -123,7 +123,7 @@ def test_a_column_that_becomes_constant(wine):
     assert (model[0].scale_[1:3] == 1).all()
 
 
-def test_models_that_no_row_leaves_move_too(wine):
+def test_models_without_erased_rows_follow_the_scaler(wine):
     """Models without an erased row, or with rows of weight 0, follow the change of the scaler."""
     X, y = wine
     S, keep = (
@@ -250,7 +250,7 @@ def test_weights_are_for_those_who_asked(wine):
     assert model[-1].erasures_[0].weight_erased == 5
 
 
-def test_a_row_that_ruled_a_variance_is_told(wine):
+def test_a_row_that_dominated_a_variance_is_warned_of(wine):
     rng = np.random.default_rng(1)
     Z = rng.standard_normal((500, 2))
     labels = (Z.sum(axis=1) > 0).astype(int)
@@ -368,7 +368,7 @@ def test_closer_to_the_retrained_pipeline(cancer, structure, solver, monkeypatch
     assert left < 0.3 * uncorrected
 
 
-def test_nets_come_closer_too(wine):
+def test_nets_are_closer_to_retraining_too(wine):
     X, y = wine
     net = clone(NET).set_params(
         hidden_layer_sizes=(3,), alpha=0.1, tol=1e-9, max_iter=10_000, damping=1e-4
@@ -399,7 +399,7 @@ def test_nets_come_closer_too(wine):
     ],
     ids=["fisher", "empirical", "net", "adam"],
 )
-def test_a_moved_model_is_the_same(wine, model, structure):
+def test_changed_columns_leave_the_predictions_equal(wine, model, structure):
     """Equal predictions; gradients T g; the curvature of the new columns with the old ridge."""
     X, y = wine
     X = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -482,7 +482,7 @@ def test_columns_of_several_kinds(wine):
     parts = model[0].named_transformers_
     same_statistics(parts["remainder"], StandardScaler().fit(X[keep][:, 6:13]))
     same_statistics(parts["pipeline"][1], StandardScaler().fit(X[keep][:, [3, 0, 1]]))
-    # The scaler behind it is that of the rows that remain as they come now.
+    # The scaler behind it equals one fitted to the remaining rows as now transformed.
     same_statistics(model[2], StandardScaler().fit(model[:2].transform(X[keep])))
 
 
@@ -502,7 +502,7 @@ def test_a_frame_with_names(wine):
     assert np.allclose(model.predict_proba(X), retrained.predict_proba(X), atol=0.02)
 
 
-def test_what_cannot_follow_keeps_what_is_before_it(wine):
+def test_steps_before_one_that_cannot_be_downdated_are_kept(wine):
     X, y = wine
     S, keep = split(y, 0.05)
     pipe = make_pipeline(
@@ -558,7 +558,7 @@ def test_bagged_models_behind_one_scaler(wine):
         ({"fit_intercept": False}, "with_mean=False"),
     ],
 )
-def test_what_is_not_closed_is_refused_before_anything_changes(wine, params, what):
+def test_structures_that_cannot_follow_are_refused_and_unchanged(wine, params, what):
     X, y = wine
     model = make_pipeline(StandardScaler(), clone(EXACT).set_params(**params)).fit(X, y)
     before = snapshot(model)
@@ -681,7 +681,7 @@ def test_rows_that_a_net_held_out_are_no_weights(wine):
     assert pipe[0].n_samples_seen_ == len(y) - 5
 
 
-def test_rows_that_were_never_there(wine):
+def test_foreign_rows_are_refused(wine):
     X, y = wine
     pipe = make_pipeline(StandardScaler(), EXACT).fit(X, y)
     before = snapshot(pipe)
