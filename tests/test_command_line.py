@@ -1,4 +1,4 @@
-"""The command line: what it writes is what `unlearn` does in Python, or nothing."""
+"""The command line: it writes the model that `unlearn` gives in Python, or nothing."""
 
 import gzip
 import hashlib

@@ -101,7 +101,7 @@ def data():
 
 
 def outputs(model, X):
-    """What a model says of rows, as one array; of a vote over pairs, what the pairs say."""
+    """Probabilities of a model as one array; of a vote over pairs, those of the pairs."""
     if isinstance(model, OneVsOneClassifier):
         return np.column_stack([part.predict_proba(X)[:, 1] for part in model.estimators_])
     proba = model.predict_proba(X)
@@ -131,7 +131,7 @@ def test_close_to_retraining(data, name):
 
 @pytest.mark.parametrize("name", SAME_WITHOUT)
 def test_all_parts_or_none(data, name):
-    """The last rows of a class, or a label that is unknown, can leave no part."""
+    """Erasing the last rows of a class, or an unknown label, is refused and changes no part."""
     estimator, kind, _ = SAME_WITHOUT[name]
     X, y = data[0], data[1][kind]
     model = clone(estimator).fit(X, y)

@@ -1,4 +1,4 @@
-"""The pictures: what they hold, what they refuse, and the example that draws them."""
+"""Displays: the data they draw, the input they refuse, and the example that uses them."""
 
 import runpy
 import sys

@@ -84,7 +84,7 @@ def test_sgd_without_a_penalty(binary):
 
 
 def test_one_against_the_rest(real_data):
-    """What the error for several classes says to do works."""
+    """The advice in the error for several classes works."""
     X, y = real_data["wine"]
     outer = OneVsRestClassifier(sgd()).fit(X, y)
     for c, fitted in zip(outer.classes_, outer.estimators_, strict=True):

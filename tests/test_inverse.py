@@ -86,7 +86,7 @@ BUILDS = [
 
 
 def restrict(A, structure, block_size=None, inversion=None):
-    """What the structure keeps of A, for layers of width 5."""
+    """The entries of A that the structure keeps, for layers of width 5."""
     if structure == "full":
         return A
     size = 1 if structure == "diagonal" else block_size or 5

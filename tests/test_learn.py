@@ -176,7 +176,7 @@ def test_learning_in_parts_equals_one_build(binary, structure):
 
 @pytest.fixture(scope="module")
 def distances(real_data):
-    """Distance ratios, (data set, verb, rows) -> {what: ratio}."""
+    """Distance ratios, (data set, verb, rows) -> {model: ratio}."""
     out = {}
     for name, (X, y) in real_data.items():
         if name == "census":

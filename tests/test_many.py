@@ -34,7 +34,7 @@ RTOL = 1e-12
 
 
 def one_by_one(model, X, Y, epsilon=None, sample_weight=None):
-    """The twin: every output works its erasure out for itself, then all are carried out."""
+    """The twin: a loop computes the erasure of each output, then all are applied."""
     outputs = enumerate(zip(model.estimators_, np.asarray(Y).T, strict=True))
     plan = work_out_all(
         (output, Rows(X, y, sample_weight, None, epsilon).at(f"output {i}"))

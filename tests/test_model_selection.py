@@ -236,7 +236,7 @@ def test_defaults(by_probability, n_jobs):
 
 
 def test_sets_without_a_change_of_ranks_are_ignored():
-    """A set on which retraining changes no rank cannot tell one eps from another."""
+    """A set on which retraining changes no rank is no basis for comparing eps."""
     X, y = data()
     X, one_class = scale(X), np.flatnonzero(y == 0)[:5]
     mixed = np.arange(0, len(y), 2)

@@ -592,7 +592,7 @@ def test_errors_change_nothing(wine):
 
 
 def moved_only(pipe, X, y, S):
-    """The pipeline after a downdate whose step has no length."""
+    """The pipeline after a downdate with a step of nearly no length."""
     return unlearn(deepcopy(pipe), X[S], y[S], 1e-14, preprocessing="downdate")
 
 
@@ -698,7 +698,7 @@ def test_a_cross_fitted_encoder_is_warned_of(wine, preprocessing):
         make_column_transformer((TargetEncoder(), [0]), (StandardScaler(), [1])), EXACT
     ).fit(X, y)
     by_labels = "columntransformer encodes rows at fit by the labels of other rows"
-    # With "downdate" it is told as well that the encoder kept the rows.
+    # With "downdate" a second warning names the encoder among the steps that keep the rows.
     with may_warn("The rows left the sums"), pytest.warns(ErasureWarning, match=by_labels):
         unlearn(pipe, X[:5], y[:5], preprocessing=preprocessing)
 

@@ -16,7 +16,7 @@ GRID = np.geomspace(0.02, 20, 80)
 
 @pytest.fixture(scope="module")
 def distances(real_data):
-    """Distance ratios, (data set, forget set) -> {what: ratio}."""
+    """Distance ratios, (data set, forget set) -> {step: ratio}."""
     out = {}
     params = {"solver": "newton-cholesky", "tol": 1e-10}
     for name, (X, y) in real_data.items():

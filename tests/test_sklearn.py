@@ -67,7 +67,7 @@ DROPPED = re.compile(
     r"unexpected keyword argument '(penalty|n_jobs)'|KeyError: 'n_jobs'"
     r"|an l1 penalty has none at zero"
 )
-# The same, where what fails is not the call itself.
+# Further such failures, where the call itself succeeds.
 DROPPED_BY_NAME = {
     "test_check_solver_option": "expects the parent's words about l1",
     "test_elasticnet_l1_ratio_err_helpful": "expects words about penalty='elasticnet'",

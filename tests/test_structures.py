@@ -1,4 +1,4 @@
-"""Structures, mini-batches, memory: what the estimator makes of them."""
+"""Structures, mini-batches and memory, as parameters of the estimator."""
 
 import copy
 
