@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from sklearn.datasets import make_classification
+from sklearn_ssse._erasure.planning import Step
+from sklearn_ssse._gradients.scores import Layer, Scores
 
-from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning, _calibration
-from sklearn_ssse._scores import Layer, Scores
-from sklearn_ssse._step import Step
+from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning
+from sklearn_ssse._calibration import logistic
 from tests import reference
 from tests.reference import relative, theta, without
 
@@ -106,7 +107,7 @@ def test_epsilon_by_hand(problem, kind, leave_out):
 
 
 def test_each_part_of_the_rule():
-    rule = _calibration.Calibration(2.0, np.array([4.0, 1.0]))
+    rule = logistic.Calibration(2.0, np.array([4.0, 1.0]))
     step, n, k = np.array([1.0, 0.0]), 100.0, 10.0
 
     def epsilon(first, second, product=0.0, leave_out=False):
@@ -135,9 +136,9 @@ def test_a_sample_stands_for_many_rows(monkeypatch):
     w = np.random.default_rng(0).uniform(0.5, 2, len(y))
     clf = ErasableLogisticRegression().fit(X, y, w)
     exact = clf._erasure_state.calibration
-    monkeypatch.setattr(_calibration, "MAX_ROWS", 2000)
+    monkeypatch.setattr(logistic, "MAX_ROWS", 2000)
     batch = clf._family().batch(X, y, w)
-    sample = _calibration._stratified(batch, 2, np.random.default_rng(0))
+    sample = logistic._stratified(batch, 2, np.random.default_rng(0))
     counts = np.bincount(sample.y)
     assert counts[1] == 200 or counts[1] == (y == 1).sum()
     assert counts.sum() < 2500
@@ -184,12 +185,12 @@ def test_the_damped_step_is_made():
     clf = ErasableLogisticRegression(curvature="fisher", C=100).fit(X, y)
     start = theta(clf)
     scores = clf._family().batch(X[:9], y[:9], np.ones(9)).scores("fisher")
-    removal = clf.curvature_.removal(scores)
+    pending = clf.curvature_.pending_downdate(scores)
     g = reference.gradients(clf, X[:9], y[:9]).sum(axis=0)
     with pytest.warns(ErasureWarning, match="damped"):
         clf.unlearn(X[:9], y[:9])
-    assert relative(theta(clf) - start, removal.solve(g, damped=True)) < 1e-8
-    assert relative(theta(clf) - start, removal.solve(g)) > 0.1
+    assert relative(theta(clf) - start, pending.solve(g, damped=True)) < 1e-8
+    assert relative(theta(clf) - start, pending.solve(g)) > 0.1
 
 
 def test_guards_name_what_was_given(binary):

@@ -25,11 +25,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, scale
+from sklearn_ssse._cli.csv_rows import read_rows, redacted
 
 import sklearn_ssse
 from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, preview_unlearn, unlearn
 from sklearn_ssse import __main__ as command
-from sklearn_ssse._row_files import read_rows, redacted
 from tests.check_erasable import snapshot
 from tests.conftest import ADULT
 

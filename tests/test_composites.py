@@ -27,6 +27,7 @@ from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn_ssse._composites.registry import erasable_models
 
 from sklearn_ssse import (
     ErasableLogisticRegression,
@@ -38,7 +39,6 @@ from sklearn_ssse import (
     preview_unlearn,
     unlearn,
 )
-from sklearn_ssse._routes import erasable_models
 from tests.check_erasable import snapshot
 from tests.reference import theta
 

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV, SGDCl
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import scale
+from sklearn_ssse._from_estimator.fit_check import SHARE, _batch, distance_from_minimum
 
 from sklearn_ssse import (
     ErasableLogisticRegression,
@@ -15,7 +16,6 @@ from sklearn_ssse import (
     ErasureWarning,
     parameter_distance,
 )
-from sklearn_ssse._convergence import SHARE, _batch, distance_from_minimum
 from tests import reference
 from tests.reference import relative, theta
 from tests.warned import NOT_A_MINIMUM, may_warn

@@ -32,6 +32,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, scale
 from sklearn.utils.fixes import parse_version
+from sklearn_ssse._composites.registry import erasable_models
+from sklearn_ssse._gradients.curvatures import CURVATURES
 
 from sklearn_ssse import (
     TRUSTED_TYPES,
@@ -43,8 +45,6 @@ from sklearn_ssse import (
     unlearn,
 )
 from sklearn_ssse._inverse import INVERSES
-from sklearn_ssse._residuals import CURVATURES
-from sklearn_ssse._routes import erasable_models
 from sklearn_ssse.preprocessing import ErasableSimpleImputer
 from tests.check_erasable import arrays, snapshot
 from tests.conftest import ADULT

@@ -5,13 +5,13 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 from scipy.special import expit, softmax
+from sklearn_ssse._gradients.curvatures import CURVATURES
+from sklearn_ssse._gradients.scores import Layer, Scores
+from sklearn_ssse._inverse.base import PendingDowndate
 
 from sklearn_ssse import _kernels
 from sklearn_ssse._inverse import INVERSES, INVERSIONS
-from sklearn_ssse._inverse._base import Removal
-from sklearn_ssse._kernels import _blas, _threads
-from sklearn_ssse._residuals import CURVATURES
-from sklearn_ssse._scores import Layer, Scores
+from sklearn_ssse._kernels import blas, threads
 from tests.reference import recurrence, relative, without
 
 CASES = [(c, k, n) for c in CURVATURES for k in (1, 5) for n in (12, 120)]
@@ -181,25 +181,25 @@ class TestLaws:
             rows = R[: len(S) * c]
             leaving = restrict(rows.T @ rows, structure, **options)
             margin = min(1.0, np.linalg.eigvalsh(np.eye(len(L)) - L.T @ leaving @ L)[0])
-            removal = inverse.removal(take(scores, S))
-            assert removal.margin == pytest.approx(margin, abs=1e-10)
-            assert relative(removal.leverage, expected[: len(S)]) < 1e-9
+            pending = inverse.pending_downdate(take(scores, S))
+            assert pending.margin == pytest.approx(margin, abs=1e-10)
+            assert relative(pending.leverage, expected[: len(S)]) < 1e-9
             v = np.ones(len(dense))
-            assert relative(removal.solve(v), removal.inverse().solve(v)) < 1e-8
+            assert relative(pending.solve(v), pending.inverse().solve(v)) < 1e-8
 
     def test_damped_step_holds_back_only_large_eigenvalues(
         self, case, structure, options, curvature, n_outputs, n
     ):
         scores, _, R, inverse, dense = case
         S = np.arange(n - 2)
-        removal = inverse.removal(take(scores, S))
+        pending = inverse.pending_downdate(take(scores, S))
         rows = R[: len(S) * scores.rows_per_sample]
         L = np.linalg.cholesky(dense)
         m, Q = np.linalg.eigh(L.T @ restrict(rows.T @ rows, structure, **options) @ L)
         growth = np.where(m > 0.5, 2 - np.log(2 * np.clip(1 - m, 1e-12, None)), 1 / (1 - m))
         assert m.max() > 0.5
         v = np.random.default_rng(0).standard_normal(len(dense))
-        assert relative(removal.solve(v, damped=True), L @ Q @ (growth * (Q.T @ L.T @ v))) < 1e-8
+        assert relative(pending.solve(v, damped=True), L @ Q @ (growth * (Q.T @ L.T @ v))) < 1e-8
 
 
 @pytest.mark.parametrize("n_outputs", [1, 5])
@@ -296,20 +296,20 @@ def test_blocks_of_outputs_take_one_row_for_those_of_a_sample(k, csr):
     scores, S = Scores(layers), np.arange(k)
     inverse = INVERSES["block"].build(scores, np.full(21, 0.7))
     P, R = inverse.to_dense(), take(scores, S).to_dense()
-    removal = inverse.removal(take(scores, S))
+    pending = inverse.pending_downdate(take(scores, S))
     own = [np.linalg.eigvalsh(rows @ P @ rows.T)[-1] for rows in R.reshape(k, 5, 21)]
-    assert_allclose(removal.leverage, own, rtol=1e-10)
+    assert_allclose(pending.leverage, own, rtol=1e-10)
     assert_allclose(inverse.leverage(take(scores, S)), own, rtol=1e-10)
     assert_allclose(inverse.solve_rows(take(scores, S)), P @ R.T, rtol=1e-10, atol=1e-14)
     blocks = [slice(5 * j, 5 * j + 5) for j in range(3)] + [slice(15, 18), slice(18, 21)]
     largest = max(
         np.linalg.eigvalsh(R[:, block] @ P[block, block] @ R[:, block].T)[-1] for block in blocks
     )
-    assert_allclose(removal.margin, 1 - largest, rtol=1e-10)
+    assert_allclose(pending.margin, 1 - largest, rtol=1e-10)
     rest = INVERSES["block"].build(take(scores, without(S, 60)), np.full(21, 0.7))
-    assert relative(removal.inverse().to_dense(), rest.to_dense()) < 1e-11
+    assert relative(pending.inverse().to_dense(), rest.to_dense()) < 1e-11
     v = rng.standard_normal(21)
-    assert_allclose(removal.solve(v), rest.solve(v), rtol=1e-9)
+    assert_allclose(pending.solve(v), rest.solve(v), rtol=1e-9)
 
 
 def test_kernels_against_a_dense_inverse():
@@ -371,7 +371,7 @@ def test_rank1_kernel_touches_one_triangle():
 
 
 def test_margin_of_nothing_is_one():
-    class Nothing(Removal):
+    class Nothing(PendingDowndate):
         spectrum = np.zeros(0)
 
         def solve(self, v, *, damped=False):
@@ -412,7 +412,7 @@ def test_jobs_over_threads_are_those_in_turn(monkeypatch):
     layer = Layer(rng.standard_normal((50, 70)), rng.standard_normal((50, 1, 9)), True)
     expected, result = np.zeros((9, 71, 71)), np.zeros((9, 71, 71))
     Scores([layer]).add_unit_grams([expected])
-    monkeypatch.setattr(_threads, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
     Scores([layer]).add_unit_grams([result])
     assert relative(result, expected) < 1e-14
 
@@ -420,7 +420,7 @@ def test_jobs_over_threads_are_those_in_turn(monkeypatch):
         raise ValueError(job)
 
     with pytest.raises(ValueError, match="0"):
-        _threads.each(fail, [0, 1], 1)
+        threads.each(fail, [0, 1], 1)
 
 
 @pytest.mark.parametrize(("operations", "blocks"), [(1, 10), (3e6, 4), (1e7, 1), (1e9, 1)])
@@ -429,24 +429,24 @@ def test_blocks_are_worked_on_as_many_at_a_time_as_are_worth_a_thread(
 ):
     done = []
     monkeypatch.setattr(
-        _threads, "each", lambda function, jobs, operations: done.append((jobs, operations))
+        threads, "each", lambda function, jobs, operations: done.append((jobs, operations))
     )
-    _threads.each_some(None, 10, operations)
+    threads.each_some(None, 10, operations)
     ((jobs, of_a_job),) = done
     assert [i for job in jobs for i in range(10)[job]] == list(range(10))
     assert jobs[0] == slice(0, blocks)
-    assert of_a_job >= _threads.WORTH_A_THREAD
+    assert of_a_job >= threads.WORTH_A_THREAD
 
 
 def test_the_last_of_several_threads_takes_the_limit_back():
-    before = [library.num_threads for library in _threads._blas().lib_controllers]
-    first, second = _threads.one_thread(), _threads.one_thread()
+    before = [library.num_threads for library in threads._blas().lib_controllers]
+    first, second = threads.one_thread(), threads.one_thread()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert all(library.num_threads == 1 for library in _threads._blas().lib_controllers)
+    assert all(library.num_threads == 1 for library in threads._blas().lib_controllers)
     second.__exit__(None, None, None)
-    assert [library.num_threads for library in _threads._blas().lib_controllers] == before
+    assert [library.num_threads for library in threads._blas().lib_controllers] == before
 
 
 @pytest.mark.parametrize(
@@ -454,6 +454,6 @@ def test_the_last_of_several_threads_takes_the_limit_back():
 )
 def test_outer_products(shape):
     U = np.random.default_rng(0).standard_normal(shape)
-    product = _blas.outer(U)
+    product = blas.outer(U)
     assert np.allclose(product, np.einsum("...ik,...jk->...ij", U, U), rtol=1e-12, atol=1e-12)
     assert np.array_equal(product, np.swapaxes(product, -1, -2))

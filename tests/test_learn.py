@@ -344,8 +344,8 @@ def test_epsilon_by_hand(binary):
             twin = copy.deepcopy(clf)
             if len(gone):
                 gone = gone[:6]
-                twin._work_out((X[gone], y[gone], None), (X[new], y[new], None))
-                record = twin._work_out((X[gone], y[gone], None), (X[new], y[new], None)).record
+                twin._plan_erasure((X[gone], y[gone], None), (X[new], y[new], None))
+                record = twin._plan_erasure((X[gone], y[gone], None), (X[new], y[new], None)).record
             else:
                 record = twin.learn(X[new], y[new]).erasures_[0]
             assert record.epsilon == pytest.approx(expected, rel=1e-5)

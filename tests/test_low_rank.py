@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.special import expit
+from sklearn_ssse._families.base import Batch
+from sklearn_ssse._gradients.curvatures import CURVATURES
+from sklearn_ssse._gradients.scores import Layer, Scores, ScoreStream
+from sklearn_ssse._inverse.low_rank import LowRankInverse, Omega, RowBlocks
 
-from sklearn_ssse._batch import Batch
-from sklearn_ssse._inverse import _low_rank, _sketch
-from sklearn_ssse._inverse._low_rank import LowRankInverse, Omega, RowBlocks
-from sklearn_ssse._residuals import CURVATURES
-from sklearn_ssse._scores import Layer, Scores, ScoreStream
+from sklearn_ssse._inverse import low_rank, sketch
 from tests.reference import relative, without
 from tests.test_inverse import CASES, make_scores, take
 
@@ -112,12 +112,12 @@ class TestLawsWhereTheRankIsCovered:
         assert relative(inverse.leverage(scores), expected) < 1e-9
         for S in (np.arange(2), np.arange(n - 3)):
             rows = R[: len(S) * c]
-            removal = inverse.removal(take(scores, S))
+            pending = inverse.pending_downdate(take(scores, S))
             margin = np.linalg.eigvalsh(np.eye(len(rows)) - rows @ dense @ rows.T)[0]
-            assert removal.margin == pytest.approx(margin, abs=1e-7)
-            assert relative(removal.leverage, expected[: len(S)]) < 1e-9
+            assert pending.margin == pytest.approx(margin, abs=1e-7)
+            assert relative(pending.leverage, expected[: len(S)]) < 1e-9
             v = np.ones(len(dense))
-            assert relative(removal.solve(v), removal.inverse().solve(v)) < 1e-12
+            assert relative(pending.solve(v), pending.inverse().solve(v)) < 1e-12
 
     def test_damped_step_holds_back_only_large_eigenvalues(
         self, case, ridge, curvature, n_outputs, n
@@ -128,7 +128,7 @@ class TestLawsWhereTheRankIsCovered:
         m, Q = np.linalg.eigh(L.T @ rows.T @ rows @ L)
         growth = np.where(m > 0.5, 2 - np.log(2 * np.clip(1 - m, 1e-12, None)), 1 / (1 - m))
         v = np.random.default_rng(0).standard_normal(len(dense))
-        damped = inverse.removal(take(scores, np.arange(n - 2))).solve(v, damped=True)
+        damped = inverse.pending_downdate(take(scores, np.arange(n - 2))).solve(v, damped=True)
         assert relative(damped, L @ Q @ (growth * (Q.T @ L.T @ v))) < (
             1e-4 if ridge == "intercept" else 1e-7
         )
@@ -171,7 +171,7 @@ def test_order_weight_and_nothing(rank):
     twice = take(scores, [*range(40), *S])
     builds = [LowRankInverse.build(rows, ridge, rank=rank).to_dense() for rows in (heavy, twice)]
     assert relative(*builds) < 1e-10
-    nothing = inverse.removal(take(scores, slice(0)))
+    nothing = inverse.pending_downdate(take(scores, slice(0)))
     assert nothing.margin == 1.0
     assert relative(nothing.inverse().to_dense(), inverse.to_dense()) < 1e-15
 
@@ -195,12 +195,12 @@ def test_error_bound_and_law_of_a_truncated_sketch(name, rank):
         assert error[0] > -1e-8  # never more than the curvature, so the inverse is never too small
     again = LowRankInverse.build(rest, ridge, rank=rank)
     assert relative(smaller.to_dense(), again.to_dense()) < 1e-10
-    removal = inverse.removal(take(scores, S))
+    pending = inverse.pending_downdate(take(scores, S))
     M = np.linalg.inv(
         np.linalg.inv(again.to_dense()) + R[S].T @ R[S] * np.sqrt(ridge) * np.sqrt(ridge)[:, None]
     )
     rows = scores.to_dense()[S]
-    assert removal.margin == pytest.approx(1 - np.linalg.eigvalsh(rows @ M @ rows.T)[-1], abs=1e-9)
+    assert pending.margin == pytest.approx(1 - np.linalg.eigvalsh(rows @ M @ rows.T)[-1], abs=1e-9)
     assert (
         relative(
             inverse.leverage(scores),
@@ -216,8 +216,8 @@ def test_foreign_rows_are_refused():
     foreign = Scores(
         [Layer(10 * wide_scores(2, seed=5).layers[0].inputs, np.ones((2, 1, 1)), True)]
     )
-    assert inverse.removal(foreign).margin <= 0
-    assert inverse.removal(take(scores, slice(None))).margin > 0
+    assert inverse.pending_downdate(foreign).margin <= 0
+    assert inverse.pending_downdate(take(scores, slice(None))).margin > 0
 
 
 def test_rank_by_the_whitened_eigenvalue():
@@ -228,7 +228,7 @@ def test_rank_by_the_whitened_eigenvalue():
     assert inverse.eigenvalues()[-20] > 0.1 > inverse.eigenvalues()[-21]
     assert inverse.downdate(take(scores, [0])).C.shape == (48, 48)
     flat = LowRankInverse.build(scores, np.full(400, 1e6))
-    assert flat.C.shape == (2 * _low_rank.MIN_RANK + 8,) * 2
+    assert flat.C.shape == (2 * low_rank.MIN_RANK + 8,) * 2
     assert relative(flat.to_dense(), dense_inverse(scores, np.full(400, 1e6))) < 1e-5
     called = LowRankInverse.build(scores, lambda diagonal: 1e6 + 0 * diagonal)
     assert np.array_equal(called.to_dense(), flat.to_dense())
@@ -252,7 +252,7 @@ def test_update_is_a_build_with_the_rows(rank, csr, c, n, monkeypatch):
     assert np.array_equal(part.to_dense(), before)
     assert relative(added.downdate(take(scores, S)).to_dense(), before) < 1e-7
     assert relative(part.update(take(scores, slice(0))).to_dense(), before) < 1e-12
-    monkeypatch.setattr(_low_rank, "LONG", 0)
+    monkeypatch.setattr(low_rank, "LONG", 0)
     fast = LowRankInverse.build(take(scores, without(S, 90)), ridge, rank=rank or 20).update(
         take(scores, S)
     )
@@ -292,15 +292,15 @@ def test_reused_products_agree_with_the_sketch(monkeypatch):
     scores = wide_scores(60, csr=True)
     ridge = np.where(np.arange(151) == 150, 1e-9, 1.0)
     exact = LowRankInverse.build(scores, ridge, rank=20)
-    monkeypatch.setattr(_low_rank, "LONG", 0)
-    monkeypatch.setattr(_sketch, "BLOCK_BYTES", 1000)  # several blocks
+    monkeypatch.setattr(low_rank, "LONG", 0)
+    monkeypatch.setattr(sketch, "BLOCK_BYTES", 1000)  # several blocks
     fast = LowRankInverse.build(scores, ridge, rank=20)
     for i in range(30):
         exact, fast = (inverse.downdate(take(scores, [i])) for inverse in (exact, fast))
     assert fast.reused == 30
     assert relative(fast.to_dense(), exact.to_dense()) < 1e-9
     assert relative(fast.G, exact.G) < 1e-12
-    monkeypatch.setattr(_low_rank, "REUSE_ERROR", 0.0)
+    monkeypatch.setattr(low_rank, "REUSE_ERROR", 0.0)
     assert fast.downdate(take(scores, [30])).reused == 0
 
 
@@ -340,9 +340,9 @@ def test_streams_and_several_layers(csr, monkeypatch):
     scores = Scores(layers)
     ridge = np.linspace(0.5, 2, scores.n_parameters)
     whole = LowRankInverse.build(scores, ridge, rank=15)
-    monkeypatch.setattr(_sketch, "SLICE_SIZE", 500)
-    monkeypatch.setattr(_sketch, "GROUP", 7)
-    monkeypatch.setattr(_low_rank, "GROUP", 7)
+    monkeypatch.setattr(sketch, "SLICE_SIZE", 500)
+    monkeypatch.setattr(sketch, "GROUP", 7)
+    monkeypatch.setattr(low_rank, "GROUP", 7)
     for chunk_size in (4, 1000):  # chunks are put together, and cut
         stream = ScoreStream(Chunked(scores, chunk_size), None)
         streamed = LowRankInverse.build(stream, ridge, rank=15)
@@ -362,12 +362,12 @@ def test_csr_is_dense():
     for inputs in (X, X.toarray()):
         scores = Scores([Layer(inputs, deltas, True)])
         inverse = LowRankInverse.build(scores, ridge, rank=6)
-        removal = inverse.removal(take(scores, [2, 3]))
+        pending = inverse.pending_downdate(take(scores, [2, 3]))
         built.append(
             (
                 inverse.to_dense(),
-                removal.inverse().to_dense(),
-                removal.spectrum,
+                pending.inverse().to_dense(),
+                pending.spectrum,
                 inverse.leverage(scores),
             )
         )
@@ -398,7 +398,7 @@ def test_omega_is_orthonormal_nested_and_made_by_rows():
 
 
 def test_row_blocks_share_what_does_not_change(monkeypatch):
-    monkeypatch.setattr(_sketch, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(sketch, "BLOCK_BYTES", 100)
     A = np.random.default_rng(0).standard_normal((23, 6))
     blocks = RowBlocks(A)
     at = np.array([0, 1, 9, 22])

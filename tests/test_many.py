@@ -12,6 +12,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
+from sklearn_ssse._composites.multioutput_batched import plan_together
+from sklearn_ssse._composites.registry import Rows, bare_copies, plan_all, plan_erasures
+from sklearn_ssse._erasure.changes import carry_out
 
 from sklearn_ssse import (
     ErasableLogisticRegression,
@@ -23,9 +26,6 @@ from sklearn_ssse import (
     preview_unlearn,
     unlearn,
 )
-from sklearn_ssse._many import work_out_together
-from sklearn_ssse._plan import carry_out
-from sklearn_ssse._routes import Rows, bare_copies, erasures_of, work_out_all
 from tests.check_erasable import snapshot
 from tests.warned import MINI_BATCHES, may_warn
 
@@ -36,11 +36,11 @@ RTOL = 1e-12
 def one_by_one(model, X, Y, epsilon=None, sample_weight=None):
     """The twin: a loop computes the erasure of each output, then all are applied."""
     outputs = enumerate(zip(model.estimators_, np.asarray(Y).T, strict=True))
-    plan = work_out_all(
+    plan = plan_all(
         (output, Rows(X, y, sample_weight, None, epsilon).at(f"output {i}"))
         for i, (output, y) in outputs
     )
-    carry_out(erasures_of(plan.erasures))
+    carry_out(plan_erasures(plan.erasures))
     return model
 
 
@@ -64,7 +64,7 @@ def fitted(data, sample_weight=None, **params):
 
 
 def is_together(model, X, Y, *args):
-    return work_out_together(model.estimators_, X, np.asarray(Y), *args) is not None
+    return plan_together(model.estimators_, X, np.asarray(Y), *args) is not None
 
 
 def assert_close(value, expected):

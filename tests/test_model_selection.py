@@ -21,6 +21,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn_ssse._search.attributes import areas
 
 from sklearn_ssse import (
     ErasableLogisticRegression,
@@ -32,7 +33,6 @@ from sklearn_ssse import (
     parameter_distance,
     unlearn,
 )
-from sklearn_ssse._attributes import areas
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),

@@ -31,6 +31,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.neural_network import _multilayer_perceptron as parents_module
 from sklearn.preprocessing import scale
+from sklearn_ssse._calibration.neighbors import leave_one_out_accuracy
+from sklearn_ssse._calibration.network import LENGTHS, _smallest_eps
+from sklearn_ssse._erasure.planning import cap_downdate
+from sklearn_ssse._families.network import NetworkFamily, pack_network
+from sklearn_ssse._gradients.scores import Layer, Scores
+from sklearn_ssse._kernels.cpu import ACTIVATIONS
 
 from sklearn_ssse import (
     ErasableMLPClassifier,
@@ -41,13 +47,7 @@ from sklearn_ssse import (
     gamma_score,
     unlearn,
 )
-from sklearn_ssse._held_out import LENGTHS, _smallest_eps
 from sklearn_ssse._inverse import INVERSES
-from sklearn_ssse._kernels._numba import ACTIVATIONS
-from sklearn_ssse._neighbors import leave_one_out_accuracy
-from sklearn_ssse._network import NetworkFamily, pack_network
-from sklearn_ssse._scores import Layer, Scores
-from sklearn_ssse._step import shrunken
 from tests.check_erasable import arrays, check_erasable
 from tests.reference import relative, without
 from tests.warned import DAMPED, MINI_BATCHES, STALE, TOO_LONG, UNTRAINED, may_warn
@@ -543,11 +543,11 @@ def test_no_more_is_removed_than_the_curvature_holds(structure):
     X = np.repeat(np.eye(3), 5, axis=0)
     inverse = INVERSES[structure].build(Scores([Layer(X, np.ones((15, 1, 1)), False)]), np.ones(3))
     S = np.array([[4.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    _, removal = shrunken(inverse, Scores([Layer(S, np.ones((2, 1, 1)), False)]))
+    _, pending = cap_downdate(inverse, Scores([Layer(S, np.ones((2, 1, 1)), False)]))
     assert np.allclose(
-        np.linalg.inv(removal.inverse().to_dense()), np.diag([1.0, 5.0, 6.0]), atol=0.1
+        np.linalg.inv(pending.inverse().to_dense()), np.diag([1.0, 5.0, 6.0]), atol=0.1
     )
-    held, _ = shrunken(inverse, whole := Scores([Layer(S[1:], np.ones((1, 1, 1)), False)]))
+    held, _ = cap_downdate(inverse, whole := Scores([Layer(S[1:], np.ones((1, 1, 1)), False)]))
     assert held is whole
 
 

@@ -23,6 +23,8 @@ from sklearn.preprocessing import (
     StandardScaler,
     TargetEncoder,
 )
+from sklearn_ssse._composites.registry import erasable_models
+from sklearn_ssse._families.affine import AffineColumns
 
 from sklearn_ssse import (
     ErasableLogisticRegression,
@@ -33,8 +35,6 @@ from sklearn_ssse import (
     preview_unlearn,
     unlearn,
 )
-from sklearn_ssse._moved import Moved
-from sklearn_ssse._routes import erasable_models
 from sklearn_ssse.preprocessing import ErasableSimpleImputer, count_values
 from tests.check_erasable import snapshot
 from tests.warned import DAMPED, may_warn
@@ -356,7 +356,7 @@ def test_closer_to_the_retrained_pipeline(cancer, structure, solver, monkeypatch
         models.append(unlearn(deepcopy(fitted), X[S], y[S], preprocessing="downdate"))
         with monkeypatch.context() as patch:
             patch.setattr(
-                "sklearn_ssse._batch.Family.carried",
+                "sklearn_ssse._batch.Family.penalty_gradient_offset",
                 property(lambda self: 0.0, lambda self, value: None),
             )
             models.append(unlearn(deepcopy(fitted), X[S], y[S], preprocessing="downdate"))
@@ -404,10 +404,10 @@ def test_changed_columns_leave_the_predictions_equal(wine, model, structure):
     X, y = wine
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     rng = np.random.default_rng(0)
-    moved = Moved(rng.uniform(0.5, 2, X.shape[1]), rng.standard_normal(X.shape[1]))
+    moved = AffineColumns(rng.uniform(0.5, 2, X.shape[1]), rng.standard_normal(X.shape[1]))
     model = clone(model).set_params(structure=structure, max_iter=50).fit(X, y)
     family, weight = model._family(), np.ones(len(y))
-    twin = family.moved(moved, len(y))
+    twin = family.with_columns(moved, len(y))
     before, after = family.batch(X, y, weight), twin.batch(moved.rows(X), y, weight)
     groups = np.eye(3)[y]
     T = np.column_stack(
@@ -415,7 +415,9 @@ def test_changed_columns_leave_the_predictions_equal(wine, model, structure):
     )
     assert np.allclose(after.gradients(groups), T @ before.gradients(groups), atol=1e-9)
     penalty = family.penalty(len(y))
-    assert np.allclose(twin.carried, T @ (penalty * family.theta) - penalty * twin.theta)
+    assert np.allclose(
+        twin.penalty_gradient_offset, T @ (penalty * family.theta) - penalty * twin.theta
+    )
     rows = after.scores(model.curvature).to_dense()
     expected = rows.T @ rows + np.diag(model.curvature_.ridge)
     if structure == "block":
@@ -424,7 +426,7 @@ def test_changed_columns_leave_the_predictions_equal(wine, model, structure):
             np.concatenate([[width] * n for n, width in family.shapes]),
         )
         expected = expected * (units[:, np.newaxis] == units)
-    inverse = model.curvature_.moved(moved, family.shapes)
+    inverse = model.curvature_.with_columns(moved, family.shapes)
     assert np.allclose(inverse.to_dense() @ expected, np.eye(len(expected)), atol=1e-6)
     assert np.allclose(inverse.diagonal, expected.diagonal())
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.datasets import make_classification
+from sklearn_ssse._gradients.scores import SignedStream
 
 from sklearn_ssse import (
     ErasableLogisticRegression,
@@ -15,8 +16,7 @@ from sklearn_ssse import (
     _memory,
     parameter_distance,
 )
-from sklearn_ssse._inverse import INVERSES, _choice, choose_structure
-from sklearn_ssse._scores import SignedStream
+from sklearn_ssse._inverse import INVERSES, choice, choose_structure
 from tests import reference
 from tests.check_erasable import check_erasable, snapshot
 from tests.reference import relative, theta, without
@@ -200,7 +200,7 @@ def test_automatic_structure(monkeypatch):
     assert chosen((3, 10**7))[0] == "diagonal"
     assert chosen((50, 65), (10, 51)) == ("block", {})
     assert chosen((10, 65), (10, 11)) == ("full", {})
-    monkeypatch.setattr(_choice, "available_bytes", lambda: 5 * 10**8)
+    monkeypatch.setattr(choice, "available_bytes", lambda: 5 * 10**8)
     assert chosen((1, 3000))[0] != "full"
 
 
@@ -220,7 +220,7 @@ def test_options_that_do_not_belong(binary):
 
 
 def test_memory_is_asked_for_first(binary, monkeypatch):
-    monkeypatch.setattr(_choice, "available_bytes", lambda: 2.5 * 10**8)
+    monkeypatch.setattr(choice, "available_bytes", lambda: 2.5 * 10**8)
     with pytest.raises(
         ErasureError,
         match=r"structure='full' for 5000 parameters, which takes 800 MB .* 250 MB .*'diagonal'",
@@ -242,17 +242,17 @@ def test_available_memory():
 @pytest.mark.parametrize("structure", INVERSES)
 def test_a_chunk_is_all_that_is_dense(structure, monkeypatch):
     """No (n, d) matrix: every array that is made in a build is smaller."""
-    from sklearn_ssse import _scores
+    from sklearn_ssse._gradients import scores
 
     X, y = make_classification(20_000, 60, n_informative=10, random_state=0)
     clf = ErasableLogisticRegression(structure=structure, unlearn_epsilon=1.0).fit(X, y)
     biggest = []
-    original = _scores.Scores.__init__
+    original = scores.Scores.__init__
 
     def init(self, layers):
         original(self, layers)
         biggest.append(self.n_samples)
 
-    monkeypatch.setattr(_scores.Scores, "__init__", init)
+    monkeypatch.setattr(scores.Scores, "__init__", init)
     clf.fit_curvature(X, y)
     assert max(biggest) <= 8192

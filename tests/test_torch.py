@@ -11,18 +11,18 @@ import pytest
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn_ssse._families.network import pack_network
+from sklearn_ssse._gradients.scores import Layer, Scores
 
 from sklearn_ssse import ErasableMLPClassifier, ErasureError, _kernels
 from sklearn_ssse._inverse import INVERSES
-from sklearn_ssse._kernels import _numba
-from sklearn_ssse._network import pack_network
-from sklearn_ssse._scores import Layer, Scores
+from sklearn_ssse._kernels import cpu
 from tests.reference import relative
 from tests.test_inverse import BUILDS, CASES, make_scores
 
 torch = pytest.importorskip("torch", reason="pip install 'sklearn-ssse[torch]'")
 
-from sklearn_ssse._kernels import _torch  # noqa: E402
+from sklearn_ssse._kernels import torch  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 KERNELS = _kernels.load("torch", "cpu")
@@ -92,20 +92,18 @@ def test_names_and_signatures_are_those_of_numba():
         for name, _ in inspect.getmembers(KERNELS, inspect.ismethod)
         if not name.startswith("_")
     }
-    assert (
-        methods == set(_numba.__all__) == {*ARGUMENTS, "activate", "asarray", "inputs", "to_numpy"}
-    )
+    assert methods == set(cpu.__all__) == {*ARGUMENTS, "activate", "asarray", "inputs", "to_numpy"}
     for name in methods:
-        assert inspect.signature(getattr(KERNELS, name)) == inspect.signature(
-            getattr(_numba, name)
-        ), name
+        assert inspect.signature(getattr(KERNELS, name)) == inspect.signature(getattr(cpu, name)), (
+            name
+        )
 
 
 @pytest.mark.parametrize(("name", "i"), CALLS)
 def test_kernel_equals_its_twin(name, i):
     arguments = ARGUMENTS[name][i]
     results = []
-    for kernels in (_numba, KERNELS):
+    for kernels in (cpu, KERNELS):
         passed = arguments
         if name == "add_unit_grams":
             passed = [kernels.asarray(arguments[0].copy()), *arguments[1:]]
@@ -247,10 +245,10 @@ def test_no_device_is_cuda_or_cpu():
 
 def test_missing_torch_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "sklearn_ssse._kernels._torch")
+    monkeypatch.delitem(sys.modules, "sklearn_ssse._kernels.torch")
     monkeypatch.delattr(_kernels, "_torch")
     with pytest.raises(ImportError, match=r"pip install 'sklearn-ssse\[torch\]'"):
-        importlib.import_module("sklearn_ssse._kernels._torch")
+        importlib.import_module("sklearn_ssse._kernels.torch")
     with pytest.raises(ImportError, match=r"pip install 'sklearn-ssse\[torch\]'"):
         _kernels.load("torch")
 
