@@ -1,4 +1,4 @@
-"""The laws of DESIGN.md, section 4, for every structure, curvature and inversion, against dense twins."""
+"""The inverse of every structure, curvature and inversion against dense matrices."""
 
 import numpy as np
 import pytest
@@ -86,7 +86,7 @@ BUILDS = [
 
 
 def restrict(A, structure, block_size=None, inversion=None):
-    """What the structure keeps of A, for layers of width 5."""
+    """The entries of A that the structure keeps, for layers of width 5."""
     if structure == "full":
         return A
     size = 1 if structure == "diagonal" else block_size or 5
@@ -389,7 +389,7 @@ def test_margin_of_nothing_is_one():
 )
 @pytest.mark.parametrize("csr", [False, True])
 def test_gram_whose_deltas_sum_to_zero(c, n_outputs, width, csr, bias):
-    """An output that is left out, and pairs of either sign, give the Gram matrix of the explicit rows."""
+    """One output omitted, or pairs of either sign: the Gram matrix of the explicit rows."""
     rng = np.random.default_rng(0)
     a = rng.standard_normal((40, width))
     proba = rng.dirichlet(np.full(n_outputs, 0.2), 40)

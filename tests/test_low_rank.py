@@ -1,4 +1,4 @@
-"""The low-rank sketch: the laws of DESIGN.md, section 4, its error and its bound, and what it may not remember."""
+"""The low-rank sketch against dense matrices: error, bound, and no rows in its state."""
 
 import pickle
 
@@ -211,7 +211,7 @@ def test_error_bound_and_law_of_a_truncated_sketch(name, rank):
     )
 
 
-def test_rows_that_were_never_there():
+def test_foreign_rows_are_refused():
     scores = wide_scores()
     inverse = LowRankInverse.build(scores, np.ones(scores.n_parameters), rank=12)
     foreign = Scores(

@@ -1,4 +1,4 @@
-"""Structures, mini-batches, memory: what the estimator makes of them."""
+"""Structures, mini-batches and memory, as parameters of the estimator."""
 
 import copy
 
@@ -86,7 +86,7 @@ def test_csr_blocks(binary):
 
 
 def test_text_in_low_rank():
-    """Many sparse columns: the erasure comes close to retraining, far closer than the diagonal does."""
+    """Many sparse columns: the erasure is far closer to retraining than with a diagonal."""
     rng = np.random.default_rng(0)
     X = sparse.random_array((400, 3000), density=0.01, format="csr", random_state=0)
     y = (
