@@ -2,9 +2,9 @@
 
 Conventions
 -----------
-The parameters of a layer are a matrix (n_outputs, n_inputs + 1), intercept last, in C order; without
-an intercept the matrix has n_inputs columns. Layers follow each other. ``d`` is the number of all
-parameters.
+The parameters of a layer are a matrix (n_outputs, n_inputs + 1), intercept last, in C order;
+without an intercept the matrix has n_inputs columns. Layers follow each other. ``d`` is the number
+of all parameters.
 
 A sample has ``c`` curvature rows (1 for the empirical Fisher information). On a layer with inputs
 ``a_i`` and deltas ``delta_ij``, row j of sample i is ``outer(delta_ij, [a_i, 1]).ravel()``. Only

@@ -259,9 +259,9 @@ class AbstractInverse(ABC):
 class PendingDowndate(ABC):
     """Downdate of an inverse P by rows ``R_S``, prepared but not applied.
 
-    With the eigenvalues m and eigenvectors V of ``M = R_S P R_S^T``, the inverse without the rows is
-    ``P + U diag(1 / (1 - m)) U^T`` with ``U = P R_S^T V``. It exists if and only if ``margin``, the
-    smallest eigenvalue of ``I - M``, is positive.
+    Let m and V be the eigenvalues and eigenvectors of ``M = R_S P R_S^T``. The inverse without the
+    rows is ``P + U diag(1 / (1 - m)) U^T`` with ``U = P R_S^T V``. It exists if and only if
+    ``margin``, the smallest eigenvalue of ``I - M``, is positive.
 
     Attributes
     ----------

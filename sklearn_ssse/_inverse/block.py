@@ -234,9 +234,9 @@ def _leverage(scores: Scores, quadratic_forms: Sequence[NDArray]) -> NDArray:
 
 
 def _rotate_to_eigenvectors(M: NDArray, basis: NDArray) -> NDArray:
-    """Multiply ``basis``, (n_blocks, size, m), by the eigenvectors of M, (n_blocks, m, m), in place.
+    """Multiply ``basis`` by the eigenvectors of M in place, and return the eigenvalues.
 
-    Returns the eigenvalues, (n_blocks, m).
+    Shapes: basis (n_blocks, size, m), M (n_blocks, m, m), eigenvalues (n_blocks, m).
     """
     m = np.empty(M.shape[:2])
 

@@ -36,8 +36,8 @@ def choose_structure(
     3. "low_rank";
     4. "diagonal".
 
-    A given ``block_size`` or ``rank`` overrides the limits on parameters. If none fits, "auto" takes
-    the last one that was considered.
+    A given ``block_size`` or ``rank`` overrides the limits on parameters. If none fits, "auto"
+    takes the last one.
 
     Parameters
     ----------

@@ -1,14 +1,14 @@
 """The inverse through a linear sketch of the curvature.
 
 In the coordinates whitened by the ridge D, A is ``I + K`` with ``K = Rt^T Rt`` and
-``Rt = R D^{-1/2}``. The inverse stores ``Y = K Omega`` for an orthonormal Omega (d, l) that does not
-depend on the rows. Y is a sum over rows, so a downdate subtracts rows from Y. The Nystrom
-approximation ``K ~ Y C^+ Y^T`` with ``C = Omega^T Y`` is never larger than K, and equals K once l is
-at least the rank of K.
+``Rt = R D^{-1/2}``. The inverse stores ``Y = K Omega`` for an orthonormal Omega (d, l) that does
+not depend on the rows. Y is a sum over rows, so a downdate subtracts rows from Y. The Nystrom
+approximation ``K ~ Y C^+ Y^T`` with ``C = Omega^T Y`` is never larger than K, and equals K once l
+is at least the rank of K.
 
 An unpenalised coordinate gives K an eigenvalue near ``1 / ridge``. These coordinates, E below, are
-the first columns of Omega, as unit vectors, so the rows and columns E of A are known exactly and are
-eliminated exactly, with their ridge. The sketch approximates the Schur complement on the other
+the first columns of Omega, as unit vectors, so the rows and columns E of A are known exactly and
+are eliminated exactly, with their ridge. The sketch approximates the Schur complement on the other
 coordinates, N below. If Omega is the identity, E has all coordinates. ``unit`` in a name refers to
 E, ``rest`` to N.
 """
@@ -58,9 +58,10 @@ N_EXACT_VARIANCES = 64
 class LowRankInverse(AbstractInverse):
     """Inverse of ``diag(ridge)`` plus a low-rank sketch of ``R^T R``: 8 d l bytes.
 
-    The number l of columns of the sketch is about twice the rank. The inverse is exact if l is at least the rank of the rows. Otherwise it is too large, never too
-    small, and `discarded` bounds the error. ``downdate`` is as exact as for the other structures,
-    because the sketch is linear in ``R^T R``.
+    The number l of columns of the sketch is about twice the rank. The inverse is exact if l is at
+    least the rank of the rows. Otherwise it is too large, never too small, and `discarded` bounds
+    the error. ``downdate`` is as exact as for the other structures, because the sketch is linear in
+    ``R^T R``.
 
     Parameters
     ----------
@@ -317,10 +318,10 @@ class LowRankInverse(AbstractInverse):
 class LowRankDowndate(PendingDowndate):
     """Pending downdate of a `LowRankInverse`: the sketch is downdated first.
 
-    A sketch with fewer columns than the rank can contain less than the rows added to the curvature,
-    so the sketch of A minus ``R_S^T R_S`` may not even be positive. The downdate therefore defines P
-    as the inverse of ``A' + R_S^T R_S``, with A' the downdated sketch. This P equals the stored
-    inverse if the sketch has the full rank, and is more accurate if not. With the eigenvalues m' of
+    A sketch with fewer columns than the rank approximates A from below, so subtracting the exact
+    ``R_S^T R_S`` may not even leave a positive matrix. The downdate therefore defines P as the
+    inverse of ``A' + R_S^T R_S``, with A' the downdated sketch. This P equals the stored inverse if
+    the sketch has the full rank, and is more accurate if not. With the eigenvalues m' of
     ``R_S A'^{-1} R_S^T``, the eigenvalues of ``R_S P R_S^T`` are ``m' / (1 + m')``. Rows that were
     never part of the curvature are detected by the stored inverse and by C; the margin is then 0.
     """

@@ -1,10 +1,10 @@
 """The factors by which a low-rank sketch is inverted.
 
 `low_rank` has the notation. The unit vectors of Omega are the coordinates E; N has the others. The
-rows and columns E of A are known exactly. They are eliminated exactly, with their ridge: the columns
-Y_E of the sketch over N are subtracted from the others, ``Y_2 - Y_E X``, and C becomes its Schur
-complement. The factor T then satisfies ``T T^T = (G + C)^{-1}`` in the eliminated columns, with
-``G = Y^T Y`` over N.
+rows and columns E of A are known exactly. They are eliminated exactly, with their ridge: the
+columns Y_E of the sketch over N are subtracted from the others, ``Y_2 - Y_E X``, and C becomes its
+Schur complement. The factor T then satisfies ``T T^T = (G + C)^{-1}`` in the eliminated columns,
+with ``G = Y^T Y`` over N.
 """
 
 from typing import NamedTuple

@@ -2,8 +2,8 @@
 
 Backend "numba" uses NumPy's matrix products and compiled recurrences. Backend "torch" runs the same
 algorithms in float64 on any device of torch. Arrays enter as NumPy arrays, are moved to the device
-by ``asarray``, and are stored as NumPy arrays after ``to_numpy``. The folder handles arrays; it must
-not import a curvature, a model or an estimator.
+by ``asarray``, and are stored as NumPy arrays after ``to_numpy``. The folder handles arrays; it
+must not import a curvature, a model or an estimator.
 """
 
 from sklearn_ssse._kernels import cpu, grams

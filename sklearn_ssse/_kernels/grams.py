@@ -17,8 +17,8 @@ from sklearn_ssse._utils.chunks import slices
 PAIRS_WIDTH = 64
 PAIRS_OUTPUTS = 8
 PAIRS_ROWS = 2048
-# Up to this width or this number of outputs, one product of explicit rows is faster than one product
-# for each pair of outputs. The explicit rows hold at most this number of elements at a time.
+# Up to this width or this number of outputs, one product of explicit rows is faster than one
+# product for each pair of outputs. At most this number of elements is formed at a time.
 EXPLICIT_WIDTH = 256
 EXPLICIT_OUTPUTS = 5
 EXPLICIT_SIZE = 2**21

@@ -26,8 +26,8 @@ except ImportError as error:
 
 # Gram matrices that one matrix product computes. It needs one weighted copy of the chunk for each.
 GRAMS_AT_ONCE = 8
-# Largest block size for which one batched call inverts all blocks. Larger blocks are inverted one by
-# one: each of them occupies the whole device.
+# Largest block size for which one batched call inverts all blocks. Larger blocks are inverted one
+# by one: each of them occupies the whole device.
 BATCHED_SIZE = 512
 # Rows of a block that `mirror_lower` copies at once.
 MIRROR_ROWS = 1024
