@@ -86,6 +86,12 @@ UPDATES = [name for name in ARGUMENTS if "update" in name or "add" in name]
 CALLS = [(name, i) for name, cases in ARGUMENTS.items() for i in range(len(cases))]
 
 
+def parameters(function):
+    """Names, kinds and defaults; the types of arrays differ between the backends."""
+    values = inspect.signature(function).parameters.values()
+    return [(value.name, value.kind, value.default) for value in values]
+
+
 def test_names_and_signatures_are_those_of_numba():
     methods = {
         name
@@ -94,9 +100,7 @@ def test_names_and_signatures_are_those_of_numba():
     }
     assert methods == set(cpu.__all__) == {*ARGUMENTS, "activate", "asarray", "inputs", "to_numpy"}
     for name in methods:
-        assert inspect.signature(getattr(KERNELS, name)) == inspect.signature(getattr(cpu, name)), (
-            name
-        )
+        assert parameters(getattr(KERNELS, name)) == parameters(getattr(cpu, name)), name
 
 
 @pytest.mark.parametrize(("name", "i"), CALLS)
