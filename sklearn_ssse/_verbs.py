@@ -12,7 +12,7 @@ from sklearn_ssse._composites import (
     takes_positions,
     third_party,
 )
-from sklearn_ssse._erasure import carry_out, check_pairs, each_row
+from sklearn_ssse._erasure import carry_out, check_pairs, weight_per_row
 
 PREPROCESSING = ("keep", "downdate")
 
@@ -141,7 +141,7 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
     >>> learn(pipe, X[:20], y[:20])[-1].n_samples_remaining_
     569
     """
-    sample_weight = each_row(sample_weight, X)
+    sample_weight = weight_per_row(sample_weight, X)
     check_consistent_length(X, y, sample_weight)
     rows = RoutedRows(X, y, sample_weight, epsilon=epsilon, added=True)
     return _carried_out(estimator, plan(estimator, rows).worked_out())
@@ -189,7 +189,7 @@ def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weigh
     [100, 100, 100]
     """
     check_pairs(X_old, X_new)
-    sample_weight = each_row(sample_weight, X_old)
+    sample_weight = weight_per_row(sample_weight, X_old)
     check_consistent_length(X_old, y_old, X_new, y_new, sample_weight)
     forget = RoutedRows(X_old, y_old, sample_weight, epsilon=epsilon, replaced=True)
     added = RoutedRows(X_new, y_new, sample_weight, epsilon=epsilon, added=True)
@@ -273,7 +273,7 @@ def plan_unlearn(
             f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {preprocessing!r}."
         )
     positions = params.pop("positions", None)
-    weight = each_row(sample_weight, X)
+    weight = weight_per_row(sample_weight, X)
     rows = RoutedRows(X, y, weight, positions, epsilon, preprocessing, params)
     for part in (y, weight, positions):
         check_consistent_length(X, part)

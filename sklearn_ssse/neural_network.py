@@ -102,7 +102,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
 
     _parent = MLPClassifier
     _parameter_constraints = {**MLPClassifier._parameter_constraints, **PARAMETER_CONSTRAINTS}
-    _traces = NetworkFamily.dropped
+    _traces = NetworkFamily.training_traces
     _search_grid = RELATIVE_GRID
 
     def __init__(

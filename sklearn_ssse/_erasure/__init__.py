@@ -33,9 +33,9 @@ from sklearn_ssse._erasure.validation import (
     check_positions,
     check_remaining,
     check_rows,
-    each_row,
     encode,
     is_multilabel,
     least_margin,
     row_weights,
+    weight_per_row,
 )

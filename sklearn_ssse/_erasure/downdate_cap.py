@@ -1,43 +1,49 @@
-"""As much of curvature rows as the curvature holds of them."""
+"""A downdate by rows of which the curvature may hold less than they have at present parameters."""
 
 import numpy as np
 
 from sklearn_ssse._erasure.validation import least_margin
 from sklearn_ssse.exceptions import ErasureError
 
-# The same where the rows of S need not be those that the curvature holds, and how often they are scaled at most.
+# Margin, the smallest eigenvalue of I - M, that a capped downdate must reach.
 CAPPED_MARGIN = 0.1
+# Number of times that the rows are scaled down at most.
 N_TRIALS = 20
-# An eigenvalue of M that is only rounding.
-NOTHING = 1e-9
+# Eigenvalues of M, which lie in [0, 1) for rows that the curvature holds, up to this are rounding.
+ROUNDING = 1e-9
+# A part of at least this share of an eigenvalue counts as all of it, so that the scaling ends.
+NEARLY_ALL = 0.99
 
 
 def cap_downdate(inverse, scores):
-    """As much of curvature rows as the curvature holds of them: what is left of it is at least its ridge D.
+    """Scale the forget rows down until the downdated curvature is at least its ridge D.
 
-    On an eigenvector v of ``M = R P R^T`` with eigenvalue m and ``w = P R^T v`` that is ``m - w^T D w`` of ``m^2``. Rows of which there is
-    too much are scaled by their share of v, and all of them until the rest is positive definite beyond doubt.
+    For an eigenvector v of ``M = R P R^T`` with eigenvalue m, and ``w = P R^T v``, the curvature
+    holds the part ``m - w^T D w`` of ``m^2``. If the part is less than the whole, each row is
+    scaled by its share of v. All rows are then scaled until the margin is large enough.
 
     Parameters
     ----------
     inverse : AbstractInverse
     scores : Scores
+        Curvature rows R of the forget rows.
 
     Returns
     -------
     scores : Scores
-        The rows themselves where nothing was too much.
+        The scaled rows; the same object if nothing had to be scaled.
     pending : PendingDowndate
     """
     factors = [_factors(inverse, piece) for piece in scores.pieces()]
     factors = np.concatenate(factors) if factors else np.ones(0)
     least = least_margin(inverse.condition)
     if (factors < 1).any():
-        scores, least = scores.scaled(factors), CAPPED_MARGIN
+        scores = scores.scaled(factors)
+        least = CAPPED_MARGIN
     for _ in range(N_TRIALS):
         try:
             pending = inverse.pending_downdate(scores)
-        except ErasureError:  # of a sketch, less than nothing would be left
+        except ErasureError:  # the downdate of a sketch would not be positive semi-definite
             pending = None
         if pending is not None and pending.margin >= least:
             return scores, pending
@@ -46,18 +52,19 @@ def cap_downdate(inverse, scores):
 
 
 def _factors(inverse, piece):
-    """Factors, (n_samples,), for a part of the rows by themselves."""
+    """The factor of each row, (n_samples,), if these rows alone leave the curvature."""
     K = inverse.solve_rows(piece)
-    M, Q = piece.to_dense() @ K, K.T @ (inverse.ridge[:, np.newaxis] * K)
+    M = piece.to_dense() @ K
+    Q = K.T @ (inverse.ridge[:, np.newaxis] * K)
     factors = np.ones(piece.n_samples)
     for _ in range(N_TRIALS):
         scale = np.repeat(factors, piece.rows_per_sample)
         m, V = np.linalg.eigh(scale[:, np.newaxis] * M * scale)
         ridge = np.einsum("ij,ij->j", V, (scale[:, np.newaxis] * Q * scale) @ V)
-        much = np.divide(m - ridge, m**2, out=np.full(m.shape, np.inf), where=m > NOTHING)
-        worst = int(np.argmin(much))
-        if much[worst] >= 0.99:
+        held = np.divide(m - ridge, m**2, out=np.full(m.shape, np.inf), where=m > ROUNDING)
+        worst = int(np.argmin(held))
+        if held[worst] >= NEARLY_ALL:
             break
         share = np.square(V[:, worst]).reshape(piece.n_samples, -1).sum(axis=1)
-        factors *= 1 - (1 - np.sqrt(max(much[worst], 0.0))) * share / share.max()
+        factors *= 1 - (1 - np.sqrt(max(held[worst], 0.0))) * share / share.max()
     return factors

@@ -22,8 +22,8 @@ from sklearn_ssse._erasure.validation import (
     check_margin,
     check_remaining,
     check_rows,
+    class_indicator,
     is_multilabel,
-    members,
     row_weights,
 )
 from sklearn_ssse.exceptions import ErasureError
@@ -313,7 +313,7 @@ def _with_history(before, after, added):
 def _by_class(batch, state):
     """The gradient of rows, split by their class, (d, n_classes); of a multi-label y not split."""
     y = batch.y
-    groups = members(y, len(state.class_mass)) if y.ndim == 1 else np.ones((len(y), 1))
+    groups = class_indicator(y, len(state.class_mass)) if y.ndim == 1 else np.ones((len(y), 1))
     return batch.gradients(groups)
 
 

@@ -1,4 +1,4 @@
-"""Warnings that point at the user's own line."""
+"""Warnings that point at the line of the user that caused them."""
 
 import sys
 import warnings
@@ -6,11 +6,12 @@ from pathlib import Path
 
 from sklearn_ssse.exceptions import ErasureWarning
 
+# Directory of the package, whose frames are skipped.
 PACKAGE = str(Path(__file__).parents[1])
 
 
 def warn(message, category=ErasureWarning):
-    """Warn at the first frame outside the package, however deep the call is.
+    """Warn with the file and line of the first frame outside the package.
 
     Parameters
     ----------
