@@ -29,7 +29,7 @@ from sklearn_ssse._verbs import unlearn
 
 
 def gamma_score(original, erased, retrained, X, y, *, metric="roc_auc"):
-    """Measure on the forget set whether the erased model resembles the retrained or the original one.
+    """Measure whether the erased model is closer to the retrained or to the original model.
 
     Equation (5) of the method [1]_:
     ``gamma_S = D(erased, original) / (D(erased, original) + D(erased, retrained))``. Above 0.5 the
@@ -147,9 +147,9 @@ class GammaScorer:
     """Scorer for `GridSearchCV` over eps: gamma_S, with the test folds as forget sets.
 
     A search fits each candidate on a training fold, which is all rows without the forget set S.
-    Therefore the estimator that the scorer gets is the retrained model. The scorer fits the original
-    model on all rows, once for each combination of the parameters other than eps, erases S from a
-    copy of it, and returns `gamma_score`.
+    Therefore the estimator that the scorer gets is the retrained model. The scorer fits the
+    original model on all rows, once for each combination of the parameters other than eps, erases S
+    from a copy of it, and returns `gamma_score`.
 
     Parameters
     ----------
@@ -175,13 +175,13 @@ class GammaScorer:
 
     Notes
     -----
-    The test fold and the training fold must make up all rows. Any splitter can generate forget sets:
-    `ShuffleSplit` for random rows, `GroupShuffleSplit` for all rows of a person, `PredefinedSplit`,
-    or a list of index pairs.
+    The test fold and the training fold must make up all rows. Any splitter can generate forget
+    sets: `ShuffleSplit` for random rows, `GroupShuffleSplit` for all rows of a person,
+    `PredefinedSplit`, or a list of index pairs.
 
     The scorer holds the training data, and so does a search that holds the scorer. Keep
-    ``best_estimator_``, which holds none, and not the search. Fitted models are not pickled with the
-    scorer.
+    ``best_estimator_``, which holds none, and not the search. Fitted models are not pickled with
+    the scorer.
 
     Examples
     --------
@@ -270,7 +270,10 @@ class GammaScorer:
         return request
 
     def _is_training_fold(self, estimator, X):
-        """Whether X has as many rows as the estimator was fitted to, and is not half of all rows."""
+        """Whether X has as many rows as the estimator was fitted to.
+
+        If both folds hold half of the rows, X is taken to be the test fold.
+        """
         fitted = getattr(fitted_model(estimator), "n_samples_remaining_", None)
         return fitted == num_samples(X) and 2 * fitted != num_samples(self.X)
 
@@ -286,8 +289,8 @@ class GammaScorer:
         if fitted is not None and not any(weighted) and fitted != n - k:
             raise ValueError(
                 f"Training and test fold must make up the {n} rows of the scorer, got {fitted} and "
-                f"{k} rows. Use a splitter whose training fold is everything but the test fold, and "
-                "give the scorer the rows that the search is given."
+                f"{k} rows. Use a splitter whose training fold is everything but the test fold, "
+                "and give the scorer the rows that the search is given."
             )
         if weighted[0] != weighted[1] and self.reference is None:
             given = "scorer" if weighted[0] else "rows"
@@ -306,8 +309,8 @@ class GammaScorer:
             if parameters_key(with_epsilon(self.reference, "auto")) != key:
                 raise ValueError(
                     "The reference must have the parameters of the candidates apart from "
-                    "unlearn_epsilon, got others. Leave reference out: the scorer then fits one for "
-                    "each combination."
+                    "unlearn_epsilon, got others. Leave reference out: the scorer then fits one "
+                    "for each combination."
                 )
             return self.reference
         if key not in self._memo:

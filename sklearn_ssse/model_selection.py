@@ -112,8 +112,8 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
 
     Notes
     -----
-    No training row is kept. From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows the fit
-    on all rows and each forget set. With metadata routing, ask for weights by
+    No training row is kept. From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows the
+    fit on all rows and each forget set. With metadata routing, ask for weights by
     ``set_fit_request(sample_weight=True)``.
 
     Examples

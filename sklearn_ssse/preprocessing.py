@@ -46,9 +46,9 @@ class ErasableSimpleImputer(SimpleImputer):
     """`SimpleImputer` that counts the values that it averages, so that rows can leave its means.
 
     scikit-learn's `SimpleImputer` keeps the means but not the number of values in each. With the
-    counts, ``unlearn(pipe, X, y, preprocessing="downdate")`` removes rows from the means exactly. If
-    the data of a fitted `SimpleImputer` are at hand, ``imputer.n_samples_seen_ = count_values(X)``
-    adds the counts to it.
+    counts, ``unlearn(pipe, X, y, preprocessing="downdate")`` removes rows from the means exactly.
+    If the data of a fitted `SimpleImputer` are at hand, ``imputer.n_samples_seen_ =
+    count_values(X)`` adds the counts to it.
 
     Parameters
     ----------

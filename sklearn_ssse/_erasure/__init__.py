@@ -1,7 +1,7 @@
-"""The verbs of an estimator: an erasure is planned in stages, then carried out whole or not at all.
+"""The verbs of an estimator: an erasure is planned in stages, then made in full or not at all.
 
-The folder knows the curvature, the family of a model and the rows to erase or add. It must not know
-a concrete estimator, how eps is calibrated, nor a composite.
+The folder depends on the curvature, the family of a model and the rows to erase or add. It must not
+depend on a concrete estimator, the calibration of eps, or a composite.
 """
 
 from sklearn_ssse._erasure.changes import Change, Erasure, carry_out
@@ -37,5 +37,6 @@ from sklearn_ssse._erasure.validation import (
     is_multilabel,
     least_margin,
     row_weights,
+    rows_of_positive_weight,
     weight_per_row,
 )

@@ -172,8 +172,8 @@ class ErasableMixin(CurvatureMixin):
         """Replace training rows by their corrected version, in place, in one step.
 
         It is `unlearn` for the old rows and `learn` for the new ones at once:
-        ``theta + eps * P (sum_old grad l_i(theta) - sum_new grad l_i(theta))``. With leave-out, P is
-        the inverse curvature of the rows after the change; without, it is the inverse curvature
+        ``theta + eps * P (sum_old grad l_i(theta) - sum_new grad l_i(theta))``. With leave-out, P
+        is the inverse curvature of the rows after the change; without, it is the inverse curvature
         before the change, multiplied by the weight of all rows before it and divided by their
         weight after it. The call is atomic: after any error the model is unchanged.
 

@@ -98,6 +98,14 @@ def row_weights(codes, weight, class_weight):
     return weight if class_weight is None else weight * class_weight[codes]
 
 
+def rows_of_positive_weight(X, y, weight):
+    """The rows without those of weight 0, which change nothing; all rows if weight is None."""
+    if weight is None or weight.all():
+        return X, y, weight
+    some = weight > 0
+    return X[some], y[some], weight[some]
+
+
 def class_indicator(codes, n_classes):
     """Whether a row has each class or label, as 0.0 or 1.0, (n_samples, n_classes)."""
     return codes.astype(np.float64) if codes.ndim == 2 else np.eye(n_classes)[codes]
@@ -135,8 +143,8 @@ def check_pairs(X_old, X_new):
     if num_samples(X_old) != num_samples(X_new):
         raise ValueError(
             f"Each row must have its corrected version, got {num_samples(X_old)} old rows and "
-            f"{num_samples(X_new)} new ones. Pass the same rows in the same order, or use `unlearn` "
-            "and `learn`."
+            f"{num_samples(X_new)} new ones. Pass the same rows in the same order, or use "
+            "`unlearn` and `learn`."
         )
 
 
@@ -145,8 +153,8 @@ def check_outputs(y, n_outputs):
     y = y.toarray() if sparse.issparse(y) else np.asarray(y)
     if y.ndim != 2 or y.shape[1] != n_outputs:
         raise ValueError(
-            f"y must have one column for each of the {n_outputs} outputs, got shape {y.shape}. Pass "
-            "the labels as they were given to fit."
+            f"y must have one column for each of the {n_outputs} outputs, got shape {y.shape}. "
+            "Pass the labels as they were given to fit."
         )
     return y
 
@@ -196,8 +204,8 @@ def check_positions(positions, n_rows, n_samples):
     n_outside = int(((positions < 0) | (positions >= n_samples)).sum())
     if n_repeated or n_outside:
         raise ValueError(
-            f"positions must be different and from 0 to {n_samples - 1}, got {n_repeated} twice and "
-            f"{n_outside} outside. Pass the positions of the rows in the data of fit."
+            f"positions must be different and from 0 to {n_samples - 1}, got {n_repeated} twice "
+            f"and {n_outside} outside. Pass the positions of the rows in the data of fit."
         )
     return positions
 
@@ -212,6 +220,7 @@ class _Totals(NamedTuple):
 
     @classmethod
     def of_rows(cls, codes, weight, n_classes):
+        """The totals of rows with labels ``codes``."""
         own = class_indicator(codes, n_classes)
         return cls(len(codes), weight.sum(), own.sum(axis=0).astype(np.int64), weight @ own)
 
@@ -310,8 +319,8 @@ def check_margin(margin, condition, n_rows, damping):
     if not margin >= least:
         raise ErasureError(
             f"Erasing these {n_rows} rows makes the curvature singular (smallest eigenvalue of "
-            f"I - R P R^T is {margin:.2g}, must exceed {least:.2g}). Erase fewer rows at once, raise "
-            f"`damping` (now {np.median(damping):.2g}), or call `fit_curvature`."
+            f"I - R P R^T is {margin:.2g}, must exceed {least:.2g}). Erase fewer rows at once, "
+            f"raise `damping` (now {np.median(damping):.2g}), or call `fit_curvature`."
         )
 
 
@@ -331,5 +340,5 @@ def check_dense(n_parameters):
     if needed > free:
         raise ErasureError(
             f"The dense inverse of {n_parameters} parameters must fit into memory, got "
-            f"{readable(needed)} for {readable(free)} of free memory. Use `curvature_.solve` instead."
+            f"{readable(needed)} for {readable(free)} of free memory. Use `curvature_.solve`."
         )

@@ -1,8 +1,8 @@
 """The family of linear classifiers: the only file that knows ``coef_`` and ``intercept_``.
 
 It packs the fitted parameters into one vector theta, whose layout `_gradients.scores` describes,
-runs the forward and backward pass at theta, and holds the L2 penalty of every parameter on the scale
-of a sum over samples. It never calls ``predict_proba``, which would warn about feature names.
+runs the forward and backward pass at theta, and holds the L2 penalty of every parameter on the
+scale of a sum over samples. It never calls ``predict_proba``, which would warn about feature names.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """The family of multi-layer perceptrons: the only file that knows ``coefs_`` and ``intercepts_``.
 
-It packs the fitted parameters, runs the forward and backward pass in factored form, and holds the L2
-penalty and the traces that training leaves in an estimator.
+It packs the fitted parameters, runs the forward and backward pass in factored form, and holds the
+L2 penalty and the traces that training leaves in an estimator.
 """
 
 import numpy as np

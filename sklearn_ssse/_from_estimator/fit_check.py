@@ -1,7 +1,7 @@
 """Checks that a model trained elsewhere was trained on the rows that were given with it.
 
-The step of an erasure assumes that the model is at a minimum of its penalised loss. The erasure does
-not correct the gradient that is left there.
+The step of an erasure assumes that the model is at a minimum of its penalised loss. The erasure
+does not correct the gradient that is left there.
 """
 
 import numpy as np

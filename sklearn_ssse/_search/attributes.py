@@ -1,7 +1,7 @@
 """Attributes: the binary labels that a classifier predicts, over which gamma_S is a sum.
 
-A binary output is one attribute. An output with more classes has one attribute for each class, and a
-multi-label problem has one for each label.
+A binary output is one attribute. An output with more classes has one attribute for each class, and
+a multi-label problem has one for each label.
 """
 
 import numpy as np
@@ -59,8 +59,8 @@ def attribute_targets(y, outputs):
     y = y.reshape(len(y), -1)
     if y.shape[1] != len(outputs):
         raise ValueError(
-            f"y must have one column for each of the {len(outputs)} outputs, got {y.shape[1]}. Pass "
-            "the labels as they were given to fit."
+            f"y must have one column for each of the {len(outputs)} outputs, got {y.shape[1]}. "
+            "Pass the labels as they were given to fit."
         )
     return np.column_stack(
         [

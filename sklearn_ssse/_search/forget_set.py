@@ -30,9 +30,9 @@ def fold_positions(folds, n):
         every = np.sort(np.concatenate([train, test]))
         if not len(test) or not np.array_equal(every, np.arange(n)):
             raise ValueError(
-                f"Training and test fold must make up the {n} rows, each once, got {len(train)} and "
-                f"{len(test)} rows. Use a splitter whose training fold is everything but the test "
-                "fold."
+                f"Training and test fold must make up the {n} rows, each once, got {len(train)} "
+                f"and {len(test)} rows. Use a splitter whose training fold is everything but the "
+                "test fold."
             )
     return folds
 

@@ -8,7 +8,7 @@ UNCHECKED_BYTES = 2**24
 
 
 def available_bytes():
-    """Memory that this process can still allocate, in bytes; infinity if the system reports none."""
+    """Memory that this process can still allocate, in bytes; infinity if it is unknown."""
     found = [_meminfo(), _cgroup()]
     if found[0] is None and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
