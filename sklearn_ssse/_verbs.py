@@ -1,4 +1,4 @@
-"""`unlearn`, `learn`, `rectify` and `preview_unlearn` for estimators with erasable models inside."""
+"""`unlearn`, `learn`, `rectify` and `preview_unlearn` for estimators with erasable models."""
 
 from sklearn.utils import check_consistent_length
 

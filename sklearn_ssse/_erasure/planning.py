@@ -186,7 +186,7 @@ def checked_epsilon(model, epsilon):
 
 
 def make_step(batch, scores, inverse, pending, before, after, added=None):
-    """The `Step` that erases a batch and adds the ``added`` one, with leave-out if pending is given."""
+    """The `Step` that erases ``batch`` and adds ``added``, with leave-out if pending is given."""
     gradients = _by_class(batch, before)
     if added is not None:
         gradients = gradients - _by_class(added, before)

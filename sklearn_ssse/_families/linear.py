@@ -1,4 +1,4 @@
-"""The family of linear classifiers: the only file that knows ``coef_`` and ``intercept_``.
+"""The family of linear classifiers: the only file that uses ``coef_`` and ``intercept_``.
 
 It packs the fitted parameters into one vector theta, whose layout `_gradients.scores` describes,
 runs the forward and backward pass at theta, and holds the L2 penalty of every parameter on the
@@ -141,6 +141,7 @@ class LinearBatch(Batch):
         self.proba = self._forward() if proba is None else proba
 
     def _forward(self):
+        """Probabilities of all rows, (n_samples, n_outputs), chunk by chunk."""
         proba = np.empty((self.n_samples, self.family.n_outputs))
         for rows in slices(self.n_samples, self.chunk_size):
             proba[rows] = self._probabilities(self._logits(self.family.theta, rows))

@@ -1,4 +1,4 @@
-"""The family of multi-layer perceptrons: the only file that knows ``coefs_`` and ``intercepts_``.
+"""The family of multi-layer perceptrons: the only file that uses ``coefs_`` and ``intercepts_``.
 
 It packs the fitted parameters, runs the forward and backward pass in factored form, and holds the
 L2 penalty and the traces that training leaves in an estimator.
@@ -181,6 +181,7 @@ class NetworkBatch(Batch):
         return NetworkBatch(self.family, self.X[index], self.y[index], self.weight[index])
 
     def on(self, kernels):
+        """The batch with its passes made by the kernels."""
         return NetworkBatch(self.family, self.X, self.y, self.weight, kernels)
 
     def layers(self, rows, curvature):

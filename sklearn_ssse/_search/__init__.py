@@ -1,6 +1,6 @@
 """The parts of a search over eps: candidates, attributes, forget sets, scores and results.
 
-The folder knows estimators and the verbs. It must not know a curvature or a structure.
+The folder depends on estimators and the verbs. It must not depend on a curvature or a structure.
 """
 
 from sklearn_ssse._search.attributes import attribute_scores, attribute_targets, output_classes
