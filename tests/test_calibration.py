@@ -66,13 +66,13 @@ def test_calibration_by_hand(problem, damping):
     X, y, w = problem
     clf = ErasableLogisticRegression(damping=damping).fit(X, y, w)
     rng, n, classes = np.random.default_rng(0), len(y), len(clf.classes_)
-    sets = [rng.choice(n, round(0.02 * n), replace=False, shuffle=False) for _ in range(8)]
+    S = rng.choice(n, round(0.1 * n), replace=False, shuffle=False)
     by_class = [np.flatnonzero(y == c) for c in range(classes)]
     by_class = [
-        rng.choice(rows, round(len(rows) / 3), replace=False, shuffle=False) for rows in by_class
+        rng.choice(rows, round(0.1 * len(rows)), replace=False, shuffle=False) for rows in by_class
     ]
     calibration = clf._erasure_state.calibration
-    random = np.median([rho(S, clf, X, y, w, clf.damping_) for S in sets])
+    random = rho(S, clf, X, y, w, clf.damping_)
     assert calibration.random == pytest.approx(random, rel=1e-6)
     assert clf.unlearn_epsilon_ == pytest.approx(1 / random, rel=1e-6)
     assert (
@@ -140,8 +140,7 @@ def test_a_sample_stands_for_many_rows(monkeypatch):
     batch = clf._family().batch(X, y, w)
     sample = logistic._stratified(batch, 2, np.random.default_rng(0))
     counts = np.bincount(sample.y)
-    assert counts[1] == 200 or counts[1] == (y == 1).sum()
-    assert counts.sum() < 2500
+    assert counts.tolist() == [1000, (y == 1).sum()]
     for c in (0, 1):  # each class keeps its weight, and its rows belong to the weights
         assert sample.weight[sample.y == c].sum() == pytest.approx(w[y == c].sum(), rel=0.1)
     factor = len(y[y == 0]) / counts[0]

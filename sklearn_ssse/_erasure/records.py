@@ -31,7 +31,7 @@ class ErasureRecord:
     shrunken : bool
         True if the curvature holds less of the forget rows than they have at the present
         parameters, which can happen for a network after earlier erasures or with early stopping.
-        The forget rows were then scaled down until the downdated curvature was at least its ridge.
+        The forget rows were then scaled down until the downdated curvature was positive definite.
     margin : float
         Smallest eigenvalue of ``I - R_S P R_S^T``, in (0, 1], without unit: R_S holds the curvature
         rows of the forget set S, and P is the inverse curvature. At 0 an erasure is impossible. nan
