@@ -13,6 +13,7 @@ from sklearn_ssse._erasure.epsilon import (
     usual_epsilon,
 )
 from sklearn_ssse._erasure.fit_curvature import FITTED
+from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_fresh, check_remaining, least_margin
 from sklearn_ssse._erasure.mixin import ErasableMixin
 from sklearn_ssse._erasure.parameters import PARAMETER_CONSTRAINTS, documented
 from sklearn_ssse._erasure.planning import (
@@ -25,17 +26,13 @@ from sklearn_ssse._erasure.planning import (
 )
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._erasure.validation import (
-    TRUSTED_MARGIN,
     as_objects,
-    check_fresh,
     check_outputs,
     check_pairs,
     check_positions,
-    check_remaining,
     check_rows,
     encode,
     is_multilabel,
-    least_margin,
     row_weights,
     rows_of_positive_weight,
     weight_per_row,

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from sklearn_ssse._erasure.guards import TRUSTED_MARGIN
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState
-from sklearn_ssse._erasure.validation import TRUSTED_MARGIN
 from sklearn_ssse._utils.warnings import warn
 
 

@@ -6,8 +6,9 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._erasure.epsilon import usual_epsilon
+from sklearn_ssse._erasure.guards import check_dense
 from sklearn_ssse._erasure.records import ErasureState
-from sklearn_ssse._erasure.validation import check_dense, check_rows, class_indicator, row_weights
+from sklearn_ssse._erasure.validation import check_rows, class_indicator, row_weights
 from sklearn_ssse._gradients import CURVATURES
 from sklearn_ssse._inverse import INVERSES, choose_structure, sizes
 from sklearn_ssse._kernels import choose_backend, load

@@ -15,12 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.downdate_cap import cap_downdate
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
+from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_fresh, check_margin, check_remaining
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._erasure.validation import (
-    TRUSTED_MARGIN,
-    check_fresh,
-    check_margin,
-    check_remaining,
     check_rows,
     class_indicator,
     is_multilabel,
