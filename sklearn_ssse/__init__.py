@@ -1,4 +1,4 @@
-"""Scikit-learn estimators that training rows can be erased from after training, in one closed-form step."""
+"""Scikit-learn estimators from which training rows can be erased after training, in one step."""
 
 from sklearn_ssse._erasure import ErasureRecord
 from sklearn_ssse._saved_format import TRUSTED_TYPES

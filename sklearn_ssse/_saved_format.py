@@ -1,11 +1,14 @@
-"""What a saved model says of itself, and what may be trusted in one."""
+"""The format number of saved models, and the types that they may contain."""
 
 from sklearn_ssse._version import __version__
 
-# Raise it when `_erasure_state`, a curvature or a calibration can no longer be read as before, and read the older formats below.
+# Number of the format. Raise it when `_erasure_state`, a curvature or a calibration changes so that
+# `checked` must convert the older formats.
 FORMAT = 1
+# Key of the format number in the state of a saved model.
 KEY = "_sklearn_ssse_format"
 
+# Types that `skops.io.load` may be told to trust in a saved model of this package.
 TRUSTED_TYPES = [
     "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
@@ -64,16 +67,22 @@ TRUSTED_TYPES = [
 
 
 def stamped(state):
-    """The state of a model, to be saved, with its format."""
+    """The state of a model with the format number, ready to be saved."""
     return {**state, KEY: FORMAT}
 
 
 def checked(state):
-    """The state of a model from a file, without its format; an error for one that is newer than this version."""
+    """The state of a saved model without the format number.
+
+    Raises
+    ------
+    ValueError
+        If a newer version of this package saved the model.
+    """
     found = state.get(KEY, FORMAT)
     if found > FORMAT:
         raise ValueError(
-            f"A saved model must have format {FORMAT} or older for sklearn-ssse {__version__}, got format {found}, of a newer version. "
-            "Load it after: pip install -U sklearn-ssse"
+            f"A saved model must have format {FORMAT} or older for sklearn-ssse {__version__}, got "
+            f"format {found}, of a newer version. Load it after: pip install -U sklearn-ssse"
         )
     return {name: value for name, value in state.items() if name != KEY}

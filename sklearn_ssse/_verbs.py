@@ -1,4 +1,4 @@
-"""`unlearn`, `learn`, `rectify` and `preview_unlearn` for any estimator that holds erasable models."""
+"""`unlearn`, `learn`, `rectify` and `preview_unlearn` for estimators with erasable models."""
 
 from sklearn.utils import check_consistent_length
 
@@ -12,8 +12,9 @@ from sklearn_ssse._composites import (
     takes_positions,
     third_party,
 )
-from sklearn_ssse._erasure import carry_out, check_pairs, each_row
+from sklearn_ssse._erasure import carry_out, check_pairs, weight_per_row
 
+# Values of the argument `preprocessing`.
 PREPROCESSING = ("keep", "downdate")
 
 
@@ -36,40 +37,56 @@ def unlearn(
     Parameters
     ----------
     estimator : estimator object
-        An erasable estimator, or one that holds such: `Pipeline`, `GridSearchCV` and its kin, `TunedEpsilonCV`, `MultiOutputClassifier`,
-        `OneVsRestClassifier`, `OneVsOneClassifier`, `ClassifierChain`, `VotingClassifier`, `BaggingClassifier`, `FrozenEstimator`,
-        `CalibratedClassifierCV` around a frozen estimator, `TunedThresholdClassifierCV`, `FixedThresholdClassifier`.
+        An erasable estimator, or one that holds erasable estimators: `Pipeline`, `GridSearchCV` and
+        the other searches, `TunedEpsilonCV`, `MultiOutputClassifier`, `OneVsRestClassifier`,
+        `OneVsOneClassifier`, `ClassifierChain`, `VotingClassifier`, `BaggingClassifier`,
+        `FrozenEstimator`, `CalibratedClassifierCV` around a frozen estimator,
+        `TunedThresholdClassifierCV`, `FixedThresholdClassifier`.
     X : {array-like, sparse matrix} of shape (n_erased, n_features)
-        The rows to erase, as they were given to ``estimator.fit``. With `forget`, any rows, those to erase among them.
+        The rows to erase, as they were given to ``estimator.fit``. With `forget`, X may hold other
+        rows too, which are not erased.
     y : array-like of shape (n_erased,) or (n_erased, n_outputs)
         The labels that the rows had at fit.
     epsilon : float or str, default=None
-        Step size, see `ErasableLogisticRegression.unlearn`; None takes the parameter `unlearn_epsilon` of each model.
+        Step size eps, see `ErasableLogisticRegression.unlearn`. None takes the parameter
+        `unlearn_epsilon` of each model.
     sample_weight : array-like of shape (n_erased,), default=None
         The weights that the rows had at fit.
     preprocessing : {'keep', 'downdate'}, default='keep'
-        'keep': the transformers of a pipeline are applied, not changed. 'downdate': the rows leave the sums and counts of `StandardScaler`
-        and `SimpleImputer` exactly, and the model is re-parametrised so that its predictions do not change by it; what holds other
-        statistics is named in an `ErasureWarning`. In either case the record names the steps that still hold the rows (``kept_by``).
+        'keep': the transformers of a pipeline are applied and not changed. 'downdate': the rows
+        leave the sums and counts of `StandardScaler` and `SimpleImputer` exactly, and the model is
+        re-parametrised so that this changes no prediction. An `ErasureWarning` names the steps with
+        other statistics. In either case the record names the steps that still hold the rows
+        (``kept_by``).
     groups : array-like of shape (n_rows,) or str, default=None
-        Who each row of X belongs to; or the name of the column of X that says so, which is dropped where the estimator does not know it.
+        The group of each row of X, such as a person; or the name of the column of X that holds the
+        groups. The column is dropped if the estimator was fitted without it.
     forget : array-like, default=None
-        Erase only the rows of these groups, or, without `groups`, those with these labels in the index of a pandas object.
+        The groups to erase. Only their rows are erased. Without `groups`, the labels to erase in
+        the index of a pandas object.
     **params : dict
-        ``positions``, array-like of shape (n_erased,), for a `BaggingClassifier`: where the rows were in the data of `fit`, which
-        decides the members that drew them. Others for estimators that third parties registered.
+        ``positions``, array-like of shape (n_erased,), for a `BaggingClassifier`: the positions of
+        the rows in the data of `fit`, which decide which members drew them. Other parameters, for
+        estimators that third parties registered.
 
     Returns
     -------
     estimator
-        The same object. The call is atomic: after any error it is as it was, with every model inside.
+        The same object. The call is atomic: after any error the object and every model inside are
+        unchanged.
 
     Raises
     ------
     TypeError
-        If rows cannot be erased from an estimator of this type: it says why, and what to do.
+        If rows cannot be erased from an estimator of this type; the message states the reason.
     ErasureError, ValueError
-        See `ErasableLogisticRegression.unlearn`.
+        See `ErasableLogisticRegression.unlearn`; also if a group in `forget` has no row.
+
+    Warns
+    -----
+    ErasureWarning
+        See `ErasableLogisticRegression.unlearn`; also if a step or an attribute of the estimator
+        still holds the rows and ``preprocessing='downdate'``.
 
     Examples
     --------
@@ -83,51 +100,58 @@ def unlearn(
     >>> pipe[-1].n_samples_remaining_
     549
 
-    A person, not rows:
+    Erase all rows of two patients:
 
     >>> patient = [i // 3 for i in range(569)]
     >>> pipe = unlearn(pipe, X, y, groups=patient, forget=[50, 51])
     >>> pipe[-1].n_samples_remaining_
     543
     """
-    given = {
-        "sample_weight": sample_weight,
-        "preprocessing": preprocessing,
-        "groups": groups,
-        "forget": forget,
-    }
-    return _carried_out(estimator, plan_unlearn(estimator, X, y, epsilon, **given, **params))
+    made = plan_unlearn(
+        estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, **params
+    )
+    return _carry_out_plan(estimator, made)
 
 
 unlearn.register = third_party.register
 
 
 def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
-    """Add training rows to a fitted estimator and every model inside it, in place; transformers are applied, not changed.
+    """Add training rows to a fitted estimator and every model inside it, in place.
+
+    The transformers of a pipeline are applied and not changed.
 
     Parameters
     ----------
     estimator : estimator object
-        As for `unlearn`; not a `BaggingClassifier`, whose members draw their rows, nor a type of third parties.
+        As for `unlearn`, except for a `BaggingClassifier`, whose members draw their rows, and for
+        types of third parties.
     X : {array-like, sparse matrix} of shape (n_added, n_features)
         The rows to add, as they would be given to ``estimator.fit``.
     y : array-like of shape (n_added,) or (n_added, n_outputs)
-        Their labels, of classes seen at fit.
+        The labels of the added rows. They must have been seen at fit.
     epsilon : float or str, default=None
-        Step size, see `ErasableLogisticRegression.unlearn`; None takes the parameter `unlearn_epsilon` of each model.
+        Step size eps, see `ErasableLogisticRegression.unlearn`. None takes the parameter
+        `unlearn_epsilon` of each model.
     sample_weight : array-like of shape (n_added,), default=None
-        Their weights.
+        The weights of the added rows.
 
     Returns
     -------
     estimator
-        The same object. The call is atomic: after any error it is as it was, with every model inside.
+        The same object. The call is atomic: after any error the object and every model inside are
+        unchanged.
 
     Raises
     ------
     TypeError
         If rows cannot be added to an estimator of this type.
     ErasureError, ValueError
+        See `ErasableLogisticRegression.learn`.
+
+    Warns
+    -----
+    ErasureWarning
         See `ErasableLogisticRegression.learn`.
 
     Examples
@@ -141,14 +165,17 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
     >>> learn(pipe, X[:20], y[:20])[-1].n_samples_remaining_
     569
     """
-    sample_weight = each_row(sample_weight, X)
+    sample_weight = weight_per_row(sample_weight, X)
     check_consistent_length(X, y, sample_weight)
     rows = RoutedRows(X, y, sample_weight, epsilon=epsilon, added=True)
-    return _carried_out(estimator, plan(estimator, rows).worked_out())
+    return _carry_out_plan(estimator, plan(estimator, rows).worked_out())
 
 
 def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weight=None):
-    """Replace training rows by their corrected version in a fitted estimator and every model inside it, in place.
+    """Replace training rows by their corrected version in a fitted estimator, in place.
+
+    The rows are replaced in every model inside it. The transformers of a pipeline are applied and
+    not changed.
 
     Parameters
     ----------
@@ -157,22 +184,29 @@ def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weigh
     X_old, y_old : array-like
         The rows as they were given to ``estimator.fit``.
     X_new, y_new : array-like
-        The same rows with right features and labels, in the same order.
+        The same rows with the correct features and labels, in the same order.
     epsilon : float or str, default=None
-        Step size, see `ErasableLogisticRegression.unlearn`; None takes the parameter `unlearn_epsilon` of each model.
+        Step size eps, see `ErasableLogisticRegression.unlearn`. None takes the parameter
+        `unlearn_epsilon` of each model.
     sample_weight : array-like of shape (n_rows,), default=None
-        The weights that the rows had at fit, and keep.
+        The weights that the rows had at fit; the corrected rows get the same weights.
 
     Returns
     -------
     estimator
-        The same object. The call is atomic: after any error it is as it was, with every model inside.
+        The same object. The call is atomic: after any error the object and every model inside are
+        unchanged.
 
     Raises
     ------
     TypeError
         If rows cannot be replaced in an estimator of this type.
     ErasureError, ValueError
+        See `ErasableLogisticRegression.rectify`.
+
+    Warns
+    -----
+    ErasureWarning
         See `ErasableLogisticRegression.rectify`.
 
     Examples
@@ -189,12 +223,12 @@ def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weigh
     [100, 100, 100]
     """
     check_pairs(X_old, X_new)
-    sample_weight = each_row(sample_weight, X_old)
+    sample_weight = weight_per_row(sample_weight, X_old)
     check_consistent_length(X_old, y_old, X_new, y_new, sample_weight)
     forget = RoutedRows(X_old, y_old, sample_weight, epsilon=epsilon, replaced=True)
     added = RoutedRows(X_new, y_new, sample_weight, epsilon=epsilon, added=True)
     both = Plan.joined([plan(estimator, forget), plan(estimator, added)])
-    return _carried_out(estimator, both.worked_out())
+    return _carry_out_plan(estimator, both.worked_out())
 
 
 def preview_unlearn(
@@ -209,7 +243,7 @@ def preview_unlearn(
     forget=None,
     **params,
 ):
-    """What `unlearn` would do with the same arguments; changes nothing.
+    """Return the record that `unlearn` would leave with the same arguments; change nothing.
 
     Parameters
     ----------
@@ -219,12 +253,12 @@ def preview_unlearn(
     Returns
     -------
     ErasureRecord or list of ErasureRecord
-        The record of the model inside, or, where there are several, of each that would change.
+        The record of the model inside; for several models, the record of each that would change.
 
     Raises
     ------
     TypeError, ErasureError, ValueError
-        As `unlearn` would.
+        In the cases in which `unlearn` would.
 
     Examples
     --------
@@ -237,15 +271,11 @@ def preview_unlearn(
     >>> preview_unlearn(pipe, X[:20], y[:20]).kept_by
     ('standardscaler',)
     """
-    given = {
-        "sample_weight": sample_weight,
-        "preprocessing": preprocessing,
-        "groups": groups,
-        "forget": forget,
-    }
-    found = plan_unlearn(estimator, X, y, epsilon, **given, **params)
-    records = [erasure.record for erasure in found.erasures]
-    if not records:  # an erasure of no rows
+    made = plan_unlearn(
+        estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, **params
+    )
+    records = [erasure.record for erasure in made.erasures]
+    if not records:  # there are no rows to erase
         records = [model._plan_erasure().record for model in erasable_models(estimator)]
     return records[0] if len(records) == 1 else records
 
@@ -255,44 +285,44 @@ def plan_unlearn(
     X,
     y,
     epsilon=None,
-    *,
     sample_weight=None,
     preprocessing="keep",
     groups=None,
     forget=None,
     **params,
 ):
-    """The `Plan` of `unlearn` with the same arguments, worked out in full; nothing changes.
+    """The `Plan` of `unlearn` with the same arguments, with an `Erasure` for each model.
 
     Returns
     -------
     Plan
+        Nothing has changed yet.
     """
     if preprocessing not in PREPROCESSING:
         raise ValueError(
-            f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {preprocessing!r}."
+            f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {preprocessing!r}. Pass "
+            "one of them."
         )
     positions = params.pop("positions", None)
-    weight = each_row(sample_weight, X)
+    weight = weight_per_row(sample_weight, X)
     rows = RoutedRows(X, y, weight, positions, epsilon, preprocessing, params)
     for part in (y, weight, positions):
         check_consistent_length(X, part)
     known = None
     if isinstance(groups, str):
-        known = known_columns(estimator)
-        if known is None:
-            known = getattr(estimator, "n_features_in_", None)
-    found = plan(estimator, rows_of_groups(rows, groups, forget, known))
+        names = known_columns(estimator)
+        known = getattr(estimator, "n_features_in_", None) if names is None else names
+    made = plan(estimator, rows_of_groups(rows, groups, forget, known))
     if positions is not None and not takes_positions(estimator):
         raise TypeError(
-            f"Positions are for a BaggingClassifier, got {type(estimator).__name__} without one. "
+            f"positions are for a BaggingClassifier, got {type(estimator).__name__} without one. "
             "Leave them out."
         )
-    return found.worked_out()
+    return made.worked_out()
 
 
-def _carried_out(estimator, found):
-    """Give the warnings of a plan that is worked out, then make all of its changes."""
-    found.warn()
-    carry_out(found.erasures, found.changes)
+def _carry_out_plan(estimator, made):
+    """Give the warnings of a plan, then make all of its changes, and return the estimator."""
+    made.warn()
+    carry_out(made.erasures, made.changes)
     return estimator

@@ -4,9 +4,10 @@ __all__ = ["ErasureError", "ErasureWarning"]
 
 
 class ErasureError(ValueError):
-    """An erasure, or the curvature that it needs, is not possible as asked.
+    """An erasure, or the computation of a curvature, is not possible with the given arguments.
 
-    Raised before anything has changed: the model is as it was before the call.
+    The message states what must hold, what was given, and what to do. It is raised before anything
+    has changed: the model is as it was before the call.
 
     Examples
     --------
@@ -17,7 +18,9 @@ class ErasureError(ValueError):
 
 
 class ErasureWarning(UserWarning):
-    """An erasure was carried out, but its result deserves a second look.
+    """A change of the rows was made, but its result should be checked.
+
+    The message states why, and how to check it or to improve it.
 
     Examples
     --------

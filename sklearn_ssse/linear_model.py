@@ -36,7 +36,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     curvature : {'empirical_fisher', 'fisher'}, default='empirical_fisher'
         The matrix to invert. 'empirical_fisher', the mean of ``g_i g_i^T`` over the gradients of
         the training rows, is the method of the paper and needs a step size. 'fisher' equals the
-        exact Hessian here, needs no step size (eps = 1), and comes several times closer to
+        exact Hessian here, needs no step size (eps = 1), and is several times closer to
         retraining: prefer it unless you want the method of the paper.
     structure : {'auto', 'full', 'block', 'low_rank', 'diagonal'}, default='auto'
         The part of the inverse to keep, for d parameters. 'full': the dense matrix, ``8 d^2``
@@ -76,9 +76,9 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
 
     Notes
     -----
-    n and k are sums of sample weights, class weights included. Three things that `fit` computed
-    over all rows stay after an erasure: the damping, the calibration of eps (a few numbers), and
-    the class weights. `fit_curvature` computes the first two again.
+    n and k are sums of sample weights, class weights included. `fit` computes the damping, the
+    calibration of eps (a few numbers) and the class weights over all rows, and an erasure does not
+    change them. `fit_curvature` computes the first two again.
 
     From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows the passes over the rows of a
     long build.
@@ -196,7 +196,8 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         Raises
         ------
         ErasureError
-            If the penalty has an l1 part, or the curvature is singular in spite of its damping.
+            If the penalty has an l1 part, the curvature is singular in spite of its damping, or the
+            inverse does not fit into memory.
         """
         refuse_l1(self.l1_ratio)
         self._drop_curvature()
@@ -258,9 +259,11 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         return model
 
     def _family(self):
+        """The `LinearFamily` of the fitted model."""
         return LinearFamily(self)
 
     def _frozen_class_weight(self, codes, weight):
+        """Weight of each class, (n_classes,)."""
         if self.class_weight is None:
             return np.ones(len(self.classes_))
         y = self.classes_[codes]
@@ -270,9 +273,11 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         return by_class.astype(np.float64)
 
     def _automatic_ridges(self, batch):
+        """Ridges of damping "auto" to try in turn, each (d,)."""
         return logistic.automatic_ridges(batch, self.curvature)
 
     def _calibrate(self, batch, inverse, state):
+        """Calibration of eps "auto", or None if eps is a number."""
         if CURVATURES[self.curvature].is_hessian:
             return logistic.Exact()
         if not isinstance(self.unlearn_epsilon, str):

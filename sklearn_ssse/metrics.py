@@ -1,6 +1,5 @@
-"""Did it work: comparisons of the original, the erased and the retrained model."""
+"""Measures of an erasure: comparisons of the original, the erased and the retrained model."""
 
-import warnings
 from collections import OrderedDict
 from copy import deepcopy
 from uuid import uuid4
@@ -18,48 +17,63 @@ from sklearn_ssse._search import (
     fit_with_weights,
     fitted_model,
     gamma,
-    key_of,
-    outputs,
+    output_classes,
     own_epsilon,
     pack_parameters,
+    parameters_key,
     with_epsilon,
 )
 from sklearn_ssse._utils.compat import num_samples
+from sklearn_ssse._utils.warnings import warn
 from sklearn_ssse._verbs import unlearn
 
 
 def gamma_score(original, erased, retrained, X, y, *, metric="roc_auc"):
-    """How much closer the erased model is to the retrained one than to the original, on the forget set.
+    """Measure whether the erased model is closer to the retrained or to the original model.
 
-    Equation (5): ``gamma_S = D(erased, original) / (D(erased, original) + D(erased, retrained))``. Above 0.5 the erased model
-    behaves more like the retrained one; 1 is perfect.
+    Equation (5) of the method [1]_:
+    ``gamma_S = D(erased, original) / (D(erased, original) + D(erased, retrained))``. Above 0.5 the
+    predictions of the erased model on the forget set S are closer to those of the retrained model
+    than to those of the original one. At 1 they equal those of the retrained model.
 
     Parameters
     ----------
-    original, erased, retrained : estimators with ``predict_proba``
-        Trained on all rows; that model after the erasure of S; trained on all rows without S.
+    original : estimator with ``predict_proba``
+        The model trained on all rows.
+    erased : estimator with ``predict_proba``
+        The original model after the erasure of S.
+    retrained : estimator with ``predict_proba``
+        The model trained on all rows without S.
     X : {array-like, sparse matrix} of shape (k, n_features)
         The forget set S.
     y : array-like of shape (k,) or (k, n_attributes)
-        Its labels. Each column of a multi-label y, each class of a problem with more than two, is one attribute.
+        The labels of S. Each column of a multi-label y is one attribute; so is each class of a
+        problem with more than two classes.
     metric : {'roc_auc', 'probability'}, default='roc_auc'
-        What D compares. 'roc_auc' is the paper's: the sum over attributes of the absolute difference of the areas under the ROC
-        curve; an area that S does not define counts as 0. 'probability': the mean absolute difference of the predicted
-        probabilities, defined for any S.
+        The distance D. 'roc_auc', as in the paper: the sum over attributes of the absolute
+        difference between the areas under the ROC curve on S; an area that S does not define counts
+        as 0. 'probability': the mean absolute difference between the predicted probabilities, which
+        is defined for any S.
 
     Returns
     -------
     float
-        In [0, 1]; nan, with an `UndefinedMetricWarning`, if no area is defined (S holds one class) or none differs.
+        In [0, 1]; nan if both distances are 0.
 
     Raises
     ------
     ValueError
         If `metric` is unknown or the models do not predict the same outputs.
 
+    Warns
+    -----
+    UndefinedMetricWarning
+        If the result is nan: no area is defined, because S holds one class, or no area differs.
+
     References
     ----------
-    A. Peste, D. Alistarh, C. H. Lampert, "SSSE: Efficiently Erasing Samples from Trained Machine Learning Models", 2021.
+    .. [1] A. Peste, D. Alistarh, C. H. Lampert, "SSSE: Efficiently Erasing Samples from Trained
+       Machine Learning Models", 2021.
 
     Examples
     --------
@@ -77,36 +91,37 @@ def gamma_score(original, erased, retrained, X, y, *, metric="roc_auc"):
     if metric not in METRICS:
         raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}.")
     check_consistent_length(X, y)
-    classes = outputs(original, y)
+    classes = output_classes(original, y)
     scores = [attribute_scores(model, X, classes) for model in (original, erased, retrained)]
     to_original, to_retrained = distances(attribute_targets(y, classes), scores, metric)
     if to_original + to_retrained == 0:
-        nothing = "no probability moved"
-        reason = (
-            nothing
-            if metric == "probability"
-            else "the forget set has one class only, or no rank moved"
-        )
-        warnings.warn(
-            f"gamma_S is undefined and set to nan: {reason}. Use metric='probability' for such sets.",
-            UndefinedMetricWarning,
-            stacklevel=2,
-        )
+        reason = "no predicted probability differs between the models. Use another forget set."
+        if metric == "roc_auc":
+            reason = (
+                "the forget set holds one class, or no rank differs between the models. Use "
+                "metric='probability' for such sets."
+            )
+        warn(f"gamma_S is undefined and set to nan: {reason}", UndefinedMetricWarning)
     return gamma(to_original, to_retrained)
 
 
 def parameter_distance(original, erased, retrained):
-    """Distance ratio ``||erased - retrained|| / ||original - retrained||`` between parameters.
+    """Compute the distance ratio ``||erased - retrained|| / ||original - retrained||``.
+
+    The norms are Euclidean, over all parameters, intercepts included.
 
     Parameters
     ----------
-    original, erased, retrained : fitted linear classifiers, pipelines that end in one, or multi-output classifiers
-        See `gamma_score`. In pipelines only the final steps are compared: the ratio means something if their inputs agree.
+    original, erased, retrained : fitted classifiers
+        The models of `gamma_score`: linear classifiers, multi-layer perceptrons, pipelines that end
+        in one, or multi-output classifiers of them. In pipelines only the last steps are compared,
+        which is meaningful only if their inputs agree.
 
     Returns
     -------
     float
-        0 is perfect, 1 no better than doing nothing; nan if the retrained model equals the original one.
+        0 is perfect, and 1 is no better than doing nothing; nan if the retrained model equals the
+        original one.
 
     Raises
     ------
@@ -131,30 +146,42 @@ def parameter_distance(original, erased, retrained):
 class GammaScorer:
     """Scorer for `GridSearchCV` over eps: gamma_S, with the test folds as forget sets.
 
-    A search fits each candidate on the training fold, the data without S, so the estimator that it hands to the scorer is the
-    retrained model already. The scorer fits the original once on all rows for each combination of the other parameters,
-    erases the test fold from a copy, and returns `gamma_score`.
+    A search fits each candidate on a training fold, which is all rows without the forget set S.
+    Therefore the estimator that the scorer gets is the retrained model. The scorer fits the
+    original model on all rows, once for each combination of the parameters other than eps, erases S
+    from a copy of it, and returns `gamma_score`.
 
     Parameters
     ----------
     X, y : array-like
-        All rows of the search: the same that are given to its ``fit``.
+        All rows of the search, as they are given to its ``fit``.
     sample_weight : array-like of shape (n_samples,), default=None
-        Their weights. The search must then pass the weights of the fold to the scorer: with metadata routing, by
-        ``set_score_request(sample_weight=True)``.
+        The weights of all rows. The search must then pass the weights of each fold to the scorer:
+        enable metadata routing and call ``set_score_request(sample_weight=True)``.
     metric : {'roc_auc', 'probability'}, default='roc_auc'
         See `gamma_score`.
     reference : estimator, default=None
-        A model already fitted on all rows, to be used instead of fitting one. Its parameters must be those of the candidates
-        but for `unlearn_epsilon`.
+        A model already fitted on all rows, which is used as the original model. It must have the
+        parameters of the candidates, apart from `unlearn_epsilon`.
+
+    Raises
+    ------
+    ValueError
+        If `metric` is unknown, or X, y and the weights differ in length.
+
+    See Also
+    --------
+    TunedEpsilonCV : Choose eps alone, with one refit for each forget set.
 
     Notes
     -----
-    The test and training folds must make up all rows together. Any splitter is a generator of forget sets: `ShuffleSplit` for
-    random rows, `GroupShuffleSplit` for whole users, `PredefinedSplit`, a list of index pairs.
+    The test fold and the training fold must make up all rows. Any splitter can generate forget
+    sets: `ShuffleSplit` for random rows, `GroupShuffleSplit` for all rows of a person,
+    `PredefinedSplit`, or a list of index pairs.
 
-    The scorer holds the training data, and so does the search object that holds the scorer. Keep ``best_estimator_``, which
-    holds none, and not the search. Fitted models are not pickled with the scorer.
+    The scorer holds the training data, and so does a search that holds the scorer. Keep
+    ``best_estimator_``, which holds none, and not the search. Fitted models are not pickled with
+    the scorer.
 
     Examples
     --------
@@ -189,23 +216,28 @@ class GammaScorer:
         self._token = uuid4().hex
         self._request = False
 
-    # Searches that hold the scorer hold the training rows, and are warned of.
+    # `unlearn` warns of a search that holds a scorer with this attribute.
     holds_training_rows = True
 
     def __call__(self, estimator, X, y, sample_weight=None):
-        """gamma_S of the erasure of (X, y).
+        """Return gamma_S for the erasure of (X, y).
 
         Parameters
         ----------
         estimator : estimator
-            Fitted on all rows but these.
+            The retrained model: a candidate fitted on all rows without these.
         X, y, sample_weight : array-like
             The forget set.
 
         Returns
         -------
         float
-            nan on the training fold, for which searches and curves with training scores ask, too.
+            gamma_S; nan on the training fold, which a search scores if ``return_train_score=True``.
+
+        Raises
+        ------
+        ValueError
+            If the folds do not make up all rows, or weights are given for a part of them.
         """
         if self._is_training_fold(estimator, X):
             return float("nan")
@@ -217,7 +249,7 @@ class GammaScorer:
         return gamma_score(original, erased, estimator, X, y, metric=self.metric)
 
     def set_score_request(self, *, sample_weight):
-        """Ask a search to pass weights to the scorer, with metadata routing enabled.
+        """Ask a search to pass weights to the scorer, if metadata routing is enabled.
 
         Parameters
         ----------
@@ -232,49 +264,53 @@ class GammaScorer:
         return self
 
     def get_metadata_routing(self):
-        """The metadata that the scorer asks for."""
+        """Return the metadata that the scorer asks for, a `MetadataRequest`."""
         request = MetadataRequest(owner=self)
         request.score.add_request(param="sample_weight", alias=self._request)
         return request
 
     def _is_training_fold(self, estimator, X):
+        """Whether X has as many rows as the estimator was fitted to.
+
+        If both folds hold half of the rows, X is taken to be the test fold.
+        """
         fitted = getattr(fitted_model(estimator), "n_samples_remaining_", None)
         return fitted == num_samples(X) and 2 * fitted != num_samples(self.X)
 
     def _check_fold(self, estimator, X, sample_weight):
+        """Refuse folds that do not make up all rows, and weights for a part of the rows."""
         final = fitted_model(estimator)
         fitted = getattr(final, "n_samples_remaining_", None)
-        if getattr(final, "early_stopping", False):  # counts the rows that were not held out
+        if getattr(final, "early_stopping", False):  # the held-out rows are not counted
             fitted = None
-        n, k = num_samples(self.X), num_samples(X)
-        if (
-            fitted is not None
-            and sample_weight is None
-            and self.sample_weight is None
-            and fitted != n - k
-        ):
+        n = num_samples(self.X)
+        k = num_samples(X)
+        weighted = (self.sample_weight is not None, sample_weight is not None)
+        if fitted is not None and not any(weighted) and fitted != n - k:
             raise ValueError(
-                f"Training and test fold must make up the {n} rows of the scorer, got {fitted} and {k} rows. Use a splitter whose "
-                "training fold is everything but the test fold, and give the scorer the rows that the search is given."
+                f"Training and test fold must make up the {n} rows of the scorer, got {fitted} and "
+                f"{k} rows. Use a splitter whose training fold is everything but the test fold, "
+                "and give the scorer the rows that the search is given."
             )
-        if (self.sample_weight is None) != (sample_weight is None) and self.reference is None:
-            given, missing = (
-                ("rows", "scorer") if self.sample_weight is None else ("scorer", "rows")
-            )
+        if weighted[0] != weighted[1] and self.reference is None:
+            given = "scorer" if weighted[0] else "rows"
+            missing = "rows" if weighted[0] else "scorer"
             raise ValueError(
-                f"Weights must be given for all rows and for the forget set, got weights for the {given} only (none for the "
-                f"{missing}). Pass sample_weight to GammaScorer and, with metadata routing, ask for it by set_score_request."
+                "Weights must be given for all rows and for the forget set, got weights for the "
+                f"{given} only (none for the {missing}). Pass sample_weight to GammaScorer, enable "
+                "metadata routing, and call set_score_request(sample_weight=True)."
             )
 
     def _original(self, estimator):
-        """The model on all rows with the parameters of ``estimator`` but for eps."""
+        """The model on all rows with the parameters of ``estimator`` apart from eps."""
         template = with_epsilon(estimator, "auto")
-        key = key_of(template)
+        key = parameters_key(template)
         if self.reference is not None:
-            if key_of(with_epsilon(self.reference, "auto")) != key:
+            if parameters_key(with_epsilon(self.reference, "auto")) != key:
                 raise ValueError(
-                    "The reference must have the parameters of the candidates but for unlearn_epsilon. Leave reference out to "
-                    "have one fitted for each combination."
+                    "The reference must have the parameters of the candidates apart from "
+                    "unlearn_epsilon, got others. Leave reference out: the scorer then fits one "
+                    "for each combination."
                 )
             return self.reference
         if key not in self._memo:
@@ -285,7 +321,7 @@ class GammaScorer:
         return {**vars(self), "_memo": None}
 
     def __setstate__(self, state):
-        # A worker process is handed the scorer anew with every task: it finds what it fitted for the earlier ones.
+        # A worker process unpickles the scorer for every task: share the models between tasks.
         vars(self).update(state)
         self._memo = _WORKER_MEMOS.setdefault(self._token, {})
         _WORKER_MEMOS.move_to_end(self._token)
@@ -296,6 +332,7 @@ class GammaScorer:
         return self
 
 
-# Fitted originals of the scorers that were unpickled in this process last, by their token.
+# Fitted original models of the scorers that this process unpickled last, by their token.
 _WORKER_MEMOS = OrderedDict()
+# Number of scorers whose models are kept.
 MAX_WORKER_MEMOS = 2

@@ -82,8 +82,8 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
 
     Notes
     -----
-    After `partial_fit` the curvature belongs to earlier parameters: `unlearn` asks for
-    `fit_curvature`.
+    After `partial_fit` the curvature belongs to earlier parameters: call `fit_curvature` before
+    `unlearn`.
 
     References
     ----------
@@ -102,7 +102,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
 
     _parent = MLPClassifier
     _parameter_constraints = {**MLPClassifier._parameter_constraints, **PARAMETER_CONSTRAINTS}
-    _traces = NetworkFamily.dropped
+    _traces = NetworkFamily.training_traces
     _search_grid = RELATIVE_GRID
 
     def __init__(
@@ -212,7 +212,8 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Update the model with one iteration over the data.
 
-        The curvature stays as it was, so that `unlearn` asks for `fit_curvature`.
+        The curvature is not updated: `unlearn` then raises an `ErasureError` until `fit_curvature`
+        is called.
 
         Parameters
         ----------
@@ -291,8 +292,8 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         return model
 
     def _fit_stochastic(self, X, y, sample_weight, *args):
-        # The rows that are not held out: the split that the parent is about to make, replayed from
-        # a copy of its random state.
+        """Train as the parent does, and remember the rows that are not held out."""
+        # The parent will split the rows: make the same split from a copy of its random state.
         if self.early_stopping and not args[-1]:
             self._trained_on = train_test_split(
                 np.arange(len(y)),
@@ -303,13 +304,16 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         super()._fit_stochastic(X, y, sample_weight, *args)
 
     def _family(self):
+        """The `NetworkFamily` of the fitted model."""
         return NetworkFamily(self)
 
     def _automatic_ridges(self, batch):
+        """The ridge of damping "auto", (d,)."""
         damping = CURVATURES[self.curvature].network_damping
         return [np.full(batch.n_parameters, batch.weight.sum() * damping)]
 
     def _calibrate(self, batch, inverse, state):
+        """Calibration of eps "auto", or None if eps is a number."""
         if not isinstance(self.unlearn_epsilon, str):
             return None
         return network.calibrate(batch, inverse, state, self.classes_, self._leave_out(state))

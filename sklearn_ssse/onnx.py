@@ -5,6 +5,7 @@ from sklearn_ssse.neural_network import ErasableMLPClassifier
 
 __all__ = ["register_converters"]
 
+# Options of `skl2onnx.to_onnx` that both converters accept.
 OPTIONS = {
     "zipmap": [True, False, "columns"],
     "nocl": [True, False],
@@ -13,9 +14,11 @@ OPTIONS = {
 
 
 def register_converters():
-    """Let `skl2onnx.to_onnx` take erasable models, alone and inside of pipelines and other composites.
+    """Register converters, so that `skl2onnx.to_onnx` accepts erasable models.
 
-    They become what their `to_plain` becomes: nothing of the curvature is in the ONNX model, and no row can be erased from it.
+    It accepts them alone and inside pipelines and other composites. An erasable model is converted
+    in the same way as its `to_plain`: the ONNX model holds no curvature, and rows cannot be erased
+    from it.
 
     Raises
     ------
@@ -45,14 +48,12 @@ def register_converters():
         )
     except ImportError:
         raise ImportError(
-            "Export to ONNX needs skl2onnx, which is not installed. Run: pip install 'sklearn-ssse[onnx]'"
+            "Export to ONNX needs skl2onnx, got an environment without it. Run: pip install "
+            "'sklearn-ssse[onnx]'"
         ) from None
+    linear_options = {**OPTIONS, "raw_scores": [True, False]}
     for model, convert, options in (
-        (
-            ErasableLogisticRegression,
-            convert_sklearn_linear_classifier,
-            {**OPTIONS, "raw_scores": [True, False]},
-        ),
+        (ErasableLogisticRegression, convert_sklearn_linear_classifier, linear_options),
         (ErasableMLPClassifier, convert_sklearn_mlp_classifier, OPTIONS),
     ):
         update_registered_converter(

@@ -1,4 +1,4 @@
-"""Preprocessors that know enough of their data for rows to leave them."""
+"""Preprocessors from whose statistics rows can be erased."""
 
 import numpy as np
 from sklearn.impute import SimpleImputer
@@ -8,17 +8,36 @@ from sklearn_ssse._utils.compat import is_pandas_na, is_scalar_nan
 
 
 def count_values(X, missing_values=np.nan):
-    """Number of values that are not missing in each column of dense numeric data, (n_columns,)."""
+    """Count the values of each column that are not missing.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_columns)
+        Dense numeric data.
+    missing_values : number or None, default=nan
+        The value that stands for a missing value, as in :class:`sklearn.impute.SimpleImputer`.
+
+    Returns
+    -------
+    ndarray of int of shape (n_columns,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn_ssse.preprocessing import count_values
+    >>> count_values([[1.0, np.nan], [3.0, 4.0]])
+    array([2, 1])
+    """
     return (~missing(as_numbers(X), missing_values)).sum(axis=0)
 
 
 def as_numbers(X):
-    """Numeric data, which may lack values, as an array."""
+    """Numeric data as an array of float64; nan is allowed."""
     return check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
 
 
 def missing(X, missing_values):
-    """Which numbers of an array stand for a value that is missing."""
+    """Whether each number of an array stands for a missing value."""
     none = missing_values is None or is_scalar_nan(missing_values) or is_pandas_na(missing_values)
     return np.isnan(X) if none else missing_values == X
 
@@ -26,21 +45,23 @@ def missing(X, missing_values):
 class ErasableSimpleImputer(SimpleImputer):
     """`SimpleImputer` that counts the values that it averages, so that rows can leave its means.
 
-    scikit-learn's own keeps the means but not the counts: what a row weighs in them is unknown after `fit`. With these,
-    ``unlearn(pipe, X, y, preprocessing="downdate")`` removes rows from the means exactly. A fitted `SimpleImputer` is given the counts by
-    ``imputer.n_samples_seen_ = count_values(X)`` where its data are at hand.
+    scikit-learn's `SimpleImputer` keeps the means but not the number of values in each. With the
+    counts, ``unlearn(pipe, X, y, preprocessing="downdate")`` removes rows from the means exactly.
+    If the data of a fitted `SimpleImputer` are at hand, ``imputer.n_samples_seen_ =
+    count_values(X)`` adds the counts to it.
 
     Parameters
     ----------
     missing_values, strategy, fill_value, copy, add_indicator, keep_empty_features
-        As in :class:`sklearn.impute.SimpleImputer`. Rows leave only the statistics of ``strategy="mean"``, of dense data.
+        As in :class:`sklearn.impute.SimpleImputer`. Rows can leave only the statistics of
+        ``strategy="mean"`` of dense data.
 
     Attributes
     ----------
     n_samples_seen_ : ndarray of int of shape (n_features,)
         Number of values of each column that were not missing. Only for ``strategy="mean"``.
     statistics_, indicator_, n_features_in_, feature_names_in_
-        As in the parent.
+        As in the parent class.
 
     Examples
     --------
@@ -51,12 +72,14 @@ class ErasableSimpleImputer(SimpleImputer):
     """
 
     def fit(self, X, y=None):
-        """Fit the imputer and count.
+        """Fit the imputer and count the values of each column.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data.
         y : None
+            Ignored.
 
         Returns
         -------

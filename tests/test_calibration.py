@@ -197,7 +197,7 @@ def test_guards_name_what_was_given(binary):
     clf = ErasableLogisticRegression().fit(X, y, np.full(150, 2.0))
     one = np.flatnonzero(y == 1)
     with pytest.raises(
-        ErasureError, match=r"got 150 rows \(weight 300\) where 150 \(weight 300\) remain"
+        ErasureError, match=r"got 150 rows to erase \(weight 300\) from 150 \(weight 300\)"
     ):
         clf.unlearn(X, y, sample_weight=np.full(150, 2.0))
     with pytest.raises(

@@ -242,8 +242,9 @@ def test_sets_without_a_change_of_ranks_are_ignored():
     mixed = np.arange(0, len(y), 2)
     folds = [(np.setdiff1d(np.arange(len(y)), S), S) for S in (one_class, mixed)]
     base = TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[0.5, 1.0])
-    with pytest.warns(UndefinedMetricWarning, match="1 of 2"):
+    with pytest.warns(UndefinedMetricWarning, match="1 of 2") as caught:
         both = clone(base).set_params(cv=folds).fit(X, y)
+    assert caught[0].filename == __file__  # not scikit-learn, which wraps `fit` for callbacks
     alone = clone(base).set_params(cv=folds[1:]).fit(X, y)
     assert np.array_equal(both.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
 

@@ -141,14 +141,14 @@ def test_tuned_models_forget_people_too(people):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"groups": "number", "forget": [7, 8, 9]}, "got 8, 9 of which there is none"),
+        ({"groups": "number", "forget": [7, 8, 9]}, "got 8, 9 without any"),
         ({"groups": "number", "forget": ["7"]}, "groups has int, forget has str"),
         ({"groups": "number", "forget": [7, 7, 21]}, "each group once, got 1"),
         ({"groups": "number", "forget": 7}, r"Write forget=\[group\]"),
         ({"groups": "number", "forget": "7"}, r"Write forget=\[group\]"),
         ({"groups": "number"}, "must be given with forget"),
         ({"groups": "name of none", "forget": [7]}, "no column of this DataFrame"),
-        ({"forget": [4999]}, "got 4999 of which there is none"),
+        ({"forget": [4999]}, "got 4999 without any"),
         ({"groups": "short", "forget": [7]}, "inconsistent numbers of samples"),
     ],
 )

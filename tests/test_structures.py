@@ -13,7 +13,7 @@ from sklearn_ssse import (
     ErasureWarning,
     parameter_distance,
 )
-from sklearn_ssse._erasure import validation
+from sklearn_ssse._erasure import guards
 from sklearn_ssse._gradients.streams import SignedStream
 from sklearn_ssse._inverse import INVERSES, choice, choose_structure
 from sklearn_ssse._utils import memory
@@ -229,7 +229,7 @@ def test_memory_is_asked_for_first(binary, monkeypatch):
         match=r"250 MB, got structure='full' for 5000 parameters, which takes 800 MB .*'diagonal'",
     ):
         choose_structure(INVERSES, "full", [(1, 5000)], {})
-    monkeypatch.setattr(validation, "available_bytes", lambda: 100)
+    monkeypatch.setattr(guards, "available_bytes", lambda: 100)
     clf = ErasableLogisticRegression(structure="diagonal").fit(*binary)
     with pytest.raises(ErasureError, match="dense inverse of 7 parameters"):
         _ = clf.fisher_inverse_

@@ -5,14 +5,14 @@ from contextlib import contextmanager
 
 from sklearn_ssse import ErasureWarning
 
-DAMPED = "The .* rows carry most of the curvature"
+DAMPED = "The .* rows must not dominate"
 MINI_BATCHES = "The curvature is made of mini-batches"
 NOT_A_MINIMUM = "The model must be a minimum"
 # Of a net that was erased from before: whether one appears depends on the path of its training,
 # and so on the machine.
 STALE = "The curvature must (belong to|hold)"
 TOO_LONG = "A step must be short beside the parameters"
-UNTRAINED = "A trained net must predict"
+UNTRAINED = "A trained network must predict"
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, Eras
 
 # Modules that hold the constants, and the name of the function of the downdate cap.
 MODULES = {
-    "checks": "sklearn_ssse._erasure.validation",
+    "checks": "sklearn_ssse._erasure.guards",
     "fit check": "sklearn_ssse._from_estimator.fit_check",
     "low rank": "sklearn_ssse._inverse.low_rank",
     "full": "sklearn_ssse._inverse.full",

@@ -1,7 +1,7 @@
 """Pipelines, searches and other estimators that hold erasable models.
 
-The folder sends rows to the models inside an estimator and answers questions about them. It knows
-scikit-learn's composite types and the estimators' planning of an erasure; it must not know a
+The folder sends rows to the models inside an estimator and answers questions about them. It depends
+on scikit-learn's composite types and on the planning of an erasure. It must not depend on a
 curvature, a structure or a parameter array.
 """
 

@@ -1,4 +1,4 @@
-"""Rows of the groups to erase: a group is a person, a household, a device."""
+"""Selection of the rows of groups to erase; a group is a person, a household or a device."""
 
 import numpy as np
 from sklearn.utils import check_consistent_length
@@ -7,8 +7,8 @@ from sklearn_ssse._erasure import as_objects
 from sklearn_ssse._utils.compat import num_samples
 from sklearn_ssse.exceptions import ErasureError
 
-# Missing groups that an error names.
-N_NAMED = 5
+# Number of missing groups that an error lists at most.
+MAX_LISTED = 5
 
 
 def rows_of_groups(rows, groups, forget, known):
@@ -53,12 +53,12 @@ def rows_of_groups(rows, groups, forget, known):
     check_consistent_length(rows.X, own)
     missing = sorted(str(group) for group in asked.difference(own))
     if missing:
-        more = f" and {len(missing) - N_NAMED} more" if len(missing) > N_NAMED else ""
+        more = f" and {len(missing) - MAX_LISTED} more" if len(missing) > MAX_LISTED else ""
         kind = type(own[0]).__name__ if own else "none"
         raise ErasureError(
-            "Every group in forget must be among those of the rows, got "
-            f"{', '.join(missing[:N_NAMED])}{more} of which there is none. Check the ids and their "
-            f"type (groups has {kind}, forget has {type(wanted[0]).__name__}); nothing was erased."
+            f"Every group in forget must have a row, got {', '.join(missing[:MAX_LISTED])}{more} "
+            f"without any. Check the ids and their type (groups has {kind}, forget has "
+            f"{type(wanted[0]).__name__}); nothing was erased."
         )
     index = [i for i, group in enumerate(own) if group in asked]
     return rows.take(np.array(index, dtype=np.intp))
@@ -75,15 +75,15 @@ def _wanted(forget):
     repeated = len(wanted) - len(set(wanted))
     if repeated:
         raise ValueError(
-            f"forget must name each group once, got {repeated} of them again. Check the list of "
-            "requests."
+            f"forget must name each group once, got {repeated} repeated. Check the list."
         )
     return wanted
 
 
 def _index(X):
+    """The index of a pandas object, which holds the group of each row."""
     index = getattr(X, "index", None)
-    if index is None or callable(index):  # a list has a method of that name
+    if index is None or callable(index):  # a list has a method `index`
         raise ValueError(
             f"forget without groups needs a frame with an index, got {type(X).__name__}. Pass "
             "groups, the group of each row."
@@ -92,13 +92,13 @@ def _index(X):
 
 
 def _split_off_column(rows, name, known):
-    """The rows and their column of groups, which is dropped if the estimator was fitted without."""
+    """The rows and their groups; the column is dropped if the estimator was fitted without it."""
     X = rows.X
     columns = list(getattr(X, "columns", []))
     if name not in columns:
         raise ValueError(
             f"groups must be a column of X or hold the group of each row, got {name!r}, which is "
-            f"no column of this {type(X).__name__} of {num_samples(X)} rows."
+            f"no column of this {type(X).__name__} of {num_samples(X)} rows. Check the name."
         )
     groups = X[name]
     if isinstance(known, int):

@@ -20,7 +20,7 @@ def erasable_models(estimator):
 
 
 def takes_positions(estimator):
-    """Whether a type that needs positions, or one of third parties, is inside."""
+    """Whether the estimator holds a type that needs positions, or a type of third parties."""
     if isinstance(estimator, tuple(TYPES_WITH_POSITIONS)) or registered(estimator) is not None:
         return True
     return any(takes_positions(part) for part in inside(estimator))
@@ -38,14 +38,14 @@ def known_columns(estimator):
 
 
 def final_step(estimator):
-    """The model at the end of a pipeline, also of nested ones; another estimator itself."""
+    """The model at the end of a pipeline or of nested ones; any other estimator as it is."""
     while isinstance(estimator, Pipeline):
         estimator = estimator.steps[-1][1]
     return estimator
 
 
 def transformed(estimator, X):
-    """Rows as the `final_step` takes them."""
+    """The rows X as the steps before the `final_step` transform them."""
     while isinstance(estimator, Pipeline):
         if len(estimator.steps) > 1:
             X = estimator[:-1].transform(X)
@@ -54,10 +54,10 @@ def transformed(estimator, X):
 
 
 def bare_copies(estimator):
-    """A copy that an erasure does not tie to the original.
+    """A copy of an estimator that can be erased from without a change of the original.
 
-    The copy shares arrays with the original: `unlearn` assigns new arrays and never writes into
-    old ones.
+    The copy shares arrays with the original, since `unlearn` assigns new arrays and never writes
+    into old ones.
     """
     twin = object.__new__(type(estimator))
     vars(twin).update(vars(estimator))

@@ -1,4 +1,4 @@
-"""Rows to the models of scikit-learn's meta-estimators, and the types that rows cannot leave."""
+"""Routes of rows to the models inside scikit-learn's meta-estimators, and refused types."""
 
 import numpy as np
 from scipy import sparse
@@ -44,7 +44,7 @@ TYPES_WITH_POSITIONS.add(BaggingClassifier)
 
 @route.register(BaseSearchCV)
 def route_to_best_estimator(estimator, rows):
-    """The rows to `best_estimator_`; a scorer that holds training rows is warned of."""
+    """Send the rows to `best_estimator_`, and warn of a scorer that holds training rows."""
     scoring = estimator.scoring
     scorers = scoring.values() if isinstance(scoring, dict) else [scoring]
     (model,) = inside(estimator)
@@ -71,7 +71,7 @@ def inside_search(estimator):
 
 @route.register(FrozenEstimator)
 def route_to_frozen(estimator, rows):
-    """The rows to the frozen model."""
+    """Send the rows to the frozen model."""
     return plan(estimator.estimator, rows)
 
 
@@ -83,13 +83,13 @@ def inside_frozen(estimator):
 
 @route.register(FixedThresholdClassifier)
 def route_to_fixed_threshold(estimator, rows):
-    """The rows to the model behind the threshold."""
+    """Send the rows to the model behind the threshold."""
     return plan(_threshold_model(estimator), rows)
 
 
 @route.register(TunedThresholdClassifierCV)
 def route_to_tuned_threshold(estimator, rows):
-    """The rows to the model behind the threshold, which was tuned on them."""
+    """Send the rows to the model behind the threshold; the threshold, tuned on them, keeps them."""
     if not estimator.refit and estimator.cv != "prefit":
         raise TypeError(
             "Rows can be erased from TunedThresholdClassifierCV if its model was fitted on all "
@@ -110,13 +110,13 @@ def inside_threshold(estimator):
 
 
 def _threshold_model(estimator):
-    # A prefit model is held as the parameter.
+    """The model behind a threshold; with ``cv="prefit"`` it is the parameter itself."""
     return vars(estimator).get("estimator_", estimator.estimator)
 
 
 @route.register(CalibratedClassifierCV)
 def route_to_calibrated(estimator, rows):
-    """The rows to the frozen model; the calibrators keep them."""
+    """Send the rows to the frozen model; the calibrators keep them."""
     (model,) = inside(estimator)
     return plan(model, rows.keep("calibrators"))
 
@@ -135,7 +135,7 @@ def inside_calibrated(estimator):
 
 @route.register(OneVsRestClassifier)
 def route_to_one_vs_rest(estimator, rows):
-    """The rows to the model of every class, with labels 0 and 1."""
+    """Send the rows to the model of every class, with labels 0 and 1."""
     if estimator.multilabel_:
         check_outputs(rows.y, len(estimator.estimators_))
     else:
@@ -157,18 +157,18 @@ def _check_constant_classes(pairs):
     for model, y in pairs:
         if isinstance(model, ConstantPredictor) and (y != model.y_).any():
             raise ErasureError(
-                "A class of OneVsRestClassifier that had all rows at fit, or none, must stay so, "
-                "got rows to add that differ. Train it again with them."
+                "Added rows must agree with a class of OneVsRestClassifier that had all rows at "
+                "fit, or none, got rows that differ. Train it again with them."
             )
 
 
 @route.register(OneVsOneClassifier)
 def route_to_one_vs_one(estimator, rows):
-    """The rows of both classes of every pair to its model."""
+    """Send the rows of both classes of each pair to the model of the pair."""
     if rows.positions is not None:
         raise TypeError(
-            "Rows leave the pairs of OneVsOneClassifier by their class, got positions, which "
-            "differ in the data of each pair. Use OneVsRestClassifier around a BaggingClassifier."
+            "OneVsOneClassifier must be given rows without positions, got positions, which differ "
+            "in the data of each pair. Use OneVsRestClassifier around a BaggingClassifier."
         )
     names = estimator.classes_
     codes = encode(names, column_or_1d(rows.y))
@@ -184,12 +184,12 @@ def route_to_one_vs_one(estimator, rows):
 
 @route.register(ClassifierChain)
 def route_to_chain(estimator, rows):
-    """The rows to every model, with the labels of the earlier outputs as columns."""
+    """Send the rows to every model, with the labels of the earlier outputs as columns."""
     if estimator.cv is not None:
         raise TypeError(
-            "Rows cannot be erased from ClassifierChain with cv: it does not keep the models whose "
-            "out-of-fold predictions its own were fitted to. Use cv=None, which fits them to the "
-            "labels."
+            "Rows can be erased from ClassifierChain with cv=None, got another cv: its models were "
+            "fitted to out-of-fold predictions of models that it did not keep. Use cv=None, which "
+            "fits them to the labels."
         )
     Y = check_outputs(rows.y, len(estimator.estimators_))[:, estimator.order_]
     X = _as_array(estimator, rows.X)
@@ -206,14 +206,14 @@ def route_to_chain(estimator, rows):
 
 @route.register(VotingClassifier)
 def route_to_votes(estimator, rows):
-    """The rows to every model, with the labels that it was fitted to."""
+    """Send the rows to every model, with the labels that it was fitted to."""
     labels = column_or_1d(rows.y)
     codes = encode(estimator.classes_, labels)
     last = len(estimator.classes_) - 1
     rows = rows.at(f"a model of VotingClassifier, whose classes are 0 to {last}")
     pairs = []
     for model in estimator.estimators_:
-        # A frozen model was fitted before, to the labels themselves.
+        # A frozen model was fitted to the labels themselves, not to their codes.
         frozen = np.array_equal(model.classes_, estimator.classes_)
         pairs.append((model, rows._replace(y=labels if frozen else codes)))
     return plan_all(pairs)
@@ -221,7 +221,7 @@ def route_to_votes(estimator, rows):
 
 @route.register(BaggingClassifier)
 def route_to_bagged(estimator, rows):
-    """The rows to the members that drew them, as often as they drew them."""
+    """Send the rows to the members that drew them, each row as often as it was drawn."""
     if rows.added or rows.replaced:
         raise TypeError(
             "Rows can only be erased from BaggingClassifier, got rows to add, which no member "
@@ -229,8 +229,8 @@ def route_to_bagged(estimator, rows):
         )
     if rows.sample_weight is not None:
         raise TypeError(
-            "unlearn for BaggingClassifier takes no sample_weight: the weight decided how often a "
-            "row was drawn, and the row leaves as often. Leave it out."
+            "unlearn for BaggingClassifier takes no sample_weight, got one: the number of times "
+            "that a member drew a row is its weight there. Leave it out."
         )
     n_samples = estimator._n_samples
     positions = check_positions(rows.positions, len(rows.y), n_samples)
@@ -250,7 +250,7 @@ def route_to_bagged(estimator, rows):
         own = own.at(f"member {i} of BaggingClassifier, whose classes are 0 to {last}")
         times = np.bincount(drawn, minlength=n_samples)[positions]
         if all(inner._erasure_state.weighted for inner in erasable_models(model)):
-            # Rows of weight 0 too: a scaler that takes no weights was fitted to them.
+            # Keep the rows of weight 0: a scaler that takes no weights was fitted to them.
             own = own._replace(sample_weight=times.astype(float))
         else:
             own = own.take(np.repeat(np.arange(len(codes)), times))
@@ -280,21 +280,21 @@ def inside_ensemble(estimator):
 
 
 def _with_columns(rows, select):
-    """The rows with ``select`` applied to the changes of their columns, where there are any."""
+    """The rows with ``select`` applied to the changes of their columns, if there are any."""
     column_map = None if rows.column_map is None else select(rows.column_map)
     filled = None if rows.filled is None else select(rows.filled)
     return rows._replace(column_map=column_map, filled=filled)
 
 
 def _of_a_subset(rows):
-    """Rows for a model that was fitted to a subset: the count of filled-in values is unknown."""
+    """The rows for a model fitted to some of the rows, whose filled-in values are not counted."""
     if rows.filled is None:
         return rows
     return rows._replace(filled=rows.filled._replace(present=None))
 
 
 def _as_array(estimator, X, dtype="numeric"):
-    """X as the composite passes it on: checked, without names."""
+    """X as the array without column names that the composite passes to its models."""
     return validate_data(
         estimator, X, reset=False, accept_sparse="csr", ensure_all_finite=False, dtype=dtype
     )

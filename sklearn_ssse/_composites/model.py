@@ -1,4 +1,4 @@
-"""An erasable model: the end of the way of rows."""
+"""The route of rows to an erasable model, at which they arrive."""
 
 from sklearn_ssse._composites.registry import inside, route
 from sklearn_ssse._composites.rows import ModelRows, Plan
@@ -7,7 +7,7 @@ from sklearn_ssse._erasure import ErasableMixin
 
 @route.register(ErasableMixin)
 def route_to_model(estimator, rows):
-    """The rows themselves; arguments that no model takes are refused."""
+    """Plan the erasure of the rows; refuse arguments that no model takes."""
     unknown = list(rows.params)
     if rows.positions is not None and not rows.path:  # siblings may take the positions
         unknown.append("positions")

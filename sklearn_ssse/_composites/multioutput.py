@@ -1,4 +1,4 @@
-"""Rows to the models of a `MultiOutputClassifier`."""
+"""The route of rows to the models of a `MultiOutputClassifier`."""
 
 from sklearn.multioutput import MultiOutputClassifier
 
@@ -10,7 +10,7 @@ from sklearn_ssse._erasure import check_outputs
 
 @route.register(MultiOutputClassifier)
 def route_to_outputs(estimator, rows):
-    """The rows to every output: to all of them together where the models are alike."""
+    """Send the rows to every output, to all together if the models are similar."""
     models = estimator.estimators_
     Y = check_outputs(rows.y, len(models))
     if _only_erases(rows) and registered(models[0]) is None:
@@ -29,6 +29,6 @@ def inside_outputs(estimator):
 
 
 def _only_erases(rows):
-    """Whether nothing but an erasure by the models themselves is asked for."""
+    """Whether the rows are only to be erased, and by the models alone."""
     others = (rows.added, rows.replaced, rows.column_map, rows.params, rows.positions is not None)
     return not any(others)

@@ -1,14 +1,14 @@
-"""Erasures of the same rows from many binary logistic regressions: a classifier of attributes.
+"""Erasures of the same rows from many binary logistic regressions, computed together.
 
-The rows are checked once and go forward in one product. Arrays of the size of the rows, not of the
-parameters, are worked out for all outputs together. Output by output only two things are made: the
-product of the rows with the inverse, which the step needs anyway, and the downdate.
-`_erasure.planning.plan_erasure` is the twin that takes one output at a time.
+The rows are validated once, and one product gives the logits of all outputs. Arrays of the size of
+the rows, not of the parameters, are computed for all outputs together. Only two computations are
+made for each output: the product of the rows with the inverse, which the step needs anyway, and the
+downdate. `_erasure.planning.plan_erasure` is the twin that plans one output at a time.
 
 For an output with inverse P, rows x (k, d), with a last column of ones for an intercept, have
 derivatives ``a`` (k,) of the loss and curvature rows ``r x``, r (k,). Everything follows from
-``Z = x P`` and ``G = x P x^T``: ``M = r G r^T``; with its eigenvectors V and ``B = r V`` the basis of
-the downdate is ``Z^T B``; a step is ``Z^T c``.
+``Z = x P`` and ``G = x P x^T``: ``M = r G r^T``; with its eigenvectors V and ``B = r V`` the basis
+of the downdate is ``Z^T B``; a step is ``Z^T c``.
 """
 
 from functools import cached_property
@@ -27,6 +27,7 @@ from sklearn_ssse._erasure import (
     least_margin,
     make_records,
     replace_fields,
+    rows_of_positive_weight,
 )
 from sklearn_ssse._families import pack_outputs, unpack_outputs
 from sklearn_ssse._gradients import CURVATURES, gradient
@@ -36,20 +37,20 @@ from sklearn_ssse._utils.memory import fits
 from sklearn_ssse.exceptions import ErasureError
 from sklearn_ssse.linear_model import ErasableLogisticRegression
 
-# Share of the weight at fit that must remain of every class; with less the twin decides.
+# Share of the weight at fit that must remain of every class; with less, the twin plans the erasure.
 LEAST_SHARE = 1e-9
-# Arrays of the size of the rows times all inverses, and of all pairs of rows, that are held at once.
+# Number of arrays of shapes (n_outputs, k, d) and (n_outputs, k, k) that are held at once.
 COPIES = 4
-# Multiplications that take as long as one number of an inverse that is read and written.
+# Time to read and write one number of an inverse, in multiplications.
 COPY_COST = 40
 
 
 class NotTogetherError(Exception):
-    """The outputs cannot be worked out together: the twin does them, or says why it cannot."""
+    """The outputs cannot be planned together; the twin plans them, or raises the error."""
 
 
 def plan_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()):
-    """The erasures of rows from classifiers that are alike.
+    """Plan the erasures of the same rows from several similar classifiers.
 
     Parameters
     ----------
@@ -60,14 +61,14 @@ def plan_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()):
     epsilon, sample_weight
         See `unlearn`.
     kept_by : tuple of str
-        For the records.
+        Field of the records.
 
     Returns
     -------
     list of Erasure or None
-        None if they must be worked out one by one: if the models are not alike, if there are more
-        rows than parameters, or if an erasure is refused, so that the first model to refuse says
-        why.
+        None if they must be planned one by one: if the models differ in more than their parameters,
+        if there are more rows than parameters, or if an erasure is refused, so that the error is
+        the one of the first model that refuses.
     """
     try:
         return _plan_together(models, X, Y, epsilon, sample_weight, kept_by)
@@ -81,20 +82,14 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     before = [model._erasure_state for model in models]
     epsilons = _epsilons(models, epsilon)
     X, _, weight = check_rows(models[0], X, Y[:, 0], sample_weight, ensure_min_samples=0)
-    if weight is not None and not weight.all():
-        some = weight > 0
-        X = X[some]
-        Y = Y[some]
-        weight = weight[some]
+    X, Y, weight = rows_of_positive_weight(X, Y, weight)
     theta = pack_outputs(models)
     targets = _targets(models, Y)
-    k, d = X.shape[0], theta.shape[1]
+    k = X.shape[0]
+    m, d = theta.shape
     _require(0 < k <= d)
-    _require(fits(COPIES * 8 * len(models) * k * (k + d)))
-    by_class = _stacked(state.class_weight for state in before)
-    weight = np.where(targets, by_class[:, 1:], by_class[:, :1]) * (
-        1.0 if weight is None else weight
-    )
+    _require(fits(COPIES * 8 * m * k * (k + d)))
+    weight = _class_weights(before, targets) * (1.0 if weight is None else weight)
     after = _remaining(before, targets, weight)
 
     x = _design(X, models[0].fit_intercept)
@@ -102,16 +97,13 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     y = targets.reshape(-1, 1)
     a = gradient(proba, y, "logistic").reshape(targets.shape) * weight
     seeds = CURVATURES[before[0].curvature].seed(proba, y, "logistic")
-    pending = PendingDowndates(
-        [model.curvature_ for model in models], x, np.sqrt(weight) * seeds.reshape(targets.shape)
-    )
+    r = np.sqrt(weight) * seeds.reshape(targets.shape)
+    pending = PendingDowndates([model.curvature_ for model in models], x, r)
     _require((pending.margin >= pending.least_margin).all())
     leave_out = models[0]._leave_out(before[0])
     damped = is_damped(pending.margin) & leave_out
     c = pending.solve(a, damped) if leave_out else a
-    growth = np.ones(len(models))
-    if not leave_out:
-        growth = np.array([old.mass / new.mass for old, new in zip(before, after, strict=True)])
+    growth = _growth(before, after, leave_out)
     epsilons = _lengths(epsilons, before, pending, a, c, targets, growth, leave_out)
     change = _times(c, pending.Z) * (growth * epsilons)[:, np.newaxis]
     attributes = unpack_outputs(models, theta + change)
@@ -149,23 +141,28 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
 
 
 def _require(holds):
+    """Leave the outputs to the twin unless a condition holds."""
     if not holds:
         raise NotTogetherError
 
 
 class PendingDowndates:
-    """The same rows about to leave the inverses of all outputs, see `PendingDowndate`.
+    """The downdates of the inverses of all outputs by the same rows, see `PendingDowndate`.
 
     Parameters
     ----------
     inverses : list of FullInverse
     x : ndarray of shape (k, d)
     r : ndarray of shape (n_outputs, k)
+        Factors of the curvature rows ``r x``.
     """
 
     def __init__(self, inverses, x, r):
-        self._inverses, self._x, self.r = inverses, x, r
-        m, k, d = len(inverses), *x.shape
+        self._inverses = inverses
+        self._x = x
+        self.r = r
+        k, d = x.shape
+        m = len(inverses)
         self.Z = np.empty((m, k, d))
 
         def product(j):
@@ -181,26 +178,24 @@ class PendingDowndates:
 
     @property
     def least_margin(self):
-        """What `check_margin` asks for."""
+        """The margin that `check_margin` asks for, (n_outputs,)."""
         variance = _stacked(inverse.matrix.diagonal() for inverse in self._inverses)
         information = _stacked(inverse.diagonal for inverse in self._inverses)
         return least_margin(np.einsum("ij,ij->i", variance, information))
 
     def solve(self, a, damped):
-        """The c with which ``Z^T c`` is the inverse without the rows times ``x^T a``, (n_outputs, k)."""
+        """Coefficients c, (n_outputs, k), of ``Z^T c = P' x^T a``, P' the downdated inverse."""
         factor = downdate_factor(self.spectrum)
         if damped.any():
-            factor = np.where(
-                damped[:, np.newaxis], downdate_factor(self.spectrum, damped=True), factor
-            )
+            damped_factor = downdate_factor(self.spectrum, damped=True)
+            factor = np.where(damped[:, np.newaxis], damped_factor, factor)
         return a + _times(_times(_times(a, self.G), self._B) * factor, self._B.transpose(0, 2, 1))
 
     @cached_property
     def inverses(self):
-        """The inverses without the rows, made when the first is asked for."""
-        basis = self.Z.transpose(0, 2, 1) @ (
-            self._B * np.sqrt(downdate_factor(self.spectrum))[:, np.newaxis]
-        )
+        """The inverses without the rows, all computed at the first access."""
+        root = np.sqrt(downdate_factor(self.spectrum))
+        basis = self.Z.transpose(0, 2, 1) @ (self._B * root[:, np.newaxis])
         leaving = np.square(self.r) @ np.square(self._x)
         out = list(self._inverses)
 
@@ -211,19 +206,32 @@ class PendingDowndates:
         return out
 
     def _each(self, function):
-        """Call ``function(j)`` for every output j, over threads where the inverses are large."""
+        """Call ``function(j)`` for every output j, in threads if the inverses are large."""
         m, k, d = self.Z.shape
         each(function, range(m), (2 * k + COPY_COST) * d**2)
 
 
 def _epsilons(models, epsilon):
-    """eps of each model, all of them numbers or all of them multiples of "auto"."""
+    """eps of each model: numbers for all models, or multiples of "auto" for all."""
     try:
         epsilons = [checked_epsilon(model, epsilon) for model in models]
     except ErasureError as error:
         raise NotTogetherError from error
     _require(len({type(eps) for eps in epsilons}) == 1)
     return epsilons
+
+
+def _class_weights(before, targets):
+    """Class weight of each row for each model, (n_models, k)."""
+    by_class = _stacked(state.class_weight for state in before)
+    return np.where(targets, by_class[:, 1:], by_class[:, :1])
+
+
+def _growth(before, after, leave_out):
+    """`Step.growth` of each model, (n_models,)."""
+    if leave_out:
+        return np.ones(len(before))
+    return np.array([old.mass / new.mass for old, new in zip(before, after, strict=True)])
 
 
 def _lengths(epsilons, before, pending, a, c, targets, growth, leave_out):
@@ -243,7 +251,7 @@ def _lengths(epsilons, before, pending, a, c, targets, growth, leave_out):
 
 
 def _alike(models):
-    """Whether all are fitted binary logistic regressions, with one way to erase from them."""
+    """Whether all models are fitted binary logistic regressions that differ in parameters only."""
     kind = ErasableLogisticRegression
     if not all(type(model) is kind and "curvature_" in vars(model) for model in models):
         return False
@@ -256,7 +264,7 @@ def _alike(models):
 
 
 def _traits(model):
-    """All that must agree between models that are worked out together."""
+    """The attributes that must agree between models that are planned together."""
     state = model._erasure_state
     coef = model.coef_
     names = vars(model).get("feature_names_in_")
@@ -286,7 +294,7 @@ def _targets(models, Y):
 
 
 def _remaining(before, targets, weight):
-    """The states without the rows; the twin must look if nearly nothing remains of a class."""
+    """The states without the rows; the twin plans an erasure that leaves little of a class."""
     k = targets.shape[1]
     positive = np.stack([~targets, targets], axis=2)
     fit_mass = np.array([[state.fit_mass] for state in before])
@@ -295,7 +303,7 @@ def _remaining(before, targets, weight):
     mass = _stacked(state.class_mass for state in before) - own_mass
     _require(counts.min() > 0 and (mass > LEAST_SHARE * fit_mass).all())
     erased = weight.sum(axis=1).tolist()
-    # Copies: as parts of one array they would keep each other alive.
+    # Copies, because a view would keep the counts of all models in memory.
     return [
         replace_fields(
             state,
@@ -312,13 +320,13 @@ def _remaining(before, targets, weight):
 
 
 def _design(X, bias):
-    """Rows as the curvature knows them, dense and in float64."""
+    """Rows as dense float64, (k, d), with a last column of ones for an intercept."""
     x = (X.toarray() if sparse.issparse(X) else X).astype(np.float64, copy=False)
     return np.hstack([x, np.ones((len(x), 1))]) if bias else x
 
 
 def _stacked(vectors):
-    """Vectors of one length as the rows of a matrix; `np.stack` takes longer for many short ones."""
+    """Vectors of one length as the rows of a matrix, faster than `np.stack` for short vectors."""
     vectors = list(vectors)
     return np.concatenate(vectors).reshape(len(vectors), -1)
 

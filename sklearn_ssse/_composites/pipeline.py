@@ -1,4 +1,4 @@
-"""Rows through the steps of a pipeline, to the model at its end."""
+"""The route of rows through the steps of a pipeline to the model at its end."""
 
 from sklearn.pipeline import Pipeline
 
@@ -16,7 +16,7 @@ from sklearn_ssse._preprocessing import (
 
 @route.register(Pipeline)
 def route_through_pipeline(estimator, rows):
-    """The rows through the transformers, of nested pipelines too, to the model at the end."""
+    """Send the rows through the transformers, of nested pipelines too, to the model."""
     steps, final, caches = _flattened(estimator)
     inner_caches, messages = caches_and_warnings(steps)
     model = None

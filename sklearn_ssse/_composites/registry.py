@@ -1,7 +1,7 @@
 """Types of estimators, and the functions that send rows to the models inside them.
 
-A composite type is one file of this folder, or a function of `meta_estimators`: it hands in a
-``route`` and an ``inside`` for its type. This module imports none of them.
+A composite type is one file of this folder, or two functions of `meta_estimators`: they register a
+``route`` and an ``inside`` for the type. This module imports none of them.
 """
 
 from copy import deepcopy
@@ -19,12 +19,12 @@ REFUSALS = {}
 
 @singledispatch
 def third_party(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
-    """Erase rows from a type that a third party registered; the default stands for no such type."""
+    """Erase rows from a type that a third party registered; this default marks all others."""
 
 
 @singledispatch
 def route(estimator, rows):
-    """The `Plan` for one type: send the rows on to the estimators inside.
+    """The `Plan` for one type, which sends the rows to the estimators inside.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def route(estimator, rows):
 
 @singledispatch
 def inside(estimator):
-    """The estimators that `route` sends rows to: none for a type that is not registered."""
+    """The estimators to which `route` sends rows; none for a type that is not registered."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""Rows on their way to the models inside an estimator, and the plan of all changes they cause."""
+"""Rows on their way to the models inside an estimator, and the plan of all their changes."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -16,7 +16,7 @@ class RoutedRows(NamedTuple):
     Attributes
     ----------
     X, y, sample_weight
-        The rows as the estimator at this place took them at fit.
+        The rows as they were given to the estimator at this place at fit.
     positions : array-like or None
         Positions of the rows in the data of `fit`.
     epsilon : float, str or None
@@ -57,6 +57,7 @@ class RoutedRows(NamedTuple):
 
     @property
     def data(self):
+        """X, y and sample_weight."""
         return self.X, self.y, self.sample_weight
 
     def __bool__(self):
@@ -74,11 +75,11 @@ class RoutedRows(NamedTuple):
         return self._replace(kept_by=(*self.kept_by, *names))
 
     def at(self, name):
-        """The same rows on the way to one of several sibling models."""
+        """The same rows on the way to one of several models, named in error messages."""
         return self._replace(path=(*self.path, name))
 
     def for_model(self, model):
-        """The same rows, without weights that were meant for other steps."""
+        """The same rows, without weights that were given for other steps alone."""
         state = vars(model).get("_erasure_state")
         others = routing_enabled() or self.weights_consumed
         if others and state is not None and not state.weighted:
@@ -99,7 +100,7 @@ class Plan(NamedTuple):
     Attributes
     ----------
     erasures : list of ModelRows or Erasure
-        One for each model that the rows reach, worked out in full or not yet.
+        One for each model that the rows reach: its rows, or the `Erasure` computed from them.
     changes : list of Change
         Changes of transformers and other objects.
     warnings : list of str
@@ -124,7 +125,7 @@ class Plan(NamedTuple):
         return self._replace(erasures=_erasures(self.erasures))
 
     def warn(self):
-        """Give the warnings of the call, as carrying it out does."""
+        """Give the warnings of all changes."""
         for message in self.warnings:
             warn(message)
         for erasure in self.erasures:

@@ -1,7 +1,7 @@
-"""The verbs of an estimator: an erasure is planned in stages, then carried out whole or not at all.
+"""The verbs of an estimator: an erasure is planned in stages, then made in full or not at all.
 
-The folder knows the curvature, the family of a model and the rows to erase or add. It must not know
-a concrete estimator, how eps is calibrated, nor a composite.
+The folder depends on the curvature, the family of a model and the rows to erase or add. It must not
+depend on a concrete estimator, the calibration of eps, or a composite.
 """
 
 from sklearn_ssse._erasure.changes import Change, Erasure, carry_out
@@ -13,6 +13,7 @@ from sklearn_ssse._erasure.epsilon import (
     usual_epsilon,
 )
 from sklearn_ssse._erasure.fit_curvature import FITTED
+from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_fresh, check_remaining, least_margin
 from sklearn_ssse._erasure.mixin import ErasableMixin
 from sklearn_ssse._erasure.parameters import PARAMETER_CONSTRAINTS, documented
 from sklearn_ssse._erasure.planning import (
@@ -25,17 +26,14 @@ from sklearn_ssse._erasure.planning import (
 )
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._erasure.validation import (
-    TRUSTED_MARGIN,
     as_objects,
-    check_fresh,
     check_outputs,
     check_pairs,
     check_positions,
-    check_remaining,
     check_rows,
-    each_row,
     encode,
     is_multilabel,
-    least_margin,
     row_weights,
+    rows_of_positive_weight,
+    weight_per_row,
 )

@@ -1,10 +1,10 @@
-"""Changes of objects, worked out in full before anything changes, and made all or none."""
+"""Changes of objects, computed in full before anything changes, and then made all or none."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+from sklearn_ssse._erasure.guards import TRUSTED_MARGIN
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState
-from sklearn_ssse._erasure.validation import TRUSTED_MARGIN
 from sklearn_ssse._utils.warnings import warn
 
 
@@ -17,22 +17,22 @@ class Change(NamedTuple):
 
 
 class Erasure(NamedTuple):
-    """A change of one model's rows, worked out in full.
+    """A change of the rows of one model, computed in full.
 
     Attributes
     ----------
     model : ErasableMixin
     record : ErasureRecord
     attributes : dict
-        The fitted attributes after the step, and the traces of training that start anew.
+        The fitted attributes after the step, and reset traces of training.
     curvature : callable
-        Makes the inverse curvature of the rows after the change.
+        Returns the inverse curvature of the rows after the change.
     state : ErasureState
         The counts and weights of the rows after the change.
     unweighted : bool
         True if the model was fitted with weights and the rows were given without.
     columns_change : bool
-        True if the columns of the model change, so that it changes even if no row does.
+        True if the columns change, so that the model changes even without a forget row.
     """
 
     model: object
@@ -45,6 +45,7 @@ class Erasure(NamedTuple):
 
     @property
     def changes_rows(self):
+        """Whether a row is erased or added."""
         return self.record.n_erased > 0 or self.record.n_added > 0
 
     def change(self):
@@ -63,39 +64,39 @@ class Erasure(NamedTuple):
         return Change(model, attributes, model._traces)
 
     def warn(self):
-        """Warn of everything that a user must know before relying on the result."""
+        """Give the warnings that a user needs to judge the result."""
         if not (self.changes_rows or self.columns_change):
             return
         record = self.record
         if self.unweighted:
             warn(
-                "The model was fitted with sample_weight, got rows without; each was counted with "
-                "weight 1. Pass the weights that the rows had at fit."
+                "Rows need weights, as the model was fitted with sample_weight, got none: each row "
+                "was given weight 1. Pass the weights that the rows had at fit."
             )
         if record.damped:
             warn(
-                f"The {record.n_erased} rows carry most of the curvature in some direction "
-                f"(smallest eigenvalue of I - R P R^T is {record.margin:.2g}, reliable from "
-                f"{TRUSTED_MARGIN}); the step was damped. Compare with retraining, or erase fewer "
+                f"The {record.n_erased} rows must not dominate the curvature in any direction, got "
+                f"{record.margin:.2g} as smallest eigenvalue of I - R P R^T (reliable from "
+                f"{TRUSTED_MARGIN}): the step was damped. Compare with retraining, or erase fewer "
                 "rows at once."
             )
         if record.shrunken:
             warn(
-                f"The curvature must hold the {record.n_erased} rows at the present parameters, got "
-                "one that holds less of them; the part that leaves it positive definite was taken "
-                "out. Call `fit_curvature` on the retained rows when they are at hand."
+                f"The curvature must hold the {record.n_erased} rows at the present parameters, "
+                "got one that holds less of them: the rows were scaled down so that it stays "
+                "positive definite. Call `fit_curvature` on the retained rows if they are at hand."
             )
         if self.state.minibatch:
             warn(
                 "The curvature is made of mini-batches (fisher_batch_size > 1), which single rows "
                 "neither leave nor join: it is still the curvature of the rows before the change. "
-                "Call `fit_curvature` on the present rows before the model is kept or changed "
+                "Call `fit_curvature` on the present rows before you store the model or change it "
                 "again."
             )
 
 
 def carry_out(erasures, changes=()):
-    """Make all changes, after everything that may fail; an erasure of no rows changes nothing.
+    """Compute every change first, then make all of them; an erasure of no rows changes nothing.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sklearn_ssse._erasure.validation import least_margin
+from sklearn_ssse._erasure.guards import least_margin
 from sklearn_ssse.exceptions import ErasureError
 
 # Largest number of times that the curvature rows of a forget set are halved; 2^-60 of a row is

@@ -11,27 +11,41 @@ from sklearn_ssse.exceptions import ErasureError
 
 
 class Multiple(NamedTuple):
-    """So many times the eps of "auto", which each erasure finds anew."""
+    """A multiple of the eps that "auto" finds for each erasure."""
 
     factor: float
 
 
 class SearchGrid(NamedTuple):
-    """What a search for eps looks at: values, and how far below the best the first of them may be."""
+    """The values of eps that a search compares.
+
+    Attributes
+    ----------
+    epsilons : tuple of float or str
+    tolerance : float
+        The search takes the first eps whose mean gamma_S is at most this far below the largest.
+    """
 
     epsilons: tuple
     tolerance: float
 
 
-# For a model with one best eps, and for one that needs another for each forget set.
+# For a model that one eps serves for every forget set.
 ABSOLUTE_GRID = SearchGrid(("auto", *np.geomspace(0.05, 20, 14).round(4).tolist()), 0.0)
+# For a model that needs another eps for each forget set.
 RELATIVE_GRID = SearchGrid(
     tuple(f"{factor:.3g}*auto" for factor in np.geomspace(0.25, 2 ** (1 / 3), 8)), 0.05
 )
 
 
 def read_epsilon(epsilon):
-    """A positive float, or a `Multiple`; an `ErasureError` if it is neither."""
+    """eps as a positive float or a `Multiple`.
+
+    Raises
+    ------
+    ErasureError
+        If it is neither.
+    """
     if isinstance(epsilon, str):
         factor = _factor(epsilon)
         if factor is not None:
@@ -39,33 +53,33 @@ def read_epsilon(epsilon):
     elif isinstance(epsilon, Real) and not isinstance(epsilon, bool) and 0 < epsilon < np.inf:
         return float(epsilon)
     raise ErasureError(
-        f"epsilon must be a positive number, 'auto' or a multiple of it such as '0.5*auto', got {epsilon!r}. Values near 1 are usual."
+        "epsilon must be a positive number, 'auto' or a multiple of it such as '0.5*auto', got "
+        f"{epsilon!r}. Values near 1 are usual."
     )
 
 
 def check_epsilon(epsilon, *, calibrated):
-    """As `read_epsilon`; an error for a `Multiple` where there is no calibration to resolve it."""
+    """`read_epsilon`, and an error for a `Multiple` if the model has no calibration of "auto"."""
     read = read_epsilon(epsilon)
     if isinstance(read, Multiple) and not calibrated:
         raise ErasureError(
-            f"epsilon={epsilon!r} needs the calibration that `fit` makes when `unlearn_epsilon` is 'auto', got a model fitted with "
-            "a number. Pass a number, or call `fit_curvature` on the rows that remain."
+            f"epsilon={epsilon!r} needs the calibration that `fit` makes if `unlearn_epsilon` is "
+            "'auto', got a model that was fitted with a number. Pass a number, or set "
+            "`unlearn_epsilon` to 'auto' and call `fit_curvature` on the retained rows."
         )
     return read
 
 
 def usual_epsilon(epsilon, calibration):
-    """The number that an eps stands for on random rows."""
-    return (
-        read_epsilon(epsilon).factor / calibration.random
-        if isinstance(epsilon, str)
-        else float(epsilon)
-    )
+    """The number that an eps stands for if the forget rows are few and random."""
+    if isinstance(epsilon, str):
+        return read_epsilon(epsilon).factor / calibration.random
+    return float(epsilon)
 
 
 @lru_cache
 def _factor(text):
-    """0.5 of "0.5*auto", 1 of "auto"; None of anything else."""
+    """0.5 for "0.5*auto", 1 for "auto", None for any other text."""
     *factor, name = text.split("*")
     if name.strip() != "auto" or len(factor) > 1:
         return None

@@ -1,4 +1,4 @@
-"""The curvature of a fitted model: built after fit, and kept."""
+"""The curvature of a fitted model: computed after fit, and stored in the model."""
 
 from dataclasses import replace
 
@@ -6,8 +6,9 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._erasure.epsilon import usual_epsilon
+from sklearn_ssse._erasure.guards import check_dense
 from sklearn_ssse._erasure.records import ErasureState
-from sklearn_ssse._erasure.validation import check_dense, check_rows, members, row_weights
+from sklearn_ssse._erasure.validation import check_rows, class_indicator, row_weights
 from sklearn_ssse._gradients import CURVATURES
 from sklearn_ssse._inverse import INVERSES, choose_structure, sizes
 from sklearn_ssse._kernels import choose_backend, load
@@ -16,12 +17,12 @@ from sklearn_ssse._utils.compat import CallbackSupportMixin, with_callbacks
 from sklearn_ssse._utils.progress import SILENT, begun
 from sklearn_ssse.exceptions import ErasureError
 
-# Condition number, estimated, from which a direction counts as flat and gets a larger ridge.
+# Estimated condition number above which the curvature has a flat direction and needs more ridge.
 FLAT_CONDITION = 1e9
-# Multiplications from which a build counts as long work and is reported to callbacks.
+# Number of multiplications from which a build reports its progress to callbacks.
 LONG_WORK = 1e7
 
-# Attributes that a fit of ours leaves in the object, beside those of the parent class.
+# Attributes that `fit` sets in addition to the fitted attributes of the parent class.
 FITTED = (
     "curvature_",
     "structure_",
@@ -41,26 +42,28 @@ class CurvatureMixin(CallbackSupportMixin):
     An estimator implements
 
     - ``_family()``, the `Family` of the fitted model;
-    - ``_automatic_ridges(batch)``, the ridges of ``damping="auto"``, to be tried in turn until the
-      inverse is well conditioned;
+    - ``_automatic_ridges(batch)``, the ridges of ``damping="auto"``, each of shape (d,), which are
+      tried in turn until the inverse is well conditioned;
     - ``_calibrate(batch, inverse, state)``, an object with a method ``epsilon(step)`` and an
-      attribute ``random``, 1 / eps of random rows; or None if ``unlearn_epsilon`` is a number.
+      attribute ``random``, 1 / eps for random rows; or None if ``unlearn_epsilon`` is a number.
     """
 
     def fit_curvature(self, X, y, sample_weight=None):
         """Compute the curvature of the fitted model anew, at its present parameters.
 
-        After many erasures the stored inverse, evaluated at the parameters of the fit, grows stale; this makes it fresh. The
-        parameters do not change. Class weights stay as they were frozen at fit.
+        The stored inverse was evaluated at the parameters of the fit, and grows stale with each
+        erasure. This method evaluates it at the present parameters, which do not change. The class
+        weights of `fit` are kept.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The rows that the model rests on now: the training rows without the erased ones.
+            The retained rows: the training rows without the erased ones, and with those that were
+            added.
         y : array-like of shape (n_samples,)
-            Their labels.
+            The labels of the retained rows.
         sample_weight : array-like of shape (n_samples,), default=None
-            Their weights, if the model was fitted with weights.
+            The weights of the retained rows, if the model was fitted with weights.
 
         Returns
         -------
@@ -69,7 +72,22 @@ class CurvatureMixin(CallbackSupportMixin):
         Raises
         ------
         ErasureError
-            If a label was not seen at fit, or the curvature is singular.
+            If a label was not seen at fit; if the curvature is singular in spite of its damping; if
+            the inverse does not fit into memory.
+        sklearn.exceptions.NotFittedError
+            If the model is not fitted.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn_ssse import ErasableLogisticRegression
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = ErasableLogisticRegression(max_iter=500).fit(X, y).unlearn(X[:10], y[:10])
+        >>> clf.preview_unlearn(X[10:11], y[10:11]).erased_fraction > 1 / 140
+        True
+        >>> clf = clf.fit_curvature(X[10:], y[10:])
+        >>> clf.preview_unlearn(X[10:11], y[10:11]).erased_fraction == 1 / 140
+        True
         """
         check_is_fitted(self)
         self._validate_params()
@@ -80,9 +98,21 @@ class CurvatureMixin(CallbackSupportMixin):
 
     @property
     def fisher_inverse_(self):
-        """Inverse of the damped curvature on the paper's scale, ``(F + lambda I)^-1``, F a mean over rows: (d, d).
+        """Inverse of the damped curvature on the paper's scale, ``(F + lambda I)^-1``, (d, d).
 
-        Of a structure other than "full", its dense form. Raises an `ErasureError` if (d, d) numbers do not fit into memory.
+        F is a mean over rows. For a structure other than 'full' this is the dense form of the
+        stored inverse.
+
+        Returns
+        -------
+        ndarray of shape (d, d)
+
+        Raises
+        ------
+        ErasureError
+            If (d, d) numbers do not fit into memory.
+        sklearn.exceptions.NotFittedError
+            If the model is not fitted.
         """
         check_is_fitted(self, "curvature_")
         check_dense(self.curvature_.n_parameters)
@@ -96,7 +126,7 @@ class CurvatureMixin(CallbackSupportMixin):
 
     @with_callbacks
     def _set_curvature(self, X, codes, weight, class_weight=None):
-        """Build everything that an erasure needs, then store it."""
+        """Compute the inverse and the calibration of eps, then store them."""
         state = self._new_state(codes, weight, class_weight)
         weight = row_weights(codes, weight, state.class_weight)
         family = self._family()
@@ -125,12 +155,12 @@ class CurvatureMixin(CallbackSupportMixin):
         self._erasure_state = state
 
     def _new_state(self, codes, weight, class_weight):
-        """The counts and weights of the rows, before the calibration."""
+        """The `ErasureState` of the rows, before the calibration of eps."""
         minibatch = self.fisher_batch_size > 1
         if minibatch and self.leave_out is True:
             raise ErasureError(
-                "Leave-out takes single rows out of the curvature, got fisher_batch_size="
-                f"{self.fisher_batch_size}, which adds them up. Use fisher_batch_size=1 or "
+                f"Leave-out needs fisher_batch_size=1, got {self.fisher_batch_size}: single rows "
+                "cannot leave a curvature of mini-batches. Use fisher_batch_size=1 or "
                 "leave_out=False."
             )
         weighted = weight is not None
@@ -138,7 +168,7 @@ class CurvatureMixin(CallbackSupportMixin):
             class_weight = self._frozen_class_weight(codes, weight)
         weight = row_weights(codes, weight, class_weight)
         mass = float(weight.sum())
-        own = members(codes, len(self.classes_))
+        own = class_indicator(codes, len(self.classes_))
         return ErasureState(
             curvature=self.curvature,
             n_rows=int((weight > 0).sum()),
@@ -153,23 +183,24 @@ class CurvatureMixin(CallbackSupportMixin):
         )
 
     def _choose_structure(self, family, n_samples):
-        """Name of the structure, its options, and the multiplications of its build."""
+        """Name of the structure, its options, and the number of multiplications of its build."""
         given = {"block_size": self.block_size, "rank": self.rank, "inversion": self.inversion}
         name, options = choose_structure(INVERSES, self.structure, family.shapes, given)
         numbers = INVERSES[name].bytes_needed(family.shapes, **sizes(options)) / 8
         return name, options, numbers * n_samples
 
     def _choose_backend(self, operations):
+        """Name of the backend for a build of this number of multiplications."""
         backend = choose_backend(self.backend, operations)
         if self.device is not None and backend != "torch":
             raise ErasureError(
                 f"device belongs to backend 'torch', got device={self.device!r} with backend "
-                f"{backend!r}. Leave it out."
+                f"{backend!r}. Use backend='torch', or leave device out."
             )
         return backend
 
     def _invert(self, batch, structure, options, mass):
-        """The inverse, with the first automatic ridge that leaves it well conditioned."""
+        """The inverse, for damping "auto" with the first ridge that makes it well conditioned."""
         scores = batch.scores(self.curvature, self.fisher_batch_size)
         if self.damping != "auto":
             ridge = np.full(batch.n_parameters, mass * self.damping)
@@ -189,11 +220,12 @@ class CurvatureMixin(CallbackSupportMixin):
         return None
 
     def _leave_out(self, state):
+        """Whether a step uses the curvature of the rows after the change."""
         if self.leave_out == "auto":
             return CURVATURES[state.curvature].leave_out and not state.minibatch
         if self.leave_out and state.minibatch:
             raise ErasureError(
-                "Leave-out takes single rows out of the curvature, got a curvature of mini-batches. Set leave_out=False, or "
-                "fisher_batch_size=1 and call `fit_curvature`."
+                "Leave-out needs a curvature of single rows, got a curvature of mini-batches. Set "
+                "leave_out=False, or set fisher_batch_size=1 and call `fit_curvature`."
             )
         return bool(self.leave_out)

@@ -1,4 +1,4 @@
-"""The verbs of an erasable estimator, and how it is made from a plain model and becomes one."""
+"""The verbs of an erasable estimator, and its conversion from and to a plain model."""
 
 import copy
 
@@ -18,8 +18,8 @@ class ErasableMixin(CurvatureMixin):
 
     - ``_parent``, the scikit-learn class that it extends;
     - ``_parent_fitted``, names of the fitted attributes of that class, or None for all;
-    - ``_traces``, names of the attributes that training left and an erasure deletes;
-    - ``_search_grid``, the grid in which `TunedEpsilonCV` looks for eps.
+    - ``_traces``, names of the attributes of training that an erasure deletes;
+    - ``_search_grid``, the values of eps that `TunedEpsilonCV` compares.
     """
 
     _parent = None
@@ -30,18 +30,22 @@ class ErasableMixin(CurvatureMixin):
     def unlearn(self, X, y, epsilon=None, *, sample_weight=None):
         """Erase training rows from the model, in place, in one step.
 
-        Equation (4) of the method, ``theta + eps / (n - k) F^-1 sum_S grad l_i(theta)``, or with leave-out equation (1),
-        whose curvature is the one without the rows. The stored inverse is downdated exactly in either case. The call is
-        atomic: after any error the model is as it was.
+        The step is equation (4) of `docs/method.md`,
+        ``theta + eps / (n - k) F^-1 sum_S grad l_i(theta)`` for the forget set S of weight k among
+        rows of weight n. With leave-out it is equation (1), which uses the curvature of the
+        retained rows. In either case the stored inverse is downdated exactly. The call is atomic:
+        after any error the model is unchanged.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_erased, n_features)
-            The rows to erase, as they were given to `fit`. Whether a row was there cannot be known.
+            The rows to erase, as they were given to `fit`. The model keeps no rows, so that it
+            cannot check whether a row was among its training rows.
         y : array-like of shape (n_erased,)
             The labels that the rows had at `fit`.
         epsilon : float or str, default=None
-            Step size eps > 0, 'auto' or a multiple of it such as '0.5*auto'. None takes the parameter `unlearn_epsilon`.
+            Step size eps > 0, 'auto' or a multiple of it such as '0.5*auto'. None takes the
+            parameter `unlearn_epsilon`.
         sample_weight : array-like of shape (n_erased,), default=None
             The weights that the rows had at `fit`.
 
@@ -52,25 +56,40 @@ class ErasableMixin(CurvatureMixin):
         Raises
         ------
         ErasureError
-            If the rows are more than remain, the last ones of a class, or of an unseen class; if the curvature without them
-            would be singular; if `epsilon` is not a positive number.
+            If there are more forget rows than the model holds; if they are the last rows of a
+            class, or have a label that was not seen at fit; if the curvature without them would be
+            singular, or is stale; if `epsilon` is not valid.
         ValueError
             If X, y or the weights are not valid input for this model.
 
         Warns
         -----
         ErasureWarning
-            If the rows dominate the curvature, so that a leave-out step is unreliable and was damped; if the model was fitted
-            with weights and `sample_weight` is missing.
+            If the forget rows dominate the curvature, so that a leave-out step is unreliable and
+            was damped; if the curvature holds less of them than they have at the present
+            parameters; if the model was fitted with weights and `sample_weight` is missing; if the
+            curvature is made of mini-batches, so that it must be computed again.
 
         Notes
         -----
         Erasing no rows changes nothing and leaves no record.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn.preprocessing import scale
+        >>> from sklearn_ssse import ErasableLogisticRegression
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> clf = ErasableLogisticRegression(curvature="fisher").fit(scale(X), y)
+        >>> clf.unlearn(scale(X)[:20], y[:20]).n_samples_remaining_
+        549
+        >>> clf.erasures_[-1].n_erased
+        20
         """
         return self._carry_out((X, y, sample_weight), epsilon=epsilon)
 
     def preview_unlearn(self, X, y, epsilon=None, *, sample_weight=None):
-        """What `unlearn` would do with the same arguments; changes nothing.
+        """Return the record that `unlearn` would leave with the same arguments; change nothing.
 
         Parameters
         ----------
@@ -80,31 +99,35 @@ class ErasableMixin(CurvatureMixin):
         Returns
         -------
         ErasureRecord
-            The record that `unlearn` would leave in `erasures_`.
+            The record that `unlearn` would append to `erasures_`.
 
         Raises
         ------
         ErasureError, ValueError
-            As `unlearn` would.
+            In the cases in which `unlearn` would.
         """
         return self._plan_erasure((X, y, sample_weight), epsilon=epsilon).record
 
     def learn(self, X, y, epsilon=None, *, sample_weight=None):
         """Add training rows to the model, in place, in one step: the mirror image of `unlearn`.
 
-        The step is ``theta - eps * P sum_N grad l_i(theta)`` over the new rows N, P the inverse curvature with them (leave-out), or
-        ``n / (n + k)`` times that without them. The stored inverse is updated exactly in either case. The call is atomic.
+        The step is ``theta - eps * P sum_N grad l_i(theta)`` for added rows N of weight k. With
+        leave-out, P is the inverse curvature with the added rows; without, it is the inverse
+        curvature before the change, multiplied by ``n / (n + k)``. In either case the stored
+        inverse is updated exactly. The call is atomic: after any error the model is unchanged.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_added, n_features)
             The rows to add.
         y : array-like of shape (n_added,)
-            Their labels, of classes seen at fit: a new class needs a model that is fitted anew.
+            The labels of the added rows. They must have been seen at fit: a new class needs a model
+            that is fitted anew.
         epsilon : float or str, default=None
-            Step size eps > 0, 'auto' or a multiple of it such as '0.5*auto'. None takes the parameter `unlearn_epsilon`.
+            Step size eps > 0, 'auto' or a multiple of it such as '0.5*auto'. None takes the
+            parameter `unlearn_epsilon`.
         sample_weight : array-like of shape (n_added,), default=None
-            Their weights.
+            The weights of the added rows.
 
         Returns
         -------
@@ -113,18 +136,20 @@ class ErasableMixin(CurvatureMixin):
         Raises
         ------
         ErasureError
-            If a label was not seen at fit; if the curvature is not that of the model as it is; if `epsilon` is not a positive number.
+            If a label was not seen at fit; if the curvature is stale; if `epsilon` is not valid.
         ValueError
             If X, y or the weights are not valid input for this model.
 
         Warns
         -----
         ErasureWarning
-            If the model was fitted with weights and `sample_weight` is missing.
+            If the model was fitted with weights and `sample_weight` is missing; if the curvature is
+            made of mini-batches, so that it must be computed again.
 
         Notes
         -----
-        The record in `erasures_` has ``n_added`` and ``weight_added``. Learning no rows changes nothing and leaves no record.
+        The record in `erasures_` holds ``n_added`` and ``weight_added``. Learning no rows changes
+        nothing and leaves no record.
 
         Examples
         --------
@@ -133,7 +158,8 @@ class ErasableMixin(CurvatureMixin):
         >>> from sklearn_ssse import ErasableLogisticRegression, parameter_distance
         >>> X, y = load_breast_cancer(return_X_y=True)
         >>> X = scale(X)
-        >>> original, learned = (ErasableLogisticRegression(curvature="fisher").fit(X[20:], y[20:]) for _ in range(2))
+        >>> original = ErasableLogisticRegression(curvature="fisher").fit(X[20:], y[20:])
+        >>> learned = ErasableLogisticRegression(curvature="fisher").fit(X[20:], y[20:])
         >>> learned.learn(X[:20], y[:20]).n_samples_remaining_
         569
         >>> retrained = ErasableLogisticRegression(curvature="fisher").fit(X, y)
@@ -143,23 +169,28 @@ class ErasableMixin(CurvatureMixin):
         return self._carry_out(added=(X, y, sample_weight), epsilon=epsilon)
 
     def rectify(self, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weight=None):
-        """Replace training rows by their corrected version, in place, in one step: `unlearn` and `learn` at once.
+        """Replace training rows by their corrected version, in place, in one step.
 
-        The step is ``theta + eps * P (sum_old grad l_i(theta) - sum_new grad l_i(theta))``, P the inverse curvature without the old rows
-        and with the new ones (leave-out), or n before by n after times that of before. The call is atomic.
+        It is `unlearn` for the old rows and `learn` for the new ones at once:
+        ``theta + eps * P (sum_old grad l_i(theta) - sum_new grad l_i(theta))``. With leave-out, P
+        is the inverse curvature of the rows after the change; without, it is the inverse curvature
+        before the change, multiplied by the weight of all rows before it and divided by their
+        weight after it. The call is atomic: after any error the model is unchanged.
 
         Parameters
         ----------
         X_old : {array-like, sparse matrix} of shape (n_rows, n_features)
             The rows as they were given to `fit`.
         y_old : array-like of shape (n_rows,)
-            The labels that they had at `fit`.
-        X_new, y_new
-            The same rows with right features and labels, in the same order. The labels must be of classes seen at fit.
+            The labels that the rows had at `fit`.
+        X_new, y_new : array-like
+            The same rows with the correct features and labels, in the same order. The labels must
+            have been seen at fit.
         epsilon : float or str, default=None
-            Step size eps > 0, 'auto' or a multiple of it such as '0.5*auto'. None takes the parameter `unlearn_epsilon`.
+            Step size eps > 0, 'auto' or a multiple of it such as '0.5*auto'. None takes the
+            parameter `unlearn_epsilon`.
         sample_weight : array-like of shape (n_rows,), default=None
-            The weights that the rows had at `fit`, and keep.
+            The weights that the rows had at `fit`; the corrected rows get the same weights.
 
         Returns
         -------
@@ -168,12 +199,13 @@ class ErasableMixin(CurvatureMixin):
         Raises
         ------
         ErasureError, ValueError
-            As `unlearn` would for the old rows and `learn` for the new ones; if they differ in number.
+            In the cases in which `unlearn` would for the old rows, or `learn` for the new ones; if
+            they differ in number.
 
         Warns
         -----
         ErasureWarning
-            As `unlearn` would.
+            In the cases in which `unlearn` would.
 
         Examples
         --------
@@ -181,9 +213,11 @@ class ErasableMixin(CurvatureMixin):
         >>> from sklearn.preprocessing import scale
         >>> from sklearn_ssse import ErasableLogisticRegression, parameter_distance
         >>> X, y = load_breast_cancer(return_X_y=True)
-        >>> X, wrong = scale(X), y.copy()
+        >>> X = scale(X)
+        >>> wrong = y.copy()
         >>> wrong[:10] = 1 - y[:10]
-        >>> original, rectified = (ErasableLogisticRegression(curvature="fisher").fit(X, wrong) for _ in range(2))
+        >>> original = ErasableLogisticRegression(curvature="fisher").fit(X, wrong)
+        >>> rectified = ErasableLogisticRegression(curvature="fisher").fit(X, wrong)
         >>> retrained = ErasableLogisticRegression(curvature="fisher").fit(X, y)
         >>> rectified = rectified.rectify(X[:10], wrong[:10], X[:10], y[:10])
         >>> parameter_distance(original, rectified, retrained) < 0.9
@@ -195,24 +229,24 @@ class ErasableMixin(CurvatureMixin):
         return self._carry_out(forget, added, epsilon)
 
     def _plan_erasure(self, forget=None, added=None, epsilon=None, column_map=None):
-        """See `planning.plan_erasure`."""
+        """The `Erasure` of the rows, see `planning.plan_erasure`."""
         return plan_erasure(self, forget, added, epsilon, column_map)
 
     def _carry_out(self, forget=None, added=None, epsilon=None):
-        """Erase rows and add rows, each X, y and sample_weight."""
+        """Erase and add rows, each given as (X, y, sample_weight), and give the warnings."""
         erasure = self._plan_erasure(forget, added, epsilon)
         erasure.warn()
         carry_out([erasure])
         return self
 
     def to_plain(self):
-        """The model as scikit-learn's own class: same predictions, no curvature inside.
+        """Return the model as scikit-learn's own class, with the same predictions.
 
         Returns
         -------
         estimator
             A fitted model of the parent class, such as `LogisticRegression`. It holds copies of
-            this model's parameters and nothing else of it.
+            this model's fitted attributes, no curvature and no records.
 
         Raises
         ------
@@ -240,7 +274,7 @@ class ErasableMixin(CurvatureMixin):
 
     @classmethod
     def _from_fitted(cls, fitted, given, X, y, sample_weight, params):
-        """An erasable twin of a fitted model with the parameters ``given``, overruled by ``params``."""
+        """An erasable copy of a fitted model; ``params`` override the parameters ``given``."""
         names = set(cls._get_param_names())
         own = {name: value for name, value in given.items() if name in names}
         model = cls(**{**own, **params})
@@ -249,7 +283,7 @@ class ErasableMixin(CurvatureMixin):
 
     @classmethod
     def _copy_fitted(cls, source, target):
-        """Copy the attributes that `fit` of the parent class leaves in an object."""
+        """Copy the attributes that `fit` of the parent class sets."""
         names = cls._parent_fitted
         if names is None:
             params = {*source.get_params(deep=False), *target.get_params(deep=False)}
@@ -259,7 +293,7 @@ class ErasableMixin(CurvatureMixin):
                 setattr(target, name, copy.deepcopy(vars(source)[name]))
 
     def _drop_curvature(self):
-        """Delete the curvature of an earlier fit, so that a fit that fails leaves none."""
+        """Delete the curvature of an earlier fit, so that none is left if this fit fails."""
         for name in ("curvature_", "_erasure_state"):
             vars(self).pop(name, None)
 

@@ -1,4 +1,4 @@
-"""Parameters that all erasable estimators share: their constraints and their documentation."""
+"""Parameters that all erasable estimators share, with their constraints and documentation."""
 
 from numbers import Integral, Real
 from textwrap import indent

@@ -1,9 +1,9 @@
-"""An erasure worked out in stages, before anything changes.
+"""The plan of an erasure, computed in stages before anything changes.
 
-The stages, in order: `checked_epsilon`, the rows as batches, `check_remaining`, the pending downdate
-of the curvature, the step, its length, the new parameters, and the records. `plan_erasure` runs them
-for one model. `_composites.multioutput_batched` runs them for the outputs of a classifier of many
-attributes; it replaces those whose arrays it can stack, and shares the others.
+The stages, in order: `checked_epsilon`, the rows as batches, `check_remaining`, the pending
+downdate of the curvature, the step, its length, the new parameters, and the records. `plan_erasure`
+runs them for one model. `_composites.multioutput_batched` runs them for all outputs of a classifier
+together: it replaces the stages whose arrays it can stack, and shares the others.
 """
 
 from dataclasses import replace
@@ -15,16 +15,14 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.downdate_cap import cap_downdate
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
+from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_fresh, check_margin, check_remaining
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._erasure.validation import (
-    TRUSTED_MARGIN,
-    check_fresh,
-    check_margin,
-    check_remaining,
     check_rows,
+    class_indicator,
     is_multilabel,
-    members,
     row_weights,
+    rows_of_positive_weight,
 )
 from sklearn_ssse.exceptions import ErasureError
 
@@ -40,7 +38,7 @@ class Downdate(NamedTuple):
     Attributes
     ----------
     pending : PendingDowndate or None
-        None for a curvature of mini-batches, which no single row leaves.
+        None for a curvature of mini-batches, which no single row can leave.
     margin, leverage : float
         Smallest eigenvalue of ``I - M`` and largest leverage; nan without a pending downdate.
     capped : bool
@@ -59,19 +57,19 @@ class Step(NamedTuple):
     Attributes
     ----------
     solution : ndarray of shape (d,)
-        ``s = P g``: P the inverse curvature, with leave-out the one of the rows after the change;
-        g the gradient of the forget rows minus the gradient of the added rows.
+        ``s = P g``. P is the inverse curvature, with leave-out of the rows after the change; g is
+        the gradient of the forget rows minus the gradient of the added rows.
     growth : float
         Weight of all rows before the change divided by their weight after it, ``n / (n - k)`` for
         an erasure; 1 with leave-out.
     gradients : ndarray of shape (d, n_classes)
-        g, split by the class of the rows.
+        The parts of g from the rows of each class.
     batch : Batch
         The forget rows.
     scores : Scores or ScoreStream
-        Their curvature rows.
+        The curvature rows of the forget rows.
     before, after : ErasureState
-        Without the change and with it.
+        The state before the change and after it.
     leave_out, damped : bool
     added : Batch or None
         The added rows.
@@ -100,7 +98,7 @@ class Step(NamedTuple):
 
 
 def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
-    """The `Erasure` of rows to erase and rows to add, in one step; nothing changes yet.
+    """The `Erasure` that erases rows and adds rows in one step; nothing changes yet.
 
     Parameters
     ----------
@@ -141,26 +139,11 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     )
     scores = _collected(batch.scores(before.curvature))
     downdate = Downdate() if before.minibatch else _downdate(model, inverse, batch, scores, new)
-    leave_out = model._leave_out(before)
-    step = make_step(
-        batch,
-        scores,
-        inverse,
-        downdate.pending if leave_out else None,
-        before,
-        after,
-        new if new.n_samples else None,
-    )
+    pending = downdate.pending if model._leave_out(before) else None
+    step = make_step(batch, scores, inverse, pending, before, after, new if new.n_samples else None)
     epsilon = _length(epsilon, step, batch.n_samples + new.n_samples)
     change = epsilon * step.direction
-    attributes = family.attributes(family.theta + change)
-    with np.errstate(over="ignore"):
-        is_finite = np.isfinite(change @ change)
-    if not (is_finite and _finite(attributes[name] for name in family.parameters)):
-        raise ErasureError(
-            f"The step must be finite, got overflow at epsilon {epsilon:.3g}. Lower `epsilon` or "
-            "raise `damping`."
-        )
+    attributes = _attributes_after(family, change, epsilon)
     (record,) = make_records(
         [before],
         [after],
@@ -200,10 +183,7 @@ def checked_epsilon(model, epsilon):
 
 
 def make_step(batch, scores, inverse, pending, before, after, added=None):
-    """The `Step` that erases a batch and learns the ``added`` one.
-
-    With leave-out if a pending downdate is given.
-    """
+    """The `Step` that erases ``batch`` and adds ``added``, with leave-out if pending is given."""
     gradients = _by_class(batch, before)
     if added is not None:
         gradients = gradients - _by_class(added, before)
@@ -229,18 +209,18 @@ def is_damped(margin):
 
 
 def make_records(before, after, *, theta, change, shared, **numbers):
-    """The records of changes of one model, or of many with the same rows.
+    """The records of a change of one model, or of many models with the same rows.
 
     Parameters
     ----------
     before, after : list of ErasureState
-        Without the change and with it, one for each model.
+        The state of each model before the change and after it.
     theta, change : ndarray of shape (n_models, d)
         The parameters before the step, and the step.
     shared : dict
         Fields of `ErasureRecord` that are the same for all models.
     **numbers : ndarray of shape (n_models,)
-        Fields that differ.
+        Fields that differ between the models.
 
     Returns
     -------
@@ -260,7 +240,7 @@ def make_records(before, after, *, theta, change, shared, **numbers):
 
 
 def _batch(model, family, rows, column_map):
-    """Rows of positive weight under the family; an empty batch for None."""
+    """The `Batch` of rows of positive weight; an empty one for None."""
     state = model._erasure_state
     if rows is None:
         shape = (0, state.class_counts.size) if is_multilabel(model) else 0
@@ -269,16 +249,11 @@ def _batch(model, family, rows, column_map):
     X, codes, weight = check_rows(model, *rows, ensure_min_samples=0)
     X = column_map.rows(X) if column_map else X
     weight = row_weights(codes, weight, state.class_weight)
-    if not weight.all():
-        some = weight > 0
-        X = X[some]
-        codes = codes[some]
-        weight = weight[some]
-    return family.batch(X, codes, weight)
+    return family.batch(*rows_of_positive_weight(X, codes, weight))
 
 
 def _downdate(model, inverse, batch, scores, new):
-    """The `Downdate`: the added rows enter first, which leaves the rest better determined."""
+    """The `Downdate`. The added rows enter first, so that the downdate is better conditioned."""
     state = model._erasure_state
     if new.n_samples:
         inverse = inverse.update(_collected(new.scores(state.curvature)))
@@ -294,7 +269,7 @@ def _downdate(model, inverse, batch, scores, new):
 
 
 def _length(epsilon, step, n_rows):
-    """eps as a number; of no rows the one for random rows."""
+    """eps as a number; if there are no rows, the eps for random rows."""
     if not isinstance(epsilon, Multiple):
         return epsilon
     calibration = step.before.calibration
@@ -302,8 +277,21 @@ def _length(epsilon, step, n_rows):
     return epsilon.factor * usual
 
 
+def _attributes_after(family, change, epsilon):
+    """Fitted attributes after a change (d,) of the parameters, or an error if it overflows."""
+    attributes = family.attributes(family.theta + change)
+    with np.errstate(over="ignore"):
+        is_finite = np.isfinite(change @ change)
+    if not (is_finite and _finite(attributes[name] for name in family.parameters)):
+        raise ErasureError(
+            f"The step must be finite, got overflow at epsilon {epsilon:.3g}. Lower `epsilon` or "
+            "raise `damping`."
+        )
+    return attributes
+
+
 def _with_history(before, after, added):
-    """The state after the change, with its marks of staleness and of weights."""
+    """The state after the change, with `stale` and `weighted` brought up to date."""
     given = added is not None and added[2] is not None
     weighted = before.weighted or (given and bool((np.asarray(added[2]) != 1).any()))
     stale = "of mini-batches of the rows before the last change" if after.minibatch else ""
@@ -311,17 +299,17 @@ def _with_history(before, after, added):
 
 
 def _by_class(batch, state):
-    """The gradient of rows, split by their class, (d, n_classes); of a multi-label y not split."""
+    """Sum of the gradients of the rows of each class, (d, n_classes); (d, 1) if multi-label."""
     y = batch.y
-    groups = members(y, len(state.class_mass)) if y.ndim == 1 else np.ones((len(y), 1))
+    groups = class_indicator(y, len(state.class_mass)) if y.ndim == 1 else np.ones((len(y), 1))
     return batch.gradients(groups)
 
 
 def _collected(scores):
-    """Curvature rows in memory if they are few."""
+    """Curvature rows, held in memory if there are no more of them than parameters."""
     return scores.collect() if scores.n_rows <= scores.n_parameters else scores
 
 
 def _finite(values):
-    """Whether arrays, and lists of arrays, are finite."""
+    """Whether all arrays, or lists of arrays, are finite."""
     return all(_finite(v) if isinstance(v, list) else np.isfinite(v).all() for v in values)

@@ -1,4 +1,4 @@
-"""What the object keeps: the record of each change, and what is left in the model. Never a row."""
+"""The record of each change, and the counts of the rows that remain. Neither holds a row."""
 
 from dataclasses import dataclass
 
@@ -7,43 +7,52 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ErasureRecord:
-    """What one erasure did, or one call of `learn` or `rectify`, without any data of the rows.
+    """The outcome of one call of `unlearn`, `learn` or `rectify`, without any data of the rows.
 
     Attributes
     ----------
     n_erased : int
-        Number of rows that were erased.
+        Number of forget rows, which were erased.
     n_remaining : int
-        Number of rows that the model still rests on.
+        Number of rows of positive weight that the model holds after the change.
     weight_erased : float
-        Sum of their weights, class weights included.
+        Sum of the weights of the forget rows: sample weight times class weight.
     epsilon : float
-        The eps of the step.
-    curvature, structure : str
-        What the step was made with.
+        Step size eps that was used, without unit.
+    curvature : str
+        Curvature that the step used, 'empirical_fisher' or 'fisher'.
+    structure : str
+        Structure of the inverse that the step used, such as 'full'.
     leave_out : bool
-        True if the curvature of the step was that of the rows after the change, without those that left and with those that came.
+        True if the curvature of the step was the one of the rows after the change: without the
+        forget rows and with the added rows.
     damped : bool
-        True if the leave-out step was held back because the rows dominate the curvature.
+        True if the leave-out step was damped because the forget rows dominate the curvature.
     shrunken : bool
-        True if the curvature at the parameters of now holds less of the rows than they are there, as a net's may after earlier erasures or
-        with early stopping: only so much was taken out of it as leaves it positive definite.
+        True if the curvature holds less of the forget rows than they have at the present
+        parameters, which can happen for a network after earlier erasures or with early stopping.
+        The forget rows were then scaled down until the downdated curvature was positive definite.
     margin : float
-        Smallest eigenvalue of ``I - R_S P R_S^T``, in (0, 1], S the rows that left. The erasure is impossible at 0. nan if the
-        curvature is made of mini-batches, out of which rows cannot be taken.
+        Smallest eigenvalue of ``I - R_S P R_S^T``, in (0, 1], without unit: R_S holds the curvature
+        rows of the forget set S, and P is the inverse curvature. At 0 an erasure is impossible. nan
+        for a curvature of mini-batches, which no single row can leave.
     max_leverage : float
-        Largest leverage of a single erased row, in [0, 1); nan as above.
+        Largest leverage of a forget row, in [0, 1), without unit; nan for a curvature of
+        mini-batches.
     relative_shift : float
-        Norm of the change of the parameters by the norm of the parameters before it.
+        Norm of the change of the parameters, divided by the norm of the parameters before it.
     erased_fraction : float
-        Weight erased and added since the curvature was computed, this change included, by the weight at that time: how stale the
-        curvature is. Recompute it with ``fit_curvature`` on the rows of now when this grows.
+        Weight of all rows that were erased or added since the curvature was computed, by this
+        change or an earlier one, divided by the weight of the rows that it was computed on. It
+        measures how stale the curvature is; if it grows large, call ``fit_curvature`` on the
+        present rows.
     kept_by : tuple of str
-        Steps of a pipeline that were fitted on the erased rows, or without the added ones, and were not changed.
+        Names of the steps and attributes that still hold the forget rows, or were fitted without
+        the added rows.
     n_added : int
         Number of rows that `learn` added, or that `rectify` put in the place of others.
     weight_added : float
-        Sum of their weights, class weights included.
+        Sum of the weights of the added rows: sample weight times class weight.
 
     Examples
     --------
@@ -76,14 +85,34 @@ class ErasureRecord:
 
 @dataclass(frozen=True)
 class ErasureState:
-    """What `unlearn` needs to know of the fit besides the inverse.
+    """The facts about the training rows that an erasure needs besides the inverse.
 
-    ``minibatch`` tells that rows were mixed in mini-batches, so that none can be taken out of the curvature; ``stale`` says why the
-    curvature is not the model's any more, and is empty while it is.
-
-    ``n_rows`` and ``mass`` are the rows and their weights that remain, ``class_counts`` and ``class_mass`` those of each class (of a
-    multi-label problem, those that have the label); ``class_weight`` the class weights, frozen at fit; ``fit_mass`` the weight of
-    all rows when the curvature was computed, ``changed`` the weight that left or came since.
+    Attributes
+    ----------
+    curvature : str
+        Curvature that was computed.
+    n_rows : int
+        Number of rows of positive weight that the model holds.
+    mass : float
+        Sum of their weights, class weights included.
+    class_counts : ndarray of int of shape (n_classes,)
+        Number of rows of each class, or, for a multi-label problem, with each label.
+    class_mass : ndarray of shape (n_classes,)
+        Sum of the weights of these rows.
+    class_weight : ndarray of shape (n_classes,) or None
+        Class weights, frozen at fit.
+    fit_mass : float
+        Weight of all rows when the curvature was computed.
+    weighted : bool
+        True if the model was fitted with sample weights.
+    minibatch : bool
+        True if a curvature row stands for a mini-batch, so that no single row can leave.
+    calibration : object or None
+        Calibration of eps "auto"; None if there is none.
+    stale : str
+        The reason why the curvature does not belong to the present model; empty if it does.
+    changed : float
+        Weight of the rows erased or added since the curvature was computed.
     """
 
     curvature: str
@@ -101,7 +130,7 @@ class ErasureState:
 
 
 def replace_fields(record, values):
-    """A frozen record with some values changed: `dataclasses.replace` at a fraction of its time, for many records."""
+    """A frozen record with some values changed, several times faster than `dataclasses.replace`."""
     twin = object.__new__(type(record))
     object.__setattr__(twin, "__dict__", vars(record) | values)
     return twin

@@ -1,7 +1,7 @@
-"""Model families: the only folder that knows ``coef_`` and ``coefs_``.
+"""Model families: the only folder that reads or writes ``coef_`` and ``coefs_``.
 
 A family packs the fitted parameters of an estimator into one vector, runs its forward and backward
-pass, and knows its L2 penalty. It must not know an inverse, nor how an erasure is made.
+pass, and computes its L2 penalty. It must not depend on an inverse or on the steps of an erasure.
 """
 
 from sklearn_ssse._families.affine import AffineColumns

@@ -2,8 +2,8 @@
 
 Rows leave the statistics of a preprocessor, so that the retained rows reach a model as ``x' = M x``
 instead of x, with M affine and the intercept last. The model with parameters
-``theta' = M^-T theta``, unit by unit, makes the same predictions. Its gradients are ``M g``, and the
-data part of its curvature is ``M A M^T``. Its penalty and its ridge do not change.
+``theta' = M^-T theta``, unit by unit, makes the same predictions. Its gradients are ``M g``, and
+the data part of its curvature is ``M A M^T``. Its penalty and its ridge do not change.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Models, and rows of data under a model: everything that does not depend on the family."""
+"""Fitted models and rows of data: the code that all model families share."""
 
 from copy import copy
 
@@ -12,7 +12,7 @@ from sklearn_ssse._utils.progress import SILENT
 class Family:
     """Parameters ``theta`` of a fitted model, in layers of ``shapes``.
 
-    Subclasses know its fitted attributes and its penalty. A third party's family implements
+    Subclasses hold its fitted attributes and its penalty. A third party's family implements
 
     - the attributes ``theta``, ``shapes``, ``n_parameters``, ``n_outputs``, ``link``;
     - ``parameters``, names of the fitted attributes that hold theta;
@@ -47,21 +47,21 @@ class Family:
 
 
 class Batch:
-    """Rows X, labels y and weights under a ``family``.
+    """Rows X, labels y and weights, with the model of a ``family``.
 
-    Subclasses implement ``take(index)``, ``layers(rows, curvature)``, the forward and backward pass,
-    and ``gradients(groups)``, weighted sums of the gradients of the loss.
+    Subclasses implement ``take(index)``, ``layers(rows, curvature)``, the forward and backward
+    pass, and ``gradients(groups)``, weighted sums of the gradients of the loss.
 
     Attributes
     ----------
     progress : Progress
-        Is told of every pass over the rows.
+        Receives a report of each pass over the rows.
     """
 
     progress = SILENT
 
     def on(self, kernels):
-        """The batch with its passes made by the kernels; itself if a pass is one product."""
+        """The batch with its passes made by the kernels; a linear batch is returned as it is."""
         return self
 
     def rows_per_sample(self, curvature):
@@ -69,7 +69,7 @@ class Batch:
         return CURVATURES[curvature].rows_per_sample(self.family.n_outputs)
 
     def targets(self, rows=slice(None)):
-        """Labels by output, (n_samples, n_outputs): one-hot, or the indicator of a multi-label y."""
+        """Labels of each output, (n_samples, n_outputs): one-hot, or a multi-label indicator."""
         y = self.y[rows]
         if y.ndim == 2:
             return y.astype(np.float64)

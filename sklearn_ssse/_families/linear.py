@@ -1,8 +1,8 @@
-"""Model families: the only file that knows ``coef_`` and ``intercept_``.
+"""The family of linear classifiers: the only file that uses ``coef_`` and ``intercept_``.
 
-A family packs the fitted parameters of an estimator into one vector theta, in the layout of `_scores`, runs the forward and
-backward pass at theta without calling ``predict_proba`` (which would warn about feature names), and knows the L2 penalty of
-every parameter on the scale of a sum over samples.
+It packs the fitted parameters into one vector theta, whose layout `_gradients.scores` describes,
+runs the forward and backward pass at theta, and holds the L2 penalty of every parameter on the
+scale of a sum over samples. It never calls ``predict_proba``, which would warn about feature names.
 """
 
 import numpy as np
@@ -13,12 +13,12 @@ from sklearn_ssse._families.base import Batch, Family
 from sklearn_ssse._gradients import CURVATURES, Layer, gradient
 from sklearn_ssse._utils.chunks import add_up, slices
 
-# Bytes of one chunk of rows, sized for a processor's cache.
+# Bytes of one chunk of rows, which should fit into the processor's cache.
 CHUNK_BYTES = 2**22
 
 
 def pack_linear(estimator):
-    """Parameters of a fitted linear classifier as one float64 vector."""
+    """Parameters of a fitted linear classifier as one float64 vector, (d,)."""
     coef = estimator.coef_
     coef = coef.toarray() if sparse.issparse(coef) else np.asarray(coef)
     if estimator.fit_intercept:
@@ -27,7 +27,7 @@ def pack_linear(estimator):
 
 
 def pack_outputs(models):
-    """Parameters of binary linear classifiers that are alike, (n_models, d)."""
+    """Parameters of binary linear classifiers with the same columns, (n_models, d)."""
     coef = np.concatenate([model.coef_ for model in models])
     if models[0].fit_intercept:
         coef = np.hstack([coef, np.array([model.intercept_ for model in models])])
@@ -35,13 +35,14 @@ def pack_outputs(models):
 
 
 def unpack_outputs(models, theta):
-    """`LinearFamily.attributes` of each of the models that were packed; None if some parameter is not finite."""
-    bias, n_features = models[0].fit_intercept, models[0].coef_.shape[1]
+    """`LinearFamily.attributes` of each packed model; None if a parameter is not finite."""
+    bias = models[0].fit_intercept
+    n_features = models[0].coef_.shape[1]
     coef = theta[:, :n_features].astype(models[0].coef_.dtype, copy=False)
     intercept = theta[:, n_features:].astype(np.asarray(models[0].intercept_).dtype, copy=False)
     if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
         return None
-    # Copies: as parts of one array they would keep each other alive.
+    # Copies, because a view of theta would keep the parameters of all models in memory.
     return [
         {
             "coef_": coef[j : j + 1].copy(),
@@ -63,19 +64,19 @@ class LinearFamily(Family):
     classes_may_vanish = False
     parameters = ("coef_", "intercept_")
 
-    def rows_may_differ(self, state):
-        """Whether the curvature may hold less of a sample than its rows of now: hardly where the loss is convex."""
-        return False
-
     def __init__(self, estimator):
         self.theta = pack_linear(estimator)
         self.bias = estimator.fit_intercept
         self.n_outputs = estimator.coef_.shape[0]
-        self.shape = self.n_outputs, self.theta.size // self.n_outputs
+        self.shape = (self.n_outputs, self.theta.size // self.n_outputs)
         self.shapes = [self.shape]
         self.n_parameters = self.theta.size
         self.link = "logistic" if self.n_outputs == 1 else "softmax"
         self._estimator = estimator
+
+    def rows_may_differ(self, state):
+        """Whether the curvature may hold less of a row than it has now: no, the loss is convex."""
+        return False
 
     @property
     def has_flat_direction(self):
@@ -83,7 +84,7 @@ class LinearFamily(Family):
         return self.link == "softmax"
 
     def penalty(self, n_rows=None):
-        """L2 penalty of each parameter in ``sum_i w_i l_i + 1/2 sum_j penalty_j theta_j^2``, (d,)."""
+        """Penalty of each parameter in ``sum_i w_i l_i + 1/2 sum_j penalty_j theta_j^2``, (d,)."""
         est = self._estimator
         strength = 1.0 / est.C  # 0 for C=inf
         out = np.full(self.shape, strength)
@@ -92,28 +93,28 @@ class LinearFamily(Family):
         return out.ravel()
 
     def penalty_change(self, n_rows, k_rows):
-        """What the penalty adds to the gradient when k of n rows leave, or -k come: nothing, as C fixes it on the scale of a sum."""
+        """Change of the penalty's gradient if k rows leave: 0, as C fixes the penalty of a sum."""
         return 0.0
 
     def average_over_outputs(self, values):
-        """Average of ``values`` over the outputs, so that no output is favoured along the flat direction."""
+        """Replace the values (d,) of each input by their mean over the outputs."""
         values = values.reshape(self.shape)
         return np.broadcast_to(values.mean(axis=0), self.shape).ravel()
 
     def batch(self, X, y, weight):
-        """Forward pass on rows.
+        """A `LinearBatch` of rows.
 
         Parameters
         ----------
         X : {ndarray, CSR matrix} of shape (n_samples, n_features)
-        y : ndarray of int, of shape (n_samples,)
+        y : ndarray of int of shape (n_samples,)
             Positions in ``classes_``.
         weight : ndarray of shape (n_samples,)
         """
         return LinearBatch(self, X, y, weight)
 
     def attributes(self, theta):
-        """Fitted attributes for the parameters ``theta``: new arrays in the type of the old ones."""
+        """Fitted attributes for the parameters ``theta``: new arrays of the same types."""
         theta = theta.reshape(self.shape)
         est = self._estimator
         if not self.bias:
@@ -125,11 +126,13 @@ class LinearFamily(Family):
 
 
 class LinearBatch(Batch):
-    """Rows of data with the model's probabilities; holds what chunks of `Scores` are made from."""
+    """Rows of data with the probabilities that the model predicts, (n_samples, n_outputs)."""
 
     def __init__(self, family, X, y, weight, proba=None):
         self.family = family
-        self.X, self.y, self.weight = X, y, weight
+        self.X = X
+        self.y = y
+        self.weight = weight
         self.n_samples = X.shape[0]
         self.n_parameters = family.n_parameters
         self.shapes = family.shapes
@@ -138,6 +141,7 @@ class LinearBatch(Batch):
         self.proba = self._forward() if proba is None else proba
 
     def _forward(self):
+        """Probabilities of all rows, (n_samples, n_outputs), chunk by chunk."""
         proba = np.empty((self.n_samples, self.family.n_outputs))
         for rows in slices(self.n_samples, self.chunk_size):
             proba[rows] = self._probabilities(self._logits(self.family.theta, rows))
@@ -152,18 +156,21 @@ class LinearBatch(Batch):
         return expit(logits) if self.family.link == "logistic" else softmax(logits, axis=1)
 
     def slope(self, direction):
-        """The derivative of the loss of the rows along a direction, as a function of the length of the way from theta."""
-        start, change, targets = (
-            self._logits(self.family.theta),
-            self._logits(direction),
-            self.targets(),
-        )
+        """Derivative of the loss of the rows along a direction (d,), as a function of the length.
+
+        Returns
+        -------
+        callable
+            ``u -> d/du sum_i w_i l_i(theta + u direction)``.
+        """
+        start = self._logits(self.family.theta)
+        change = self._logits(direction)
+        targets = self.targets()
         weighted = self.weight[:, np.newaxis] * change
 
         def at(length):
-            return float(
-                np.sum((self._probabilities(start + length * change) - targets) * weighted)
-            )
+            proba = self._probabilities(start + length * change)
+            return float(np.sum((proba - targets) * weighted))
 
         return at
 
@@ -178,13 +185,19 @@ class LinearBatch(Batch):
         return LinearBatch(self.family, self.X, self.y, weight, self.proba)
 
     def inputs(self, rows=slice(None)):
-        """Rows of X as float64; CSR stays CSR."""
+        """Rows of X as float64, (n_rows, n_features); CSR stays CSR."""
         return self.X[rows].astype(np.float64, copy=False)
 
     def layers(self, rows, curvature):
-        seeds = CURVATURES[curvature].seed(self.proba[rows], self.targets(rows), self.family.link)
-        deltas = seeds * np.sqrt(self.weight[rows])[:, np.newaxis, np.newaxis]
+        """The factors of the curvature rows: one `Layer`."""
+        deltas = (
+            self._seeds(rows, curvature) * np.sqrt(self.weight[rows])[:, np.newaxis, np.newaxis]
+        )
         return [Layer(self.inputs(rows), deltas, self.family.bias, self.family.link == "softmax")]
+
+    def _seeds(self, rows, curvature):
+        """Derivatives at the outputs, (n_rows, rows_per_sample, n_outputs)."""
+        return CURVATURES[curvature].seed(self.proba[rows], self.targets(rows), self.family.link)
 
     def gradients(self, groups):
         """Weighted sums of the gradients of the loss.
@@ -192,13 +205,14 @@ class LinearBatch(Batch):
         Parameters
         ----------
         groups : ndarray of shape (n_samples, m)
-            Weight of each row in each of m sums, on top of the sample weights.
+            Weight of each row in each of m sums, multiplied by its sample weight.
 
         Returns
         -------
         ndarray of shape (d, m)
         """
-        width, m = self.X.shape[1], groups.shape[1]
+        n_features = self.X.shape[1]
+        m = groups.shape[1]
 
         def part(rows):
             delta = gradient(self.proba[rows], self.targets(rows), self.family.link)[:, 0]
@@ -206,7 +220,9 @@ class LinearBatch(Batch):
             U = delta[:, :, np.newaxis] * groups[rows, np.newaxis, :]
             block = np.empty((*self.family.shape, m))
             flat = np.asarray(self.inputs(rows).T @ U.reshape(len(delta), U.shape[1] * m))
-            block[:, :width] = flat.reshape(width, self.family.n_outputs, m).transpose(1, 0, 2)
+            block[:, :n_features] = flat.reshape(n_features, self.family.n_outputs, m).transpose(
+                1, 0, 2
+            )
             if self.family.bias:
                 block[:, -1] = U.sum(axis=0)
             return block.reshape(self.n_parameters, m)
@@ -216,21 +232,16 @@ class LinearBatch(Batch):
         return add_up(part(rows) for rows in slices(self.n_samples, self.chunk_size))
 
     def trace(self, curvature):
-        """Trace of ``R^T R``."""
+        """Trace of ``R^T R``, the curvature without its ridge."""
 
         def part(rows):
             x = self.inputs(rows)
-            norms = (
-                np.asarray(x.multiply(x).sum(axis=1)).ravel()
-                if sparse.issparse(x)
-                else np.einsum("ij,ij->i", x, x)
-            )
-            seeds = CURVATURES[curvature].seed(
-                self.proba[rows], self.targets(rows), self.family.link
-            )
-            return float(
-                np.einsum("icj,icj->i", seeds, seeds)
-                @ (self.weight[rows] * (norms + self.family.bias))
-            )
+            if sparse.issparse(x):
+                norms = np.asarray(x.multiply(x).sum(axis=1)).ravel()
+            else:
+                norms = np.einsum("ij,ij->i", x, x)
+            seeds = self._seeds(rows, curvature)
+            squares = np.einsum("icj,icj->i", seeds, seeds)
+            return float(squares @ (self.weight[rows] * (norms + self.family.bias)))
 
         return add_up(part(rows) for rows in slices(self.n_samples, self.chunk_size))

@@ -1,4 +1,8 @@
-"""The family of multi-layer perceptrons: forward and backward pass in factored form, penalty, and what a fit leaves behind."""
+"""The family of multi-layer perceptrons: the only file that uses ``coefs_`` and ``intercepts_``.
+
+It packs the fitted parameters, runs the forward and backward pass in factored form, and holds the
+L2 penalty and the traces that training leaves in an estimator.
+"""
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -8,7 +12,7 @@ from sklearn_ssse._gradients import CURVATURES, GRADIENT, Layer, Scores
 from sklearn_ssse._kernels import cpu
 from sklearn_ssse._utils.chunks import add_up, slices
 
-# Derivatives as functions of the activation itself.
+# Derivative of each activation function, as a function of its value.
 DERIVATIVES = {
     "identity": lambda a: 0.0 * a + 1.0,
     "logistic": lambda a: a * (1.0 - a),
@@ -18,11 +22,10 @@ DERIVATIVES = {
 
 
 def pack_network(estimator):
-    """Parameters of a fitted multi-layer perceptron as one float64 vector, in the layout of `_scores`."""
+    """Parameters of a fitted multi-layer perceptron as one float64 vector, (d,)."""
     layers = zip(estimator.coefs_, estimator.intercepts_, strict=True)
-    return np.concatenate([np.hstack([W.T, b[:, np.newaxis]]).ravel() for W, b in layers]).astype(
-        np.float64
-    )
+    parts = [np.hstack([W.T, b[:, np.newaxis]]).ravel() for W, b in layers]
+    return np.concatenate(parts).astype(np.float64)
 
 
 class NetworkFamily(Family):
@@ -36,6 +39,8 @@ class NetworkFamily(Family):
 
     classes_may_vanish = True
     parameters = ("coefs_", "intercepts_")
+    # Attributes that hold traces of the training rows, and that prediction does not need.
+    training_traces = ("_optimizer", "_random_state")
 
     def __init__(self, estimator):
         self.theta = pack_network(estimator)
@@ -47,22 +52,34 @@ class NetworkFamily(Family):
         self._estimator = estimator
 
     def rows_may_differ(self, state):
-        """Whether the curvature may hold less of a sample than its rows of now: the parameters have moved, or it was held out."""
-        return state.changed > 0 or (
-            self._estimator.early_stopping and self._estimator.solver != "lbfgs"
-        )
+        """Whether the curvature may hold less of a row than it has at the present parameters.
+
+        It may if an erasure has moved the parameters, or if the row was held out.
+        """
+        held_out = self._estimator.early_stopping and self._estimator.solver != "lbfgs"
+        return state.changed > 0 or held_out
 
     def weights(self, theta):
         """Parameters of each layer as a matrix (n_outputs, n_inputs + 1), intercept last."""
-        out, start = [], 0
+        out = []
+        start = 0
         for n_outputs, width in self.shapes:
             out.append(theta[start : start + n_outputs * width].reshape(n_outputs, width))
             start += n_outputs * width
         return out
 
     def forward(self, X, theta, kernels=cpu):
-        """Inputs of every layer, and the outputs before the link, (n_samples, n_outputs), as arrays of the kernels."""
-        inputs, weights = [kernels.inputs(X.astype(np.float64, copy=False))], self.weights(theta)
+        """Forward pass, in arrays of the kernels.
+
+        Returns
+        -------
+        inputs : list of array
+            Inputs of each layer, (n_samples, n_inputs).
+        z : array of shape (n_samples, n_outputs)
+            Outputs before the link.
+        """
+        inputs = [kernels.inputs(X.astype(np.float64, copy=False))]
+        weights = self.weights(theta)
         for i, W in enumerate(weights):
             W = kernels.asarray(W)
             z = inputs[-1] @ W[:, :-1].T + W[:, -1]
@@ -71,29 +88,39 @@ class NetworkFamily(Family):
         return inputs, z
 
     def penalty(self, n_rows):
-        """L2 penalty of each parameter in the sum of the losses of so many rows, (d,).
+        """L2 penalty of each parameter, on the scale of a sum over ``n_rows`` rows, (d,).
 
-        lbfgs divides the penalty by the number of all rows, which on the scale of a sum does not depend on it. sgd and adam divide by
-        the rows of each batch: the sum then grows with the number of batches, the short last one included.
+        lbfgs divides the penalty by the number of rows, so that on this scale it does not depend on
+        their number. sgd and adam divide it by the number of rows in each batch, so that it grows
+        with the number of batches; a short last batch counts fully.
         """
-        est, out = self._estimator, np.zeros(self.n_parameters)
-        strength = est.alpha if est.solver == "lbfgs" else est.alpha * _n_batches_share(est, n_rows)
+        est = self._estimator
+        out = np.zeros(self.n_parameters)
+        strength = est.alpha if est.solver == "lbfgs" else est.alpha * _penalty_factor(est, n_rows)
         for part in self.weights(out):
             part[:, :-1] = strength
         return out
 
     def penalty_change(self, n_rows, k_rows):
-        """What the penalty adds to the gradient when k of n rows leave, or -k come, (d,)."""
+        """Change of the penalty's gradient if k of n rows leave, or -k are added, (d,)."""
         if self._estimator.solver == "lbfgs" or k_rows == 0:
             return np.zeros(self.n_parameters)
         return (self.penalty(n_rows) - self.penalty(n_rows - k_rows)) * self.theta
 
     def batch(self, X, y, weight):
-        """Rows of data: y holds positions in ``classes_``, (n_samples,), or the labels of a multi-label problem, (n_samples, n_labels)."""
+        """A `NetworkBatch` of rows.
+
+        Parameters
+        ----------
+        X : {ndarray, CSR matrix} of shape (n_samples, n_features)
+        y : ndarray of int of shape (n_samples,) or (n_samples, n_labels)
+            Positions in ``classes_``, or the indicator of a multi-label problem.
+        weight : ndarray of shape (n_samples,)
+        """
         return NetworkBatch(self, X, y, weight)
 
     def attributes(self, theta):
-        """Fitted attributes for the parameters ``theta``; the traces of training start anew, as before a fit."""
+        """Fitted attributes for the parameters ``theta``, and reset traces of training."""
         est = self._estimator
         weights = self.weights(theta)
         out = {
@@ -106,7 +133,8 @@ class NetworkFamily(Family):
             ],
         }
         out["loss_"] = np.nan
-        held = vars(est)  # what the fit left, not what the parameters say now
+        # The attributes of the fit decide: the parameters may have been changed since.
+        held = vars(est)
         if "_best_coefs" in held:
             out["_best_coefs"] = [W.copy() for W in out["coefs_"]]
             out["_best_intercepts"] = [b.copy() for b in out["intercepts_"]]
@@ -122,28 +150,25 @@ class NetworkFamily(Family):
             )
         return out
 
-    dropped = ("_optimizer", "_random_state")
 
-
-def _n_batches_share(estimator, n_rows):
-    """``n`` times the mean over the batches of an epoch of ``1 / |batch|``."""
+def _penalty_factor(estimator, n_rows):
+    """The number of rows times the mean of ``1 / |batch|`` over the batches of an epoch."""
     if n_rows <= 0:
         return 0.0
-    size = _batch_size(estimator, n_rows)
+    size = 200 if estimator.batch_size == "auto" else max(1, estimator.batch_size)
+    size = min(size, n_rows)
     whole, rest = divmod(n_rows, size)
     return n_rows * (whole / size + (1 / rest if rest else 0.0)) / (whole + bool(rest))
 
 
-def _batch_size(estimator, n_rows):
-    return min(200 if estimator.batch_size == "auto" else max(1, estimator.batch_size), n_rows)
-
-
 class NetworkBatch(Batch):
-    """Rows of data; every chunk makes its own forward and backward pass."""
+    """Rows of data; each chunk of them gets its own forward and backward pass."""
 
     def __init__(self, family, X, y, weight, kernels=cpu):
         self.family = family
-        self.X, self.y, self.weight = X, y, weight
+        self.X = X
+        self.y = y
+        self.weight = weight
         self.kernels = kernels
         self.n_samples = X.shape[0]
         self.n_parameters = family.n_parameters
@@ -152,30 +177,35 @@ class NetworkBatch(Batch):
         self.chunk_size = int(np.clip(kernels.chunk_bytes // (8 * numbers), 64, 8192))
 
     def take(self, index):
+        """The batch of some of the rows."""
         return NetworkBatch(self.family, self.X[index], self.y[index], self.weight[index])
 
     def on(self, kernels):
+        """The batch with its passes made by the kernels."""
         return NetworkBatch(self.family, self.X, self.y, self.weight, kernels)
 
     def layers(self, rows, curvature):
-        family, kernels = self.family, self.kernels
+        """The factors of the curvature rows: one `Layer` for each layer of the network."""
+        family = self.family
+        kernels = self.kernels
         inputs, z = family.forward(self.X[rows], family.theta, kernels)
         z = kernels.to_numpy(z)
-        proba = softmax(z, axis=1) if family.link == "softmax" else expit(z)
+        is_softmax = family.link == "softmax"
+        proba = softmax(z, axis=1) if is_softmax else expit(z)
         delta = CURVATURES[curvature].seed(proba, self.targets(rows), family.link)
         delta = kernels.asarray(delta * np.sqrt(self.weight[rows])[:, np.newaxis, np.newaxis])
-        layers, weights = [], family.weights(family.theta)
+        weights = family.weights(family.theta)
+        last = len(weights) - 1
+        layers = []
         for i in reversed(range(len(weights))):
-            layers.append(
-                Layer(inputs[i], delta, True, family.link == "softmax" and i == len(weights) - 1)
-            )
+            layers.append(Layer(inputs[i], delta, True, is_softmax and i == last))
             if i:
                 derivative = DERIVATIVES[family.activation](inputs[i])
                 delta = (delta @ kernels.asarray(weights[i])[:, :-1]) * derivative[:, np.newaxis, :]
         return layers[::-1]
 
     def gradients(self, groups):
-        """Weighted sums of the gradients of the loss, (d, m), for weights of the rows in m groups, (n_samples, m)."""
+        """Weighted sums of the gradients of the loss, (d, m), see `LinearBatch.gradients`."""
         if self.n_samples == 0:
             return np.zeros((self.n_parameters, groups.shape[1]))
         root = np.sqrt(self.weight)[:, np.newaxis]
@@ -185,13 +215,15 @@ class NetworkBatch(Batch):
         )
 
     def log_odds(self, theta):
-        """Of the rows' own labels at the parameters theta: of the class, or of each label as it is, present or not.
+        """Log-odds of the true labels at the parameters theta.
 
         Returns
         -------
         log_odds : ndarray of shape (n_samples, n_outputs or 1)
-        predicted : ndarray of bool
-            Whether that is what the model predicts.
+            Log-odds of the true class; for a multi-label problem, of the presence or absence of
+            each label.
+        predicted : ndarray of bool of the same shape
+            Whether the model predicts the true label.
         """
         family = self.family
         z = family.forward(self.X, theta)[1]
@@ -201,4 +233,5 @@ class NetworkBatch(Batch):
         own = np.take_along_axis(z, self.y[:, np.newaxis], axis=1)
         others = np.where(np.arange(z.shape[1]) == self.y[:, np.newaxis], -np.inf, z)
         top = others.max(axis=1, keepdims=True)
-        return own - top - np.log(np.exp(others - top).sum(axis=1, keepdims=True)), own > top
+        rest = np.log(np.exp(others - top).sum(axis=1, keepdims=True))
+        return own - top - rest, own > top

@@ -1,7 +1,7 @@
 """A model that was trained elsewhere: its objective as parameters, and a check of its fit.
 
-The folder knows scikit-learn's linear classifiers and the curvature of a model. It must not know how
-an erasure is made.
+The folder depends on scikit-learn's classifiers and on the curvature of a model. It must not depend
+on the steps of an erasure.
 """
 
 from sklearn_ssse._from_estimator.fit_check import warn_if_far, warn_if_wrong

@@ -1,19 +1,20 @@
-"""Whether the parameters of a model that was trained elsewhere belong to the rows that were given with it.
+"""Checks that a model trained elsewhere was trained on the rows that were given with it.
 
-The step of an erasure starts at a minimum of the penalised loss. What is left of its gradient there, the erasure leaves as well.
+The step of an erasure assumes that the model is at a minimum of its penalised loss. The erasure
+does not correct the gradient that is left there.
 """
-
-import warnings
 
 import numpy as np
 from scipy.special import xlogy
 
 from sklearn_ssse._erasure import check_rows, row_weights
-from sklearn_ssse.exceptions import ErasureWarning
+from sklearn_ssse._utils.warnings import warn
 
-# A gradient larger than so many times that of so small a share of the rows: as large as that of 9 % of them.
-TOO_FAR = 3.0
+# Share of the rows whose gradient the gradient of the model is compared with.
 SHARE = 0.01
+# `distance_from_minimum` above which a model is warned of: the gradient of 9 % of the rows.
+TOO_FAR = 3.0
+# Number of random sums of all rows that estimate the norm of the gradient of some of them.
 N_SIGNS = 8
 
 
@@ -28,21 +29,32 @@ def warn_if_far(model, X, y, sample_weight):
     """
     distance = distance_from_minimum(model, _batch(model, X, y, sample_weight))
     if distance > TOO_FAR:
-        warnings.warn(
+        warn(
             "The model must be a minimum of its penalised loss on the rows, got a gradient "
-            f"{distance:.3g} times as large as that of a random {SHARE:.0%} of them ({TOO_FAR:g} is too much): an erasure leaves an "
-            "error of that size. Pass the rows, labels and weights that the model was trained on; if they are, train it with a smaller "
-            "`tol`, more iterations, or solver='newton-cholesky'.",
-            ErasureWarning,
-            stacklevel=3,
+            f"{distance:.3g} times as large as the gradient of a random {SHARE:.0%} of them (at "
+            f"most {TOO_FAR:g} is reliable): an erasure leaves an error of that size. Pass the "
+            "rows, labels and weights that the model was trained on. If these are the ones, train "
+            "it with a smaller `tol`, more iterations, or solver='newton-cholesky'."
         )
 
 
 def distance_from_minimum(model, batch):
-    """Norm of the gradient of the penalised loss by that of a random percent of the rows, both in the metric of the inverse curvature.
+    """Norm of the gradient of the penalised loss, relative to the gradient of 1 % of the rows.
 
-    With the Hessian as curvature these are the lengths of the Newton step and of the erasure. The erasure's is a root mean square:
-    that of the sum of all rows with random signs is the same for as many rows.
+    Both norms are in the metric of the inverse curvature: with the Hessian as curvature they are
+    the lengths of the Newton step and of an erasure. The gradient of the rows is a root mean square
+    over random sets. Sums of all rows with random signs have the same mean square for each row, and
+    estimate it.
+
+    Parameters
+    ----------
+    model : ErasableLogisticRegression
+    batch : LinearBatch
+        The training rows.
+
+    Returns
+    -------
+    float
     """
     family = batch.family
     signs = np.random.default_rng(0).choice([-1.0, 1.0], (batch.n_samples, N_SIGNS))
@@ -54,9 +66,10 @@ def distance_from_minimum(model, batch):
 
 
 def warn_if_wrong(model, X, y, sample_weight):
-    """Warn if a net says less of the labels than the shares of the classes do.
+    """Warn if a network predicts the labels no better than the class frequencies do.
 
-    The gradient tells nothing: training stops long before it vanishes, and it is as large on other rows.
+    The gradient is no criterion: training stops long before it vanishes, and it is as large on
+    other rows.
 
     Parameters
     ----------
@@ -64,7 +77,8 @@ def warn_if_wrong(model, X, y, sample_weight):
         With the curvature on these rows.
     X, y, sample_weight : array-like
     """
-    batch, state = _batch(model, X, y, sample_weight), model._erasure_state
+    batch = _batch(model, X, y, sample_weight)
+    state = model._erasure_state
     log_odds, _ = batch.log_odds(batch.family.theta)
     loss = batch.weight @ np.logaddexp(0.0, -log_odds).sum(axis=1) / state.mass
     shares = state.class_mass / state.mass
@@ -72,17 +86,16 @@ def warn_if_wrong(model, X, y, sample_weight):
     if batch.y.ndim == 2:
         entropy -= xlogy(1 - shares, 1 - shares).sum()
     if 0 < entropy <= loss:
-        warnings.warn(
-            "A trained net must predict the labels of its training rows better than the shares of the classes do, got a log-loss of "
-            f"{loss:.3g} where these have {entropy:.3g}. Pass the rows and labels that the model was trained on; if they are, train it "
-            "further.",
-            ErasureWarning,
-            stacklevel=3,
+        warn(
+            "A trained network must predict the labels of its training rows better than the shares "
+            f"of the classes do, got a log-loss of {loss:.3g}, and {entropy:.3g} for the shares. "
+            "Pass the rows and labels that the model was trained on. If these are the ones, train "
+            "it further."
         )
 
 
 def _batch(model, X, y, sample_weight):
+    """The rows as a `Batch`, with class weights."""
     X, codes, weight = check_rows(model, X, y, sample_weight, trusted=True)
-    return model._family().batch(
-        X, codes, row_weights(codes, weight, model._erasure_state.class_weight)
-    )
+    weight = row_weights(codes, weight, model._erasure_state.class_weight)
+    return model._family().batch(X, codes, weight)

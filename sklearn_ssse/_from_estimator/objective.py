@@ -1,4 +1,4 @@
-"""What a trained classifier of scikit-learn minimised, in the parameters of `LogisticRegression`."""
+"""The objective of a trained linear classifier, as parameters of `LogisticRegression`."""
 
 from functools import singledispatch
 from numbers import Real
@@ -13,7 +13,7 @@ from sklearn_ssse.exceptions import ErasureError
 
 @singledispatch
 def logistic_parameters(fitted, y):
-    """Parameters of a logistic regression whose objective is that of a fitted classifier.
+    """Parameters of the logistic regression that has the same objective as a fitted classifier.
 
     Parameters
     ----------
@@ -28,19 +28,22 @@ def logistic_parameters(fitted, y):
     Raises
     ------
     TypeError
-        For any other type.
+        If `fitted` has another type.
     NotFittedError
+        If it is not fitted.
     ErasureError
-        If the model is no minimum of the log-loss with an l2 penalty.
+        If its objective is not the log-loss with an l2 penalty.
     """
     raise TypeError(
-        "from_estimator takes a fitted LogisticRegression, LogisticRegressionCV or SGDClassifier with loss='log_loss', got "
-        f"{type(fitted).__name__}. Of a pipeline or a search, pass the classifier inside, and the rows as it was given them."
+        "from_estimator must be given a fitted LogisticRegression, LogisticRegressionCV or "
+        f"SGDClassifier with loss='log_loss', got {type(fitted).__name__}. For a pipeline or a "
+        "search, pass the classifier inside and the rows that it was fitted to."
     )
 
 
 @logistic_parameters.register
-def _(fitted: LogisticRegression, y):
+def parameters_of_logistic_regression(fitted: LogisticRegression, y):
+    """The parameters themselves, with the deprecated `penalty` replaced."""
     check_is_fitted(fitted)
     given = fitted.get_params(deep=False)
     penalty = given.pop("penalty", "deprecated")
@@ -52,46 +55,49 @@ def _(fitted: LogisticRegression, y):
 
 
 @logistic_parameters.register
-def _(fitted: LogisticRegressionCV, y):
+def parameters_of_search(fitted: LogisticRegressionCV, y):
+    """The parameters with the C that the search chose."""
     check_is_fitted(fitted)
     if not fitted.refit:
         raise ErasureError(
-            "Rows are erased from a minimum of the loss on all rows, got LogisticRegressionCV with refit=False, which averages the "
-            "coefficients of the folds. Fit it with refit=True."
+            "The model must be a minimum of the loss on all rows, got LogisticRegressionCV with "
+            "refit=False, which averages the coefficients of the folds. Fit it with refit=True."
         )
-    refuse_l1(
-        {"l1": 1.0, "l2": 0.0}.get(
-            fitted.penalty, max(value or 0.0 for value in np.ravel(fitted.l1_ratio_))
-        )
-    )
+    largest = max(value or 0.0 for value in np.ravel(fitted.l1_ratio_))
+    refuse_l1({"l1": 1.0, "l2": 0.0}.get(fitted.penalty, largest))
     chosen = np.unique(fitted.C_)
     if chosen.size > 1:
         raise ErasureError(
-            f"All classes must have the same C, got {', '.join(f'{C:.6g}' for C in chosen)} in C_. Fit LogisticRegression with one "
-            "of them."
+            f"All classes must have the same C, got {', '.join(f'{C:.6g}' for C in chosen)} in C_. "
+            "Fit LogisticRegression with one of them."
         )
-    # The final model is fitted with this scaling whatever the parameter says.
+    # LogisticRegressionCV fits its final model with this scaling, whatever its parameter is.
     return {**fitted.get_params(deep=False), "C": float(chosen[0]), "intercept_scaling": 1.0}
 
 
 @logistic_parameters.register
-def _(fitted: SGDClassifier, y):
+def parameters_of_sgd(fitted: SGDClassifier, y):
+    """C, fit_intercept and class_weight of the objective that SGD minimises."""
     check_is_fitted(fitted)
     if fitted.loss != "log_loss":
         raise ErasureError(
-            f"Erasure needs the loss of logistic regression, got SGDClassifier with loss={fitted.loss!r}. Train it with loss='log_loss'."
+            "The loss must be the log-loss of logistic regression, got SGDClassifier with "
+            f"loss={fitted.loss!r}. Train it with loss='log_loss'."
         )
     if len(fitted.classes_) > 2:
         raise ErasureError(
-            f"SGDClassifier of {len(fitted.classes_)} classes is one binary model against the rest for each, got it where one softmax "
-            "must be. Fit LogisticRegression; or fit OneVsRestClassifier(SGDClassifier(loss='log_loss')) and make each of its "
-            "`estimators_` erasable, for the labels (y == c).astype(int) of its class c."
+            "The model must be binary or one softmax model, got SGDClassifier of "
+            f"{len(fitted.classes_)} classes, which has one binary model for each. Fit "
+            "LogisticRegression; or fit OneVsRestClassifier(SGDClassifier(loss='log_loss')) and "
+            "make each of its `estimators_` erasable, with the labels (y == c).astype(int) for its "
+            "class c."
         )
     refuse_l1({"l1": 1.0, "elasticnet": fitted.l1_ratio}.get(fitted.penalty, 0.0))
-    # A step takes alpha times the weights off whatever the weight of its row: the sum over n rows has the penalty n alpha / 2 ||w||^2.
+    # Each step shrinks the weights by alpha, whatever the weight of its row. The penalty of the sum
+    # over n rows is therefore n alpha / 2 ||w||^2.
     strength = 0.0 if fitted.penalty is None else fitted.alpha * len(y)
     class_weight = fitted.class_weight
-    if class_weight == "balanced":  # without the sample weights, unlike LogisticRegression
+    if class_weight == "balanced":  # SGDClassifier ignores the sample weights here
         balanced = compute_class_weight(class_weight, classes=fitted.classes_, y=np.ravel(y))
         class_weight = dict(zip(fitted.classes_.tolist(), balanced.tolist(), strict=True))
     return {
@@ -102,8 +108,9 @@ def _(fitted: SGDClassifier, y):
 
 
 def refuse_l1(l1_ratio):
-    """An error for a penalty with an l1 part; what is no number the parent refuses."""
+    """Refuse a penalty with an l1 part; a value that is no number is left to the parent's check."""
     if isinstance(l1_ratio, Real) and l1_ratio != 0:
         raise ErasureError(
-            f"Erasure needs a penalty with a Hessian, got l1_ratio={l1_ratio}: an l1 penalty has none at zero. Use l1_ratio=0."
+            "The penalty must have a Hessian, which an l1 penalty lacks at zero, got "
+            f"l1_ratio={l1_ratio}. Use l1_ratio=0."
         )

@@ -1,7 +1,7 @@
-"""Rows out of the statistics of fitted transformers, by closed forms.
+"""Removal of rows from the statistics of fitted transformers, in closed form.
 
-The folder knows scikit-learn's transformers and how their columns change when rows leave. It must
-not know a composite, nor a model beyond the number of rows that it was fitted to.
+The folder depends on scikit-learn's transformers and on the change of their columns. It must not
+depend on a composite, nor on a model beyond the number and weight of the rows that it holds.
 """
 
 from sklearn_ssse._preprocessing import containers, simple_imputer, standard_scaler

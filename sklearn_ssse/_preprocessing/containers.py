@@ -19,7 +19,7 @@ from sklearn_ssse._utils.compat import safe_indexing
 
 @follows_columns.register(Pipeline)
 def pipeline_follows_columns(step):
-    """Whether all of its steps do."""
+    """Whether all of its steps follow columns."""
     return all(follows_columns(part) for _, part in transformers(step.steps))
 
 
@@ -94,7 +94,7 @@ def downdate_column_transformer(step, state, name):
 
 
 def _by_name(columns, names):
-    """Columns given by position as names: a frame may lack columns that the transformer drops."""
+    """Column positions as names, since a frame may lack columns that the transformer drops."""
     is_slice = isinstance(columns, slice)
     ends = (columns.start, columns.stop) if is_slice else np.ravel(columns)
     if any(isinstance(end, str) for end in ends):

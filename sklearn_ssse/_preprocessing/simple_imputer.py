@@ -1,4 +1,4 @@
-"""Rows out of the means of a `SimpleImputer` that counts its values."""
+"""Exact removal of rows from the means of a `SimpleImputer` that counts its values."""
 
 import numpy as np
 from scipy import sparse

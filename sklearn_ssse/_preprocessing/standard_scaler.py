@@ -1,4 +1,4 @@
-"""Rows out of the sums and counts of a `StandardScaler`, exactly."""
+"""Exact removal of rows from the sums and counts of a `StandardScaler`."""
 
 import warnings
 from typing import NamedTuple
@@ -19,9 +19,9 @@ from sklearn_ssse._preprocessing.steps import (
 from sklearn_ssse._utils.compat import num_samples, routing_enabled, safe_indexing, scale_of
 from sklearn_ssse.exceptions import ErasureError
 
-# A variance below this multiple of its rounding error is uncertain, and is warned of.
+# A variance below this multiple of its rounding error is uncertain and gives a warning.
 UNCERTAIN = 1e6
-# More squares may leave a column than it holds by this multiple of the rounding error.
+# A column may lose more squares than it holds by up to this multiple of the rounding error.
 IMPOSSIBLE = 1e3
 # Rounding error of a sum of squares, in units of the machine precision.
 ROUNDING = 64
@@ -36,7 +36,7 @@ class Statistics(NamedTuple):
     rounding : ndarray of shape (n_columns,)
         Rounding error that the sum of squares may have.
     impossible : ndarray of bool of shape (n_columns,)
-        Columns in which more left than was there.
+        Columns that lost more squares than they held.
     """
 
     n: np.ndarray
@@ -66,7 +66,7 @@ class Statistics(NamedTuple):
         share = np.divide(sign * other.n * self.n, n, out=np.zeros_like(n), where=some)
         own = np.where(theirs, other.squares, 0.0)
         squares = self.squares + sign * own + share * mean_change**2
-        # The rounding error is that of the larger sums and means which cancel.
+        # The rounding error is relative to the largest of the sums and means that cancel.
         size = abs(share * mean_change) * (abs(self.mean) + abs(their_mean))
         rounding = ROUNDING * np.finfo(np.float64).eps * (self.squares + own + size)
         impossible = squares < -IMPOSSIBLE * rounding
@@ -86,7 +86,7 @@ def scaler_follows_columns(step):
 
 @fitted_with_weights.register(StandardScaler)
 def scaler_fitted_with_weights(step, state):
-    """Whether that is certain."""
+    """Whether the scaler was certainly fitted with weights."""
     return _weighted(step, state) is True
 
 
@@ -97,10 +97,10 @@ def downdate_scaler(step, state, name):
     state = state._replace(weights_consumed=state.weights_consumed or bool(weighted))
     if weighted is None:
         state = state.warn(
-            f"Whether {name} was fitted with sample_weight is uncertain, as the "
-            f"{np.max(step.n_samples_seen_):.6g} rows that it has seen may be their number or "
-            "their weight: it was taken to be fitted without. Fit pipelines with metadata routing, "
-            "which tells."
+            f"It must be certain whether {name} was fitted with sample_weight, got a count of "
+            f"{np.max(step.n_samples_seen_):.6g}, which may be the number of rows or their weight: "
+            "it was taken to be fitted without. Fit pipelines with metadata routing, which records "
+            "this."
         )
     _check_weights(state, weighted, name)
     old = _statistics(step)
@@ -176,7 +176,7 @@ def _forget_statistics(step, state, old, weighted):
 
 
 def _check_remaining(step, old, new, name):
-    """Refuse to empty a column, and rows that cannot have been there."""
+    """Refuse rows that would empty a column, and rows that cannot have been in the data."""
     emptied = (new.n <= 0) & (old.n > 0)
     if emptied.any():
         raise emptied_columns(int(emptied.sum()), name)
@@ -220,9 +220,9 @@ def _weighted(scaler, state):
 
 
 def _possible_meanings(scaler, state):
-    """Whether the count that a scaler has seen can be a number of rows, and whether a weight.
+    """Whether the count of a scaler can be a number of rows, and whether it can be a weight.
 
-    Compares it with the number of rows and the weight that the model behind was fitted to.
+    It is compared with the number of rows and the weight that the model behind was fitted to.
     """
     model = state.model
     seen = scaler.n_samples_seen_
@@ -262,6 +262,7 @@ def _fitted_to(model):
 
 
 def _statistics(scaler):
+    """The `Statistics` that a fitted scaler holds."""
     n = np.broadcast_to(scaler.n_samples_seen_, scaler.n_features_in_).astype(np.float64)
     mean = np.zeros(len(n)) if scaler.mean_ is None else scaler.mean_
     var = np.zeros(len(n)) if scaler.var_ is None else scaler.var_

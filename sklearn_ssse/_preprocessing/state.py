@@ -1,7 +1,7 @@
 """Rows at one place of a pipeline, and the change of its columns when preprocessing is downdated.
 
 The columns of the retained rows change by ``x' = scale * x + shift`` (`AffineColumns`). Values that
-an imputer filled in do not follow this: they change from one constant to another (`FilledValues`).
+an imputer filled in change instead from one constant to another (`FilledValues`).
 """
 
 from typing import NamedTuple
@@ -45,12 +45,12 @@ class FilledValues(NamedTuple):
 
 
 class PreprocessingState(NamedTuple):
-    """Rows at one place of a pipeline, and all that the steps before have done to them.
+    """Rows at one place of a pipeline, and the effects of the steps before it.
 
     Attributes
     ----------
     X : array-like
-        The forget rows, as they were here at fit.
+        The forget rows, as they were at this place at fit.
     sample_weight : array-like or None
     column_map : AffineColumns or None
         Change of the columns of the retained rows; None for no change.

@@ -1,7 +1,7 @@
-"""Steps of a pipeline, one after the other: each transforms the rows, and keeps or loses them.
+"""Steps of a pipeline: each transforms the rows, and its statistics keep or lose them.
 
-A step type hands in four functions: `downdate_step`, which takes rows out of its statistics;
-`follows_columns`, `fitted_with_weights`; types without them keep their statistics.
+A step type registers up to three functions: `downdate_step`, which takes rows out of its
+statistics, `follows_columns` and `fitted_with_weights`. A type without them keeps its statistics.
 """
 
 import warnings
@@ -52,7 +52,7 @@ def fitted_with_weights(step, state):
 
 @singledispatch
 def downdate_step(step, state, name):
-    """Take the rows out of a step's statistics; a step of unknown type keeps them.
+    """Take the rows out of the statistics of a step; a step of unknown type keeps them.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def downdate_step(step, state, name):
 
 
 def keep_steps(steps, state):
-    """The rows through steps that keep their statistics.
+    """Transform the rows by steps that keep their statistics.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def keep_steps(steps, state):
 
 
 def downdate_steps(steps, state):
-    """The rows out of the statistics of steps.
+    """Take the rows out of the statistics of steps, and transform them.
 
     A step that cannot follow rescaled columns makes the steps before it keep their statistics.
 
@@ -128,7 +128,7 @@ def kept_message(names):
     return (
         f"The rows left the sums and counts of the pipeline, but not {', '.join(names)}: an order "
         "statistic, a set of categories or a projection cannot be downdated, nor can a step "
-        "before one that holds such. Fit these again when the retained rows are at hand."
+        "before one of these. Fit them again if the retained rows are at hand."
     )
 
 
@@ -163,15 +163,16 @@ def caches_and_warnings(steps):
 
 
 def transform(step, X):
-    """The rows through a step; for no rows, which transformers refuse, an empty result."""
+    """The rows transformed by a step; an empty result for no rows, which transformers refuse."""
     if num_samples(X):
         return step.transform(deepcopy(X) if _writes_into_rows(step) else X)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of missing feature names
+        warnings.simplefilter("ignore")  # the row of zeros has no feature names
         return step.transform(np.zeros((1, step.n_features_in_)))[:0]
 
 
 def _last(path):
+    """The name of a nested parameter, without the names of the steps."""
     return path.split("__")[-1]
 
 

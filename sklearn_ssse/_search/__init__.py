@@ -1,18 +1,19 @@
-"""The parts of a search over eps: candidates, attributes, forget sets and their scores.
+"""The parts of a search over eps: candidates, attributes, forget sets, scores and results.
 
-The folder knows estimators and the verbs. It must not know a curvature or a structure.
+The folder depends on estimators and the verbs. It must not depend on a curvature or a structure.
 """
 
-from sklearn_ssse._search.attributes import attribute_scores, attribute_targets, outputs
+from sklearn_ssse._search.attributes import attribute_scores, attribute_targets, output_classes
 from sklearn_ssse._search.candidates import (
     fit_with_weights,
     fitted_model,
-    key_of,
     own_epsilon,
+    parameters_key,
     plain_template,
-    searched_model,
+    search_grid,
     set_epsilon,
     with_epsilon,
 )
-from sklearn_ssse._search.forget_set import MEASURES, measure
+from sklearn_ssse._search.forget_set import fold_positions, measure
 from sklearn_ssse._search.gamma import METRICS, distance_ratio, distances, gamma, pack_parameters
+from sklearn_ssse._search.results import search_results

@@ -1,19 +1,20 @@
-"""What a search over eps asks of its candidates: their eps, the model inside, the same without a curvature."""
+"""Candidates of a search over eps: their eps, their model, and their copy without a curvature."""
 
 from pickle import PicklingError
 
 import joblib
+import numpy as np
 from sklearn.base import clone
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 
 from sklearn_ssse._composites import erasable_models, final_step
-from sklearn_ssse._erasure import ErasableMixin, usual_epsilon
+from sklearn_ssse._erasure import ErasableMixin, Multiple, read_epsilon, usual_epsilon
 from sklearn_ssse._utils.compat import routing_enabled
 
 
 def epsilon_names(estimator):
-    """Names of the parameters ``unlearn_epsilon`` of an estimator and of those inside it."""
+    """Names of the parameters ``unlearn_epsilon`` of an estimator and of the estimators inside."""
     return [
         name
         for name in estimator.get_params()
@@ -22,26 +23,26 @@ def epsilon_names(estimator):
 
 
 def own_epsilon(estimator):
-    """The candidate's eps, as the user wrote it."""
+    """The eps of a candidate, as the user wrote it."""
     params = estimator.get_params()
     values = {params[name] for name in epsilon_names(estimator)}
     if len(values) != 1:
         raise ValueError(
-            f"The candidate must hold one value of unlearn_epsilon, got {len(values)}. Search over an estimator or a pipeline with "
-            "one erasable model."
+            f"The candidate must hold one value of unlearn_epsilon, got {len(values)}. Search over "
+            "an estimator or a pipeline with one erasable model."
         )
     (value,) = values
     return value
 
 
 def with_epsilon(estimator, epsilon):
-    """A clone with ``unlearn_epsilon`` set wherever it is."""
+    """A clone with a new eps in every parameter ``unlearn_epsilon``."""
     template = clone(estimator)
     return template.set_params(**dict.fromkeys(epsilon_names(template), epsilon))
 
 
 def set_epsilon(fitted, epsilon):
-    """Set ``unlearn_epsilon`` of a fitted estimator, and what it stands for, wherever it is."""
+    """Set the eps of a fitted estimator and of every model inside it."""
     fitted.set_params(**dict.fromkeys(epsilon_names(fitted), epsilon))
     for model in erasable_models(fitted):
         model.unlearn_epsilon = epsilon
@@ -50,21 +51,38 @@ def set_epsilon(fitted, epsilon):
 
 
 def searched_model(estimator):
-    """The erasable classifier inside, not fitted."""
+    """The unfitted erasable classifier inside an estimator."""
     final = final_step(estimator)
     if isinstance(final, MultiOutputClassifier):
         return searched_model(final.estimator)
     if isinstance(final, ErasableMixin):
         return final
     raise TypeError(
-        "TunedEpsilonCV takes an erasable classifier, a Pipeline that ends in one, or a MultiOutputClassifier of one, got "
-        f"{type(final).__name__} inside. Use ErasableLogisticRegression or ErasableMLPClassifier, and put TunedEpsilonCV inside "
-        "of other meta-estimators."
+        "TunedEpsilonCV must be given an erasable classifier, a Pipeline that ends in one, or a "
+        f"MultiOutputClassifier of one, got {type(final).__name__} inside. Use "
+        "ErasableLogisticRegression or ErasableMLPClassifier, and put TunedEpsilonCV inside other "
+        "meta-estimators."
     )
 
 
+def search_grid(estimator, epsilons, tolerance):
+    """The values of eps, each a float or a string, and the tolerance; None takes the defaults."""
+    grid = searched_model(estimator)._search_grid
+    if tolerance is None:
+        tolerance = grid.tolerance if epsilons is None else 0.0
+    values = grid.epsilons if epsilons is None else epsilons
+    values = [value.item() if isinstance(value, np.generic) else value for value in values]
+    if not values:
+        raise ValueError(
+            "epsilons must hold at least one value, got none. Pass numbers above 0, or 'auto'."
+        )
+    read = [read_epsilon(value) for value in values]
+    pairs = zip(values, read, strict=True)
+    return [value if isinstance(eps, Multiple) else eps for value, eps in pairs], tolerance
+
+
 def plain_template(estimator):
-    """The estimator with scikit-learn's own class in place of ours: trained alike, without a curvature."""
+    """An unfitted estimator with scikit-learn's class in place of the erasable one."""
     if isinstance(estimator, Pipeline):
         name, final = estimator.steps[-1]
         return clone(estimator).set_params(**{name: plain_template(final)})
@@ -74,31 +92,37 @@ def plain_template(estimator):
 
 
 def fitted_model(estimator):
-    """The fitted model inside, the first of many outputs."""
+    """The fitted model inside an estimator; of several outputs, the first one."""
     final = final_step(estimator)
     return fitted_model(final.estimators_[0]) if isinstance(final, MultiOutputClassifier) else final
 
 
-def key_of(template):
-    """What tells two combinations of parameters apart."""
+def parameters_key(template):
+    """A hashable key that differs between two combinations of parameters."""
     parts = [type(template).__qualname__]
     for name, value in sorted(template.get_params().items()):
         if hasattr(value, "get_params"):
             value = type(value).__qualname__
         try:
             parts.append(f"{name}={joblib.hash(value)}")
-        except (TypeError, AttributeError, PicklingError):  # such as a lambda
+        except (
+            TypeError,
+            AttributeError,
+            PicklingError,
+        ):  # a value that cannot be hashed, such as a lambda
             parts.append(f"{name}={value!r}")
     return tuple(parts)
 
 
 def fit_with_weights(template, X, y, sample_weight):
-    """Fit a model, or a pipeline around one, with weights or without."""
+    """Fit an estimator; in a pipeline, the weights are passed to the last step."""
     if sample_weight is None:
         return template.fit(X, y)
     if routing_enabled() or not isinstance(template, Pipeline):
         return template.fit(X, y, sample_weight=sample_weight)
-    path, step = "", template
+    path = ""
+    step = template
     while isinstance(step, Pipeline):
-        path, step = f"{path}{step.steps[-1][0]}__", step.steps[-1][1]
+        name, step = step.steps[-1]
+        path += f"{name}__"
     return template.fit(X, y, **{f"{path}sample_weight": sample_weight})

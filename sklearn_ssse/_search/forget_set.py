@@ -1,74 +1,141 @@
-"""What a search over eps measures on one forget set: one refit without it and one erasure of it serve every eps."""
+"""Forget sets, and the measures of an erasure on each of them.
+
+One refit without the forget set and one erasure of it serve every eps.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 
 from sklearn_ssse._composites import bare_copies, erasable_models, final_step, transformed
 from sklearn_ssse._erasure import Multiple, read_epsilon
-from sklearn_ssse._search.attributes import attribute_scores, attribute_targets, outputs
+from sklearn_ssse._search.attributes import attribute_scores, attribute_targets, output_classes
 from sklearn_ssse._search.candidates import fit_with_weights
 from sklearn_ssse._search.gamma import distance_ratio, distances, gamma, pack_parameters
 from sklearn_ssse._utils.compat import safe_indexing
 from sklearn_ssse._verbs import unlearn
 
-# What is kept for each forget set and eps, after the score itself.
+# Names of the measures of each forget set and eps, after its score gamma_S.
 MEASURES = ("distance_ratio", "forget_accuracy_gap", "retain_accuracy_gap")
 
 
-def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
-    """gamma_S, the `MEASURES` and gamma_S by probabilities of one forget set, (n_epsilons, 5), and whether gamma_S tells anything there."""
-    (X_retain, X_forget), (y_retain, y_forget) = (
-        [safe_indexing(a, rows) for rows in fold] for a in (X, y)
-    )
-    weights = [
-        None if sample_weight is None else safe_indexing(sample_weight, rows) for rows in fold
-    ]
-    retrained = fit_with_weights(plain, X_retain, y_retain, weights[0])
-    erased = unlearn(bare_copies(original), X_forget, y_forget, sample_weight=weights[1])
-    models = list(zip(erasable_models(original), erasable_models(erased), strict=True))
-    starts, steps, used = [], [], []
-    for before, after in models:
-        starts.append(before._family().theta)
-        used.append(
-            after.erasures_[-1].epsilon if after.erasures_ else 1.0
-        )  # none: all weights are zero
-        steps.append((after._family().theta - starts[-1]) / used[-1])
+def fold_positions(folds, n):
+    """Retained and forget rows of each fold as positions, from positions, masks or lists."""
+    folds = [[np.arange(n)[fold] for fold in pair] for pair in folds]
+    if not folds:
+        raise ValueError(
+            "cv must yield at least one forget set, got none. Pass a splitter with n_splits >= 1."
+        )
+    for train, test in folds:
+        every = np.sort(np.concatenate([train, test]))
+        if not len(test) or not np.array_equal(every, np.arange(n)):
+            raise ValueError(
+                f"Training and test fold must make up the {n} rows, each once, got {len(train)} "
+                f"and {len(test)} rows. Use a splitter whose training fold is everything but the "
+                "test fold."
+            )
+    return folds
 
-    classes = outputs(original, y_forget)
-    targets = attribute_targets(y_forget, classes)
-    true = [np.asarray(y_forget), np.asarray(y_retain)]
-    rows = [transformed(original, part) for part in (X_forget, X_retain)]
+
+class _Rows(NamedTuple):
+    """The rows of a forget set, or the retained rows."""
+
+    X: object
+    y: object
+    sample_weight: object
+
+    @classmethod
+    def of(cls, data, index):
+        """Some of the rows of X, y and sample_weight, each of which may be None."""
+        return cls(*(None if part is None else safe_indexing(part, index) for part in data))
+
+
+class _Path(NamedTuple):
+    """The parameters of an erased model over eps: ``start + eps * step``.
+
+    Attributes
+    ----------
+    model : ErasableMixin
+    start, step : ndarray of shape (d,)
+    epsilon : float
+        eps of the erasure that was made.
+    """
+
+    model: object
+    start: np.ndarray
+    step: np.ndarray
+    epsilon: float
+
+    @classmethod
+    def between(cls, before, after):
+        """The path from a model to its erased copy."""
+        start = before._family().theta
+        # If all weights are zero, the erasure leaves no record.
+        epsilon = after.erasures_[-1].epsilon if after.erasures_ else 1.0
+        return cls(after, start, (after._family().theta - start) / epsilon, epsilon)
+
+    def move_to(self, eps):
+        """Set the parameters of the erased model."""
+        length = self.epsilon * eps.factor if isinstance(eps, Multiple) else eps
+        attributes = self.model._family().attributes(self.start + length * self.step)
+        vars(self.model).update(attributes)
+
+
+def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
+    """Compare the erased, the original and the retrained model on one forget set, for every eps.
+
+    Parameters
+    ----------
+    original : estimator
+        Fitted on all rows.
+    plain : estimator
+        The same estimator without a curvature, not fitted.
+    X, y, sample_weight : array-like
+        All rows.
+    fold : pair of ndarray of int
+        Positions of the retained rows and of the forget rows.
+    epsilons : list of float or str
+    metric : {"roc_auc", "probability"}
+
+    Returns
+    -------
+    measured : ndarray of shape (n_epsilons, 5)
+        gamma_S, the `MEASURES`, and gamma_S with metric "probability".
+    informative : bool
+        Whether the retrained model differs from the original one on the forget set.
+    """
+    retain, forget = (_Rows.of((X, y, sample_weight), index) for index in fold)
+    retrained = fit_with_weights(plain, *retain)
+    erased = unlearn(bare_copies(original), forget.X, forget.y, sample_weight=forget.sample_weight)
+    pairs = zip(erasable_models(original), erasable_models(erased), strict=True)
+    paths = [_Path.between(*pair) for pair in pairs]
     final = final_step(erased)
-    first = attribute_scores(final_step(original), rows[0], classes)
-    last = attribute_scores(retrained, X_forget, classes)
-    accuracies = [
-        np.mean(retrained.predict(part) == labels)
-        for part, labels in zip((X_forget, X_retain), true, strict=True)
-    ]
-    comparable = (
-        pack_parameters(original).size == pack_parameters(retrained).size
-    )  # not where a class is missing
-    out = []
+
+    classes = output_classes(original, forget.y)
+    targets = attribute_targets(forget.y, classes)
+    labels = [np.asarray(part.y) for part in (forget, retain)]
+    inputs = [transformed(original, part.X) for part in (forget, retain)]
+    predicted = [retrained.predict(part.X) for part in (forget, retain)]
+    accuracies = [np.mean(p == true) for p, true in zip(predicted, labels, strict=True)]
+    first = attribute_scores(final_step(original), inputs[0], classes)
+    last = attribute_scores(retrained, forget.X, classes)
+    # The retrained model has fewer parameters if the retained rows lack a class.
+    comparable = pack_parameters(original).size == pack_parameters(retrained).size
+
+    measured = []
     for eps in map(read_epsilon, epsilons):
-        for (_, model), start, step, own in zip(models, starts, steps, used, strict=True):
-            length = own * eps.factor if isinstance(eps, Multiple) else eps
-            parameters = model._family().attributes(start + length * step)
-            for name, value in parameters.items():
-                setattr(model, name, value)
-        scores = first, attribute_scores(final, rows[0], classes), last
+        for path in paths:
+            path.move_to(eps)
+        scores = (first, attribute_scores(final, inputs[0], classes), last)
         gaps = [
-            np.mean(final.predict(part) == labels) - accuracy
-            for part, labels, accuracy in zip(rows, true, accuracies, strict=True)
+            np.mean(final.predict(part) == true) - accuracy
+            for part, true, accuracy in zip(inputs, labels, accuracies, strict=True)
         ]
         ratio = np.nan
         if comparable:
             ratio = distance_ratio(*map(pack_parameters, (original, erased, retrained)))
-        out.append(
-            [
-                gamma(*distances(targets, scores, metric)),
-                ratio,
-                *gaps,
-                gamma(*distances(targets, scores, "probability")),
-            ]
-        )
+        score = gamma(*distances(targets, scores, metric))
+        by_probability = gamma(*distances(targets, scores, "probability"))
+        measured.append([score, ratio, *gaps, by_probability])
     informative = distances(targets, (first, first, last), metric)[1] > 0
-    return np.array(out), bool(informative)
+    return np.array(measured), bool(informative)

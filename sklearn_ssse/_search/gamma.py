@@ -8,11 +8,12 @@ from sklearn.pipeline import Pipeline
 from sklearn_ssse._families import pack_linear, pack_network
 from sklearn_ssse._search.attributes import areas
 
+# Metrics that D may compare, see `gamma_score`.
 METRICS = ("roc_auc", "probability")
 
 
 def distances(targets, scores, metric):
-    """D of the erased model to the original, and to the retrained one.
+    """D of the erased model to the original model, and to the retrained one.
 
     Parameters
     ----------
@@ -33,15 +34,18 @@ def distances(targets, scores, metric):
 
 
 def gamma(to_original, to_retrained):
-    """gamma_S of two distances; nan if both are zero."""
+    """gamma_S, equation (5), from two distances; nan if both are zero."""
     total = to_original + to_retrained
     return float(to_original / total) if total > 0 else float("nan")
 
 
 def pack_parameters(model):
-    """Parameters of a fitted linear classifier or perceptron as one vector.
+    """Parameters of a fitted classifier as one vector, (d,).
 
-    Also of a pipeline that ends in one, or of a `MultiOutputClassifier` of them.
+    Parameters
+    ----------
+    model : linear classifier, MLPClassifier, Pipeline or MultiOutputClassifier
+        Of a pipeline the last step counts.
     """
     if isinstance(model, Pipeline):
         return pack_parameters(model.steps[-1][1])

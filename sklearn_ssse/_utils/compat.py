@@ -1,4 +1,4 @@
-"""Every import of scikit-learn that is not public, in one place."""
+"""The one place for imports of scikit-learn that are not public."""
 
 import inspect
 from contextlib import contextmanager
@@ -17,12 +17,12 @@ from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
 from sklearn.utils.validation import _check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
 
-try:  # from scikit-learn 1.9 on
+try:  # scikit-learn 1.9 or later
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:
 
     class _Silent:
-        """A callback context that tells nobody."""
+        """A callback context without callbacks."""
 
         def subcontext(self, **kwargs):
             return self
@@ -37,7 +37,7 @@ except ImportError:
             yield
 
     class CallbackSupportMixin:
-        """Stands for scikit-learn's, without callbacks."""
+        """The interface of scikit-learn's mixin, without callbacks."""
 
         def _init_callback_context(self, *args, **kwargs):
             return _Silent()
@@ -66,7 +66,7 @@ __all__ = [
     "with_callbacks",
 ]
 
-# From scikit-learn 1.9 on, weights that are all zero are refused unless this says otherwise.
+# scikit-learn 1.9 or later refuses weights that are all zero, unless this argument allows them.
 _ALLOW_ZERO = "allow_all_zero_weights"
 _ALLOW_ZERO_WEIGHTS = (
     {_ALLOW_ZERO: True} if _ALLOW_ZERO in inspect.signature(_check_sample_weight).parameters else {}
@@ -74,25 +74,23 @@ _ALLOW_ZERO_WEIGHTS = (
 
 
 def check_sample_weight(sample_weight, X, *, dtype):
-    """Weights as an array with one finite number for each row of X; all of them may be zero."""
+    """Weights as an array of finite numbers, (n_samples,); all of them may be zero."""
     return _check_sample_weight(sample_weight, X, dtype=dtype, **_ALLOW_ZERO_WEIGHTS)
 
 
 def namespace(array):
-    """The array API of an array or a sparse matrix: NumPy's or torch's."""
-    return (
-        array_api_compat.numpy
-        if sparse.issparse(array)
-        else array_api_compat.array_namespace(array)
-    )
+    """The array API namespace of an array, NumPy's or torch's; NumPy's for a sparse matrix."""
+    if sparse.issparse(array):
+        return array_api_compat.numpy
+    return array_api_compat.array_namespace(array)
 
 
 def has_callbacks(context):
-    """Whether anybody listens to a callback context."""
+    """Whether a callback context has callbacks."""
     return bool(getattr(context, "_callbacks", None))
 
 
 def scale_of(var, mean, n_samples):
-    """The scale that `StandardScaler` takes for a variance: 1 where a column is constant."""
+    """The scale of `StandardScaler` for a variance, (n_columns,); 1 for a constant column."""
     constant = _is_constant_feature(var, mean, n_samples)
     return _handle_zeros_in_scale(np.sqrt(var), copy=False, constant_mask=constant)

@@ -1,13 +1,14 @@
-"""How much memory there is, before it is taken."""
+"""Free memory, asked for before a large array is allocated."""
 
 import os
 from pathlib import Path
 
-FEW = 2**24
+# Bytes, 16 MiB: an allocation up to this is not checked, as the check takes longer than its use.
+UNCHECKED_BYTES = 2**24
 
 
 def available_bytes():
-    """Memory that this process can still take, in bytes; infinity where the system does not tell."""
+    """Memory that this process can still allocate, in bytes; infinity if it is unknown."""
     found = [_meminfo(), _cgroup()]
     if found[0] is None and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -15,11 +16,12 @@ def available_bytes():
 
 
 def fits(n_bytes):
-    """Whether so many bytes can be taken; few always, as asking takes longer than to use them."""
-    return n_bytes <= FEW or n_bytes <= available_bytes()
+    """Whether this number of bytes can be allocated."""
+    return n_bytes <= UNCHECKED_BYTES or n_bytes <= available_bytes()
 
 
 def _meminfo():
+    """Free memory of the machine in bytes, or None if the system does not report it."""
     for line in _read("/proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             return 1024 * int(line.split()[1])
@@ -27,11 +29,9 @@ def _meminfo():
 
 
 def _cgroup():
-    """What is left of the limit of a container."""
-    limit, used = (
-        _read("/sys/fs/cgroup/memory.max").strip(),
-        _read("/sys/fs/cgroup/memory.current").strip(),
-    )
+    """Free memory of the container in bytes, or None if it has no limit."""
+    limit = _read("/sys/fs/cgroup/memory.max").strip()
+    used = _read("/sys/fs/cgroup/memory.current").strip()
     return int(limit) - int(used) if limit.isdigit() and used.isdigit() else None
 
 
@@ -43,7 +43,7 @@ def _read(path):
 
 
 def readable(n_bytes):
-    """A number of bytes in words."""
+    """A number of bytes with its unit, such as "12.3 MB"."""
     for unit in ("bytes", "kB", "MB"):
         if n_bytes < 1000:
             return f"{n_bytes:.3g} {unit}"

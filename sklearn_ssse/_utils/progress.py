@@ -1,4 +1,4 @@
-"""Progress of long work, told to scikit-learn's callbacks: never with a row of data."""
+"""Progress of long work, reported to scikit-learn's callbacks without any row of data."""
 
 from contextlib import contextmanager
 
@@ -6,14 +6,14 @@ from sklearn_ssse._utils.compat import has_callbacks
 
 
 class Progress:
-    """A task that is being worked on.
+    """A task in progress.
 
     Parameters
     ----------
     estimator : estimator object or None
-        Who works.
-    context : scikit-learn's context of the task, or None
-        Without one, or without callbacks, nobody is told.
+        The estimator that runs the task.
+    context : callback context of scikit-learn, or None
+        If it is None or has no callbacks, nothing is reported.
     """
 
     def __init__(self, estimator=None, context=None):
@@ -22,17 +22,16 @@ class Progress:
 
     @contextmanager
     def task(self, name, parts=0):
-        """A part of the task, in so many parts itself; None for an unknown number."""
+        """A subtask, itself of a number of ``parts``; None for an unknown number."""
         if self._context is None:
             yield self
             return
-        with begun(
-            self._estimator, self._context.subcontext(task_name=name, max_subtasks=parts)
-        ) as progress:
+        context = self._context.subcontext(task_name=name, max_subtasks=parts)
+        with begun(self._estimator, context) as progress:
             yield progress
 
     def each(self, items, name):
-        """Yield the items, each of them one part of a task."""
+        """Yield the items of a subtask, each as one part of it."""
         if self._context is None:
             yield from items
             return
@@ -45,7 +44,7 @@ class Progress:
 
 @contextmanager
 def begun(estimator, context):
-    """The `Progress` of a context, from its beginning to its end; nobody's without one."""
+    """The `Progress` of a context, from its beginning to its end; `SILENT` without a context."""
     if context is None:
         yield SILENT
         return
@@ -54,4 +53,5 @@ def begun(estimator, context):
     context.call_on_fit_task_end(estimator=estimator)
 
 
+# Progress that is not reported.
 SILENT = Progress()

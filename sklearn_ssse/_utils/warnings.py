@@ -1,16 +1,20 @@
-"""Warnings that point at the user's own line."""
+"""Warnings that point at the line of the user that caused them."""
 
+import os
 import sys
 import warnings
 from pathlib import Path
 
+import sklearn
+
 from sklearn_ssse.exceptions import ErasureWarning
 
-PACKAGE = str(Path(__file__).parents[1])
+# Directories whose frames are skipped: this package, and scikit-learn, which calls it.
+SKIPPED = (f"{Path(__file__).parents[1]}{os.sep}", f"{Path(sklearn.__file__).parent}{os.sep}")
 
 
 def warn(message, category=ErasureWarning):
-    """Warn at the first frame outside the package, however deep the call is.
+    """Warn with the file and line of the first frame outside the package and scikit-learn.
 
     Parameters
     ----------
@@ -19,7 +23,7 @@ def warn(message, category=ErasureWarning):
     """
     stacklevel = 2
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(SKIPPED):
         frame = frame.f_back
         stacklevel += 1
     warnings.warn(message, category, stacklevel=stacklevel)

@@ -1,0 +1,9 @@
+"""Displays, in scikit-learn's pattern.
+
+`__init__` stores arrays; ``plot`` draws them and returns the display, with ``ax_`` and ``figure_``.
+"""
+
+from sklearn_ssse.display._epsilon_curves import AccuracyGapDisplay, GammaCurveDisplay
+from sklearn_ssse.display._leverage import LeverageDisplay
+
+__all__ = ["AccuracyGapDisplay", "GammaCurveDisplay", "LeverageDisplay"]
