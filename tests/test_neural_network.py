@@ -4,7 +4,6 @@ import copy
 import pickle
 import warnings
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,7 +30,7 @@ from sklearn_ssse import (
     parameter_distance,
     unlearn,
 )
-from sklearn_ssse._held_out import LENGTHS, _smallest_eps
+from sklearn_ssse._held_out import N_POINTS, RANDOM_ROWS, SEARCHED, SMALLEST_SHIFT, _first_below
 from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._kernels._numba import ACTIVATIONS
 from sklearn_ssse._neighbors import leave_one_out_accuracy
@@ -283,6 +282,11 @@ def digits_net():
     return ErasableMLPClassifier((30,), random_state=0, max_iter=60).fit(X / 16, y), X / 16, y
 
 
+def cost(calibration, length):
+    """The share of other rows that a step of this length costs, by the norm of the parameters."""
+    return np.interp(length, calibration.length * np.geomspace(*SEARCHED, N_POINTS), calibration.costs)
+
+
 def log_odds_and_share(clf, X, y):
     p = clf.predict_proba(X)[np.arange(len(y)), y]
     return np.log(p / (1 - p)), (clf.predict(X) == y).mean()
@@ -298,27 +302,26 @@ def test_automatic_eps_predicts_as_many_rows_as_a_net_that_has_not_seen_them(dig
 
     S = np.flatnonzero(y == 3)[:100]
     n, n_c = len(y), (y == 3).sum()
-    s = np.log((n_c - 100 + 0.5) / (n_c + 0.5))
-    wanted = np.mean([expit(abs(z[i]) / T) * (abs(z[i]) > -max(T, 1.5) * s) for i in S])
-    weight = 20 * np.exp(s)
+    s = np.log((n_c - 100) / n_c)
+    wanted = np.mean([expit(abs(z[i]) / T) * (abs(z[i]) > -max(T, SMALLEST_SHIFT) * s) for i in S])
+    weight = RANDOM_ROWS * np.exp(s)
     record = clf.preview_unlearn(X[S], y[S])
     eps = record.epsilon
     own = np.exp(((100 + weight) * np.log(eps) - weight * np.log(clf.unlearn_epsilon_)) / 100)
     shares = {
         factor: log_odds_and_share(copy.deepcopy(clf).unlearn(X[S], y[S], factor * own), X[S], y[S])[1]
-        - np.interp(factor * own / eps * record.relative_shift, LENGTHS, calibration.costs)  # what it costs other rows
+        - cost(calibration, factor * own / eps * record.relative_shift)
         for factor in (0.9, 1.0)
     }
     assert shares[1.0] <= wanted < shares[0.9]
     assert n - 100 == clf.preview_unlearn(X[S], y[S]).n_remaining
 
 
-@pytest.mark.parametrize("where", [0.005, 0.7, 40.0])
+@pytest.mark.parametrize("where", [0.001, 0.015, 0.7, 40.0])
 def test_eps_is_the_smallest_at_which_so_few_rows_are_predicted(where):
-    family = SimpleNamespace(theta=np.zeros(1))
-    batch = SimpleNamespace(family=family, log_odds=lambda theta: (None, np.full((10, 1), theta[0] < where)))
-    step = SimpleNamespace(batch=batch, direction=np.ones(1), mean=np.mean)
-    assert where <= _smallest_eps([step], 0.5) < 1.05 * where
+    first = _first_below(lambda eps: float(eps < where), 0.5)
+    assert first == SEARCHED[0] if where < SEARCHED[0] else where <= first < 1.05 * where
+    assert _first_below(lambda eps: abs(np.log(eps / where)) + 1, 0.5) == pytest.approx(max(where, SEARCHED[0]), rel=0.3)
 
 
 def test_eps_of_random_rows(digits_net):
@@ -348,9 +351,8 @@ def test_erasing_the_rest_of_a_class(digits_net):
 @pytest.mark.parametrize("neighbors", [1, 3, 5])
 def test_leave_one_out_accuracy(neighbors, monkeypatch):
     X, y = problem("binary", 90)
-    monkeypatch.setattr(_neighbors, "NEIGHBORS", (neighbors,))
+    monkeypatch.setattr(_neighbors, "N_NEIGHBORS", neighbors)
     model = KNeighborsClassifier(neighbors)
-    monkeypatch.setattr(_neighbors, "PENALTIES", (1.0,))
     twin = (cross_val_predict(model, X, y, cv=LeaveOneOut()) == y).mean()
     penalty = np.square(X).sum() / len(X)
     linear = (cross_val_predict(RidgeClassifier(penalty), X, y, cv=LeaveOneOut()) == y).mean()
@@ -441,12 +443,12 @@ def test_many_small_erasures_one_after_the_other(structure, curvature):
 def test_a_step_out_of_proportion_is_shortened():
     X, y = make_classification(400, 10, n_informative=6, n_classes=3, flip_y=0.3, random_state=0)
     clf = small(hidden_layer_sizes=(6,), structure="full", curvature="fisher", max_iter=300).fit(X, y)
-    usual = clf._erasure_state.calibration.length * (10 / 32) ** 0.5
+    usual = clf._erasure_state.calibration.length * (10 / RANDOM_ROWS) ** 0.5
     clf.unlearn(X[:10], y[:10])
     with pytest.warns(ErasureWarning, match="Call `fit_curvature`"):  # noqa: PT031
         for done in range(10, 100, 10):
             clf.unlearn(X[done : done + 10], y[done : done + 10])
-    assert max(record.relative_shift for record in clf.erasures_[1:]) <= 1.5 * usual * 1.001
+    assert max(record.relative_shift for record in clf.erasures_[1:]) <= usual * 1.001
     before, done = clf.score(X[100:], y[100:]), 100
     assert before > 0.6
     clf.fit_curvature(X[done:], y[done:]).unlearn(X[done : done + 10], y[done : done + 10])
@@ -529,7 +531,7 @@ def test_eps_stops_where_a_step_costs_others_as_much():
     assert clf.score(X, y) > 0.95
     calibration = clf._erasure_state.calibration
     costs = np.array(calibration.costs)
-    assert costs.shape == LENGTHS.shape
+    assert costs.shape == (N_POINTS,)
     assert (costs >= 0).all()
     assert costs[0] < 0.05
     assert costs[-1] > 0.1
@@ -546,7 +548,7 @@ def test_eps_stops_where_a_step_costs_others_as_much():
     record = clf.preview_unlearn(X[S], y[S])
     rest = np.setdiff1d(np.arange(len(y)), S)
     lost = clf.score(X[rest], y[rest]) - copy.deepcopy(clf).unlearn(X[S], y[S]).score(X[rest], y[rest])
-    assert 0.3 < np.interp(record.relative_shift, LENGTHS, costs) / lost < 3
+    assert 0.3 < cost(calibration, record.relative_shift) / lost < 3
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
