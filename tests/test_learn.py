@@ -28,6 +28,7 @@ from sklearn_ssse import (
     rectify,
     unlearn,
 )
+from sklearn_ssse._calibration.network import SEARCHED, TOLERANCE
 from sklearn_ssse._inverse import INVERSES
 from tests import reference
 from tests.check_erasable import arrays, snapshot
@@ -622,9 +623,11 @@ def test_automatic_eps_of_a_net_is_the_least_that_predicts_added_rows(curvature)
         clf.fit(X[fitted], y[fitted])
     accuracy = clf.score(X[fitted], y[fitted])
     assert clf._erasure_state.calibration.accuracy == pytest.approx(accuracy)
-    accuracy = min(accuracy, 0.98)
+    accuracy = min(accuracy, 1 - TOLERANCE)
     right = clf.predict(X[rare])  # what it says already needs the shortest step
-    assert copy.deepcopy(clf).learn(X[rare], right).erasures_[0].epsilon == pytest.approx(0.02)
+    assert copy.deepcopy(clf).learn(X[rare], right).erasures_[0].epsilon == pytest.approx(
+        SEARCHED[0]
+    )
     assert clf.score(X[rare], y[rare]) < accuracy
     learned = copy.deepcopy(clf).learn(X[rare], y[rare])
     less = copy.deepcopy(clf).learn(X[rare], y[rare], 0.9 * learned.erasures_[0].epsilon)

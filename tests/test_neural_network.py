@@ -4,7 +4,6 @@ import copy
 import pickle
 import warnings
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,7 +41,13 @@ from sklearn_ssse import (
 )
 from sklearn_ssse._calibration import neighbors
 from sklearn_ssse._calibration.neighbors import leave_one_out_accuracy
-from sklearn_ssse._calibration.network import LENGTHS, _smallest_eps
+from sklearn_ssse._calibration.network import (
+    N_POINTS,
+    RANDOM_ROWS,
+    SEARCHED,
+    SMALLEST_SHIFT,
+    _first_below,
+)
 from sklearn_ssse._erasure.downdate_cap import cap_downdate
 from sklearn_ssse._families.network import NetworkFamily, pack_network
 from sklearn_ssse._gradients.scores import Layer, Scores
@@ -324,6 +329,13 @@ def digits_net():
     return ErasableMLPClassifier((30,), random_state=0, max_iter=60).fit(X / 16, y), X / 16, y
 
 
+def cost(calibration, length):
+    """The share of other rows that a step of this length costs, by the norm of the parameters."""
+    return np.interp(
+        length, calibration.length * np.geomspace(*SEARCHED, N_POINTS), calibration.costs
+    )
+
+
 def log_odds_and_share(clf, X, y):
     p = clf.predict_proba(X)[np.arange(len(y)), y]
     return np.log(p / (1 - p)), (clf.predict(X) == y).mean()
@@ -339,9 +351,9 @@ def test_automatic_eps_predicts_as_many_rows_as_a_net_that_has_not_seen_them(dig
 
     S = np.flatnonzero(y == 3)[:100]
     n, n_c = len(y), (y == 3).sum()
-    s = np.log((n_c - 100 + 0.5) / (n_c + 0.5))
-    wanted = np.mean([expit(abs(z[i]) / T) * (abs(z[i]) > -max(T, 1.5) * s) for i in S])
-    weight = 20 * np.exp(s)
+    s = np.log((n_c - 100) / n_c)
+    wanted = np.mean([expit(abs(z[i]) / T) * (abs(z[i]) > -max(T, SMALLEST_SHIFT) * s) for i in S])
+    weight = RANDOM_ROWS * np.exp(s)
     record = clf.preview_unlearn(X[S], y[S])
     eps = record.epsilon
     own = np.exp(((100 + weight) * np.log(eps) - weight * np.log(clf.unlearn_epsilon_)) / 100)
@@ -349,23 +361,20 @@ def test_automatic_eps_predicts_as_many_rows_as_a_net_that_has_not_seen_them(dig
         factor: log_odds_and_share(
             copy.deepcopy(clf).unlearn(X[S], y[S], factor * own), X[S], y[S]
         )[1]
-        - np.interp(
-            factor * own / eps * record.relative_shift, LENGTHS, calibration.costs
-        )  # what it costs other rows
+        - cost(calibration, factor * own / eps * record.relative_shift)
         for factor in (0.9, 1.0)
     }
     assert shares[1.0] <= wanted < shares[0.9]
     assert n - 100 == clf.preview_unlearn(X[S], y[S]).n_remaining
 
 
-@pytest.mark.parametrize("where", [0.005, 0.7, 40.0])
+@pytest.mark.parametrize("where", [0.001, 0.015, 0.7, 40.0])
 def test_eps_is_the_smallest_with_the_wanted_share_of_rows_predicted(where):
-    family = SimpleNamespace(theta=np.zeros(1))
-    batch = SimpleNamespace(
-        family=family, log_odds=lambda theta: (None, np.full((10, 1), theta[0] < where))
+    first = _first_below(lambda eps: float(eps < where), 0.5)
+    assert first == SEARCHED[0] if where < SEARCHED[0] else where <= first < 1.05 * where
+    assert _first_below(lambda eps: abs(np.log(eps / where)) + 1, 0.5) == pytest.approx(
+        max(where, SEARCHED[0]), rel=0.3
     )
-    step = SimpleNamespace(batch=batch, direction=np.ones(1), mean=np.mean)
-    assert where <= _smallest_eps([step], 0.5) < 1.05 * where
 
 
 def test_eps_of_random_rows(digits_net):
@@ -397,9 +406,8 @@ def test_erasing_the_rest_of_a_class(digits_net):
 @pytest.mark.parametrize("n_neighbors", [1, 3, 5])
 def test_leave_one_out_accuracy(n_neighbors, monkeypatch):
     X, y = problem("binary", 90)
-    monkeypatch.setattr(neighbors, "NEIGHBORS", (n_neighbors,))
+    monkeypatch.setattr(neighbors, "N_NEIGHBORS", n_neighbors)
     model = KNeighborsClassifier(n_neighbors)
-    monkeypatch.setattr(neighbors, "PENALTIES", (1.0,))
     twin = (cross_val_predict(model, X, y, cv=LeaveOneOut()) == y).mean()
     penalty = np.square(X).sum() / len(X)
     linear = (cross_val_predict(RidgeClassifier(penalty), X, y, cv=LeaveOneOut()) == y).mean()
@@ -628,6 +636,9 @@ def interpolating():
 def test_the_dearer_a_step_is_to_other_rows_the_shorter(interpolating):
     clf, X, y = interpolating
     calibration = clf._erasure_state.calibration
+    costs = np.array(calibration.costs)
+    assert costs.shape == (N_POINTS,)
+    assert (costs >= 0).all()
     S = np.random.default_rng(3).choice(len(y), 45, replace=False)
     used = []
     for factor in (0, 1, 10):
@@ -649,7 +660,9 @@ def test_the_costs_are_the_accuracy_that_random_erasures_lose(interpolating):
     lengths a few sets lose several times as much as most.
     """
     clf, X, y = interpolating
-    lengths, costs = LENGTHS[::3], np.array(clf._erasure_state.calibration.costs)[::3]
+    calibration = clf._erasure_state.calibration
+    lengths = calibration.length * np.geomspace(*SEARCHED, N_POINTS)[::3]
+    costs = np.array(calibration.costs)[::3]
     rng = np.random.default_rng(7)
     lost = np.empty((20, len(lengths)))
     for row in lost:

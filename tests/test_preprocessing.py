@@ -699,7 +699,7 @@ def test_a_cross_fitted_encoder_is_warned_of(wine, preprocessing):
     pipe = make_pipeline(
         make_column_transformer((TargetEncoder(), [0]), (StandardScaler(), [1])), EXACT
     ).fit(X, y)
-    by_labels = "columntransformer encodes rows at fit by the labels of other rows"
+    by_labels = "columntransformer encodes a row at fit by the labels of other rows"
     # With "downdate" a second warning names the encoder among the steps that keep the rows.
     with may_warn("The rows left the sums"), pytest.warns(ErasureWarning, match=by_labels):
         unlearn(pipe, X[:5], y[:5], preprocessing=preprocessing)

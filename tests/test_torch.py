@@ -250,7 +250,7 @@ def test_no_device_is_cuda_or_cpu():
 def test_missing_torch_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "sklearn_ssse._kernels.torch")
-    monkeypatch.delattr(_kernels, "_torch")
+    monkeypatch.delattr(_kernels, "torch")
     with pytest.raises(ImportError, match=r"pip install 'sklearn-ssse\[torch\]'"):
         importlib.import_module("sklearn_ssse._kernels.torch")
     with pytest.raises(ImportError, match=r"pip install 'sklearn-ssse\[torch\]'"):
