@@ -64,7 +64,7 @@ def test_the_parent_fails_them_too(solver):
 
 # What DESIGN.md drops, as a test that uses it fails: the deprecated parameters, and l1 penalties.
 DROPPED = re.compile(
-    r"unexpected keyword argument '(penalty|n_jobs)'|KeyError: 'n_jobs'|an l1 penalty has none at zero"
+    r"unexpected keyword argument '(penalty|n_jobs)'|KeyError: 'n_jobs'|an l1 penalty lacks at zero"
 )
 # The same, where what fails is not the call itself.
 DROPPED_BY_NAME = {
