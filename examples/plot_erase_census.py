@@ -2,11 +2,12 @@
 Erase people from a census model
 ================================
 
-A bank trained a model on census records: does a person earn more than 50,000 dollars a year? Then people withdraw their
-consent. This example trains the model once, chooses the step size, erases two sets of people in one step each, and checks
-the result against what one would rather not do every time: training again without them.
+A bank trained a model on census records: does a person earn more than 50,000 dollars a year? Then
+some people withdraw their consent. This example trains the model once, chooses the step length eps,
+and erases two sets of people in one step each. It then compares the result with a model that was
+trained again without them, which is the slow way to honour such a request.
 
-Run it from anywhere; it reads ``examples/data/adult.csv.gz`` and ends within two minutes.
+Run it from any directory. It reads ``examples/data/adult.csv.gz`` and ends within two minutes.
 """
 
 import time
@@ -41,11 +42,12 @@ X, X_test, y, y_test = train_test_split(
     people, income, test_size=0.2, random_state=0, stratify=income
 )
 print(
-    f"{len(X):,} people to train on, {len(X_test):,} to test on; {(y == '>50K').mean():.1%} earn more than 50,000 dollars."
+    f"{len(X):,} people to train on, {len(X_test):,} to test on; "
+    f"{(y == '>50K').mean():.1%} earn more than 50,000 dollars."
 )
 
 # %%
-# The model: an ordinary pipeline, whose last step can erase.
+# The model is an ordinary pipeline whose last step can erase rows.
 encode = make_column_transformer(
     (StandardScaler(), make_column_selector(dtype_include="number")),
     (
@@ -65,9 +67,10 @@ def census_pipeline(curvature):
 
 
 # %%
-# Which step size? The search plays five withdrawals of 300 people each: every test fold is a forget set, the model that the
-# search fits on the other rows is the retrained model that the erased one should resemble. gamma_S says how well: 1 is perfect,
-# above 0.5 the erased model behaves more like the retrained one than like the original.
+# Which eps? The search simulates five withdrawals of 300 people each. Every test fold is a forget
+# set, and the model that the search fits on the other rows is the retrained model. gamma_S measures
+# how well the erased model resembles it. 1 is perfect; above 0.5, the erased model behaves more
+# like the retrained model than like the original one.
 epsilons = [0.25, 0.5, 1.0, 2.0, "auto"]
 search = GridSearchCV(
     census_pipeline("empirical_fisher"),
@@ -76,12 +79,14 @@ search = GridSearchCV(
     cv=ShuffleSplit(5, test_size=300, random_state=0),
 ).fit(X, y)
 print(
-    "\nStep size for the empirical Fisher information, by gamma_S over five random forget sets of 300 people:"
+    "\nMean gamma_S of each eps with the empirical Fisher information, over five random forget "
+    "sets of 300 people:"
 )
 for epsilon, score in zip(epsilons, search.cv_results_["mean_test_score"], strict=True):
     print(f"  eps = {epsilon!s:5}  gamma_S = {score:.2f}")
 print(
-    f"  chosen: eps = {search.best_params_['clf__unlearn_epsilon']}. The exact Fisher information needs no search: eps = 1."
+    f"  best: eps = {search.best_params_['clf__unlearn_epsilon']}. "
+    "The exact Fisher information needs no search: eps = 1."
 )
 
 models = {"empirical_fisher": search.best_estimator_, "fisher": census_pipeline("fisher").fit(X, y)}
@@ -95,8 +100,8 @@ withdrawn = {
 }
 
 # %%
-# Erase them, and compare with training again. The encoder keeps its statistics in all three models, so that their parameters
-# mean the same.
+# Erase them, and compare with training again. All three models use the encoder with its original
+# statistics, so that their parameters refer to the same columns.
 rows = []
 for who, forget in withdrawn.items():
     for curvature, original in models.items():
@@ -132,7 +137,7 @@ table = pd.DataFrame(rows)
 
 for who, forget in withdrawn.items():
     part = table[table["who"] == who].drop(columns="who")
-    print(f"\n{who} ({forget.sum()}) withdraw. Erased against retrained:")
+    print(f"\n{who} ({forget.sum()}) withdraw. The erased model compared with the retrained one:")
     print(part.iloc[:, :7].to_string(index=False, float_format="{:.3f}".format))
     print("Accuracy of original / erased / retrained model:")
     print(part[["curvature", "forget", "retain", "test"]].to_string(index=False))
@@ -142,14 +147,16 @@ covered = 1 - fisher["distance ratio"].max()
 faster = (fisher["refit s"] / fisher["unlearn s"]).min()
 print(
     f"""
-How to read this. The distance ratio is 0 if the erased model has the parameters of the retrained one, and 1 if it is no closer
-than the model that was never changed. With curvature='fisher' one step covers {covered:.0%} or more of the way that training again
-goes, {faster:.0f} times as fast or more, without the training data; most of those milliseconds go into encoding the rows."""
+How to read this: the distance ratio is 0 if the erased model has the parameters of the retrained
+one, and 1 if it is no closer to them than the original model. With curvature='fisher', one step
+reduces the distance by at least {covered:.0%}. It is at least {faster:.0f} times as fast as
+training again, and it needs no training data. Most of its time is spent on encoding the rows."""
 )
 record = erased["clf"].erasures_[-1]
 kept = ", ".join(record.kept_by)
 print(
-    f"\nWhat the model still knows: it rests on {record.n_remaining:,} people now; its curvature holds none of the "
-    f"{record.n_erased} erased. The step\n'{kept}' was fitted on them too, and keeps its means and categories."
+    f"\nTraces of the erased people: the model is based on {record.n_remaining:,} people now, and "
+    f"its\ncurvature excludes the {record.n_erased} erased ones. The step '{kept}' was fitted "
+    "on them too, and its\nmeans and categories have not changed."
 )
 print(f"\nDone in {time.perf_counter() - start:.0f} s.")

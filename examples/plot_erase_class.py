@@ -2,11 +2,14 @@
 Erase a class from a neural network
 ===================================
 
-A net learned ten digits. Then one of them must go: all of its images, half of them, or some random rows. The picture shows what the
-erased net still knows, as a function of the step size eps, beside a net that was trained again from the same seed without the
-rows (dashed). The left column takes every row of the training set into the curvature, the right one the signed sum of ten at a time.
+A net was trained on images of ten digits. This example erases all images of one digit, half of
+them, or 5 % random rows. The figure plots the accuracies of the erased net as functions of the step
+length eps. The dashed lines are the accuracies of a net that was trained again without the rows,
+from the same seed. The curvature in the left column has one row for each training row; in the right
+column, it has one row for each ten training rows, their sum with random signs.
 
-Run it from anywhere; it writes ``plot_erase_class.png`` into the current directory and ends within two minutes.
+Run it from any directory. It writes ``plot_erase_class.png`` into the current directory and ends
+within two minutes.
 """
 
 import warnings
@@ -26,7 +29,7 @@ X, X_test, y, y_test = train_test_split(X / 16, y, random_state=0, stratify=y)
 NET = {"hidden_layer_sizes": (50,), "max_iter": 150, "random_state": 0}
 
 # %%
-# What is erased.
+# The forget sets.
 rng = np.random.default_rng(0)
 threes = rng.permutation(np.flatnonzero(y == 3))
 forget_sets = {
@@ -36,7 +39,7 @@ forget_sets = {
 }
 
 # %%
-# One fit for each batch size of the curvature; one retraining for each forget set, to compare with.
+# One fit for each batch size of the curvature, and one retrained net for each forget set.
 models = {b: ErasableMLPClassifier(**NET, fisher_batch_size=b).fit(X, y) for b in (1, 10)}
 epsilons = np.geomspace(0.1, 10, 13)
 parts = {"forget": "o-", "retain": "s-", "test": "^-"}
@@ -62,12 +65,13 @@ for row, (name, S) in zip(axes, forget_sets.items(), strict=True):
         ax.set_title(f"{name}, batches of {b}")
         after = accuracies(auto, S, keep)
         print(
-            f"{name}, batches of {b}: automatic eps {auto.erasures_[-1].epsilon:.2f}, accuracy on forget / retain / test rows "
-            f"{after[0]:.2f} / {after[1]:.2f} / {after[2]:.2f}, retrained {retrained[0]:.2f} / {retrained[1]:.2f} / {retrained[2]:.2f}"
+            f"{name}, batches of {b}: automatic eps {auto.erasures_[-1].epsilon:.2f}, accuracy on "
+            f"forget / retain / test rows {after[0]:.2f} / {after[1]:.2f} / {after[2]:.2f}, "
+            f"retrained {retrained[0]:.2f} / {retrained[1]:.2f} / {retrained[2]:.2f}"
         )
     row[0].set_ylabel("accuracy")
 for ax in axes[-1]:
     ax.set_xlabel("eps")
 axes[0, 0].legend(loc="center left", title="dashed: retrained")
 figure.savefig("plot_erase_class.png", dpi=120)
-print("The picture is in plot_erase_class.png.")
+print("The figure is in plot_erase_class.png.")

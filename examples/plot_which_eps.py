@@ -2,13 +2,15 @@
 Which eps?
 ==========
 
-How far should an erasure step? ``"auto"``, the default, is calibrated at fit without retraining. Who can afford one refit for each of
-a few forget sets can ask the data: `TunedEpsilonCV` erases random rows, retrains without them, and compares.
+The step length eps decides how far an erasure changes the parameters. ``"auto"``, the default, is
+calibrated at fit without retraining. If you can afford one refit for each of a few forget sets,
+`TunedEpsilonCV` measures the best eps: it erases random rows, retrains without them, and compares.
 """
 
 # %%
-# One fit on all rows and one for each forget set serve the whole grid. gamma_S near 1 says that the erased model behaves like the
-# retrained one, near 0 like the old one; the distance ratio says the same of the parameters, 0 for perfect.
+# One fit on all rows and one refit for each forget set serve the whole grid. gamma_S near 1 means
+# that the erased model behaves like the retrained one; near 0, like the original one. The distance
+# ratio compares the parameters, and 0 is perfect.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_breast_cancer
@@ -29,12 +31,13 @@ GammaCurveDisplay.from_estimator(tuned)
 AccuracyGapDisplay.from_estimator(tuned)
 
 # %%
-# Rows that the curvature rests on alone in some direction are dangerous to erase in one step.
+# A row of high leverage determines the curvature in some direction almost alone. Erasing it in one
+# step is unreliable.
 LeverageDisplay.from_estimator(tuned.estimator_, X, y)
 
 # %%
-# Several parameters at once are a matter for `GridSearchCV`: its test folds are the forget sets, and its refitted best estimator is
-# the model to keep.
+# `GridSearchCV` searches over several parameters at once. Its test folds are the forget sets, and
+# its refitted best estimator is the model to keep.
 search = GridSearchCV(
     pipe,
     {
@@ -49,7 +52,7 @@ search = GridSearchCV(
 print(search.best_params_)
 
 # %%
-# scikit-learn's own validation curve works too, on the forget sets.
+# The validation curve of scikit-learn also works, with the forget sets as test folds.
 curve = ValidationCurveDisplay.from_estimator(
     pipe,
     X,

@@ -1,12 +1,22 @@
-"""Data, once per session."""
+"""Data, once per session; one thread of BLAS unless the caller asks for more."""
 
 import gzip
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401 (its BLAS must be loaded before threads are limited)
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine, make_classification
 from sklearn.preprocessing import StandardScaler, scale
+from threadpoolctl import threadpool_limits
+
+# Most matrices here are so small that threads wait for each other longer than they compute: beside
+# other work on the same cores, ten times as long. The variable is for processes that tests start;
+# this one may have loaded BLAS before.
+if "OPENBLAS_NUM_THREADS" not in os.environ:
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    threadpool_limits(1, "blas")
 
 ADULT = Path(__file__).parent.parent / "examples" / "data" / "adult.csv.gz"
 

@@ -1,6 +1,7 @@
-"""Plugin for pytest: puts our classes in the place of scikit-learn's own before its test modules import them.
+"""Plugin for pytest: replaces classes of scikit-learn by ours before its test modules are imported.
 
-Without ``OURS=1`` the parent stays where it is. What failed, and why, is written to the file that ``FAILURES`` names.
+Without ``OURS=1`` nothing is replaced. Failed tests and their reasons are written to the file that
+``FAILURES`` names.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Slow, obvious twins of what the library does fast: loops, finite differences, dense inverses, retraining."""
+"""Slow, obvious versions of the library's computations: loops, differences, dense inverses."""
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -93,7 +93,7 @@ def relative(a, b):
 
 
 def without(S, n):
-    """Indices of the rows that stay."""
+    """Mask of the rows that are not in S."""
     keep = np.ones(n, dtype=bool)
     keep[S] = False
     return keep

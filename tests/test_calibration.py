@@ -153,7 +153,7 @@ def test_a_sample_stands_for_many_rows(monkeypatch):
     assert relative(sampled.by_class, exact.by_class) < 0.35
 
 
-# What the record and the guards say
+# Records and guards
 
 
 def test_record_by_hand(problem):

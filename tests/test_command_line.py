@@ -1,4 +1,4 @@
-"""The command line: what it writes is what `unlearn` does in Python, or nothing."""
+"""The command line: it writes the model that `unlearn` gives in Python, or nothing."""
 
 import gzip
 import hashlib
@@ -223,7 +223,7 @@ def test_skops_stays_as_compressed_as_it_was(folder, fitted, compression):
 
 @pytest.mark.parametrize("compress", [0, ("zlib", 3), ("gzip", 3), ("bz2", 3), ("xz", 3), None])
 def test_pickles_only_when_trusted(folder, fitted, people, capsys, compress):
-    """A pickle stays what it was, joblib's (compressed or not) or, here None, Python's own, whatever the name says."""
+    """The format of a file is kept whatever its name says: joblib's, or Python's own (None)."""
     if compress is None:
         (folder / "model.skops").write_bytes(pickle.dumps(fitted))
     else:
@@ -313,7 +313,7 @@ def test_both_files_or_none(folder, monkeypatch, function, call, forced):
 
 
 def broken(people, how):
-    """Text of a file of rows that cannot be erased, with a secret in a row where there is a place for one."""
+    """Text of a file of rows that cannot be erased, where possible with a secret in a row."""
     X, y = people[0][:K].copy(), people[1][:K]
     frame = X.assign(income=y)
     if how == "index":
@@ -464,7 +464,7 @@ def test_labels_have_the_type_of_the_classes(tmp_path, classes, written):
 
 @pytest.mark.parametrize("missing", [np.nan, None])
 def test_categories_have_the_type_of_the_encoder(tmp_path, missing):
-    """Rows come back as they were at fit: numbers as text, a column with gaps, numbers as categories."""
+    """Rows are read with the types of fit: numbers as text, missing values, numeric categories."""
     n = 60
     frame = pandas.DataFrame(
         {
@@ -590,7 +590,7 @@ def test_usage(folder, capsys):
 
 
 def test_as_a_process(folder, people):
-    """The whole way, from another process, with "?" for missing values as in the file that the census came as."""
+    """All commands, in another process, on the census file, which marks missing values by "?"."""
     X, y = people
     X[:K].assign(income=y[:K]).to_csv("rows.csv", index=False, na_rep="?")
     command = [
@@ -764,11 +764,12 @@ def test_columns_that_the_model_does_not_tell_are_not_guessed(codes, capsys, val
     assert "--text must name columns of the model, got town" in capsys.readouterr().err
 
 
-def test_what_is_written_is_done_even_if_nobody_reads_of_it(folder):
+def test_files_are_written_even_if_the_output_cannot_be(folder):
     """Repeated, as for a refusal, the command would erase the rows twice."""
     for i, stdout in enumerate(("> /dev/full", "| true")):
         done = subprocess.run(
-            f"{sys.executable} -u -m sklearn_ssse unlearn model.skops --rows rows.csv --target income --out e{i} --record r{i} {stdout}; "
+            f"{sys.executable} -u -m sklearn_ssse unlearn model.skops --rows rows.csv "
+            f"--target income --out e{i} --record r{i} {stdout}; "
             "exit ${PIPESTATUS[0]}",
             shell=True,
             executable="bash",

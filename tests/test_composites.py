@@ -1,4 +1,4 @@
-"""``unlearn`` and ``preview_unlearn`` for composites: against retraining, all parts or none, and what is refused."""
+"""``unlearn`` for composites: against retraining, all parts or none, and refusals."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ LR = ErasableLogisticRegression(curvature="fisher", tol=1e-8, max_iter=1000)
 PIPE = make_pipeline(FunctionTransformer(np.tanh), LR)
 KEPT = ("cv_results_",)
 
-# Composites that are trained the same way without S: (estimator, labels, names of what still holds the rows).
+# Composites whose training without S is the same: (estimator, labels, steps that keep the rows).
 SAME_WITHOUT = {
     "pipeline": (PIPE, "class", ()),
     "columns": (
@@ -101,7 +101,7 @@ def data():
 
 
 def outputs(model, X):
-    """What a model says of rows, as one array; of a vote over pairs, what the pairs say."""
+    """Probabilities of a model as one array; of a vote over pairs, those of the pairs."""
     if isinstance(model, OneVsOneClassifier):
         return np.column_stack([part.predict_proba(X)[:, 1] for part in model.estimators_])
     proba = model.predict_proba(X)
@@ -131,7 +131,7 @@ def test_close_to_retraining(data, name):
 
 @pytest.mark.parametrize("name", SAME_WITHOUT)
 def test_all_parts_or_none(data, name):
-    """The last rows of a class, or a label that is unknown, can leave no part."""
+    """Erasing the last rows of a class, or an unknown label, is refused and changes no part."""
     estimator, kind, _ = SAME_WITHOUT[name]
     X, y = data[0], data[1][kind]
     model = clone(estimator).fit(X, y)
@@ -159,7 +159,7 @@ def test_all_parts_or_none(data, name):
 @pytest.mark.parametrize("weighted", [True, False], ids=["by weights", "by rows"])
 @pytest.mark.parametrize("bootstrap", [True, False])
 def test_bagging_is_erased_where_a_row_was_drawn(data, weighted, bootstrap):
-    """Each member as if it had been fitted to what it drew of the rest; a pipeline is given rows, a bare model weights."""
+    """Each member is as if fitted to its draw of the rest; by rows (pipeline) or by weights."""
     X, y = data[0], data[1]["names"]
     bag = BaggingClassifier(
         LR if weighted else PIPE,
@@ -350,7 +350,7 @@ def test_a_third_party_inside_is_erased_with_the_rest_or_not_at_all(data):
         pass
 
     @unlearn.register(Box)
-    def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
+    def unlearn_box(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
         estimator.boxed_ = True
         return estimator.unlearn(X, y, epsilon, sample_weight=sample_weight)
 

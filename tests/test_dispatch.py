@@ -86,7 +86,7 @@ def test_third_parties_register(binary):
             self.inner = inner
 
     @unlearn.register(Box)
-    def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
+    def unlearn_box(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
         unlearn(estimator.inner, X, y, epsilon, sample_weight=sample_weight, **params)
         return estimator
 

@@ -1,4 +1,4 @@
-"""The pictures: what they hold, what they refuse, and the example that draws them."""
+"""Displays: the data they draw, the input they refuse, and the example that uses them."""
 
 import runpy
 import sys
@@ -6,12 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
-from sklearn_ssse import ErasableLogisticRegression, GammaCurveDisplay, GammaScorer, TunedEpsilonCV
+from sklearn_ssse import (
+    ErasableLogisticRegression,
+    GammaCurveDisplay,
+    GammaScorer,
+    TunedEpsilonCV,
+    gamma_score,
+    unlearn,
+)
 from sklearn_ssse.display import AccuracyGapDisplay, LeverageDisplay
 
 plt = pytest.importorskip("matplotlib.pyplot", reason="pip install 'sklearn-ssse[plot]'")
@@ -23,7 +31,7 @@ SETS = ShuffleSplit(3, test_size=0.1, random_state=0)
 
 
 @pytest.fixture(autouse=True)
-def _close():
+def close_all_figures():
     yield
     plt.close("all")
 
@@ -120,7 +128,6 @@ def test_matplotlib_is_asked_for(tuned, monkeypatch):
         GammaCurveDisplay.from_estimator(tuned)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn_ssse.ErasureWarning")
 def test_the_example_runs():
     example = Path(__file__).parents[1] / "examples" / "plot_which_eps.py"
     found = runpy.run_path(str(example))
@@ -128,4 +135,9 @@ def test_the_example_runs():
     assert set(found["search"].best_params_) == {
         f"clf__{p}" for p in ("curvature", "damping", "unlearn_epsilon")
     }
-    assert np.isfinite(found["curve"].test_scores).all()
+    X, y, pipe = found["X"], found["y"], found["pipe"]
+    train, S = next(found["forget_sets"].split(X, y))
+    models = [clone(pipe).fit(X, y), clone(pipe).fit(X, y), clone(pipe).fit(X[train], y[train])]
+    unlearn(models[1], X[S], y[S], found["curve"].param_range[0])
+    gamma = gamma_score(*models, X[S], y[S], metric="probability")
+    assert found["curve"].test_scores[0, 0] == pytest.approx(gamma)

@@ -1,4 +1,4 @@
-"""``learn`` and ``rectify``: by hand, against retraining on real data, and what they leave in the model."""
+"""``learn`` and ``rectify``: by hand, against retraining on real data, and the model's state."""
 
 import copy
 import warnings
@@ -9,7 +9,8 @@ from scipy.optimize import minimize_scalar
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.ensemble import BaggingClassifier
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
@@ -27,11 +28,13 @@ from sklearn_ssse import (
     rectify,
     unlearn,
 )
+from sklearn_ssse._calibration.network import SEARCHED, TOLERANCE
 from sklearn_ssse._inverse import INVERSES
 from tests import reference
 from tests.check_erasable import arrays, snapshot
 from tests.conftest import forget_sets
 from tests.reference import relative, theta, without
+from tests.warned import DAMPED, NOT_A_MINIMUM, STALE, may_warn
 
 LR = {"solver": "newton-cholesky", "tol": 1e-10}
 
@@ -61,23 +64,23 @@ def test_step_and_curvature_by_hand(four_classes, verb, curvature, leave_out):
     clf.fit(X[fitted], y[fitted], w[fitted])
     class_weight, start = clf._erasure_state.class_weight, theta(clf)
     total = w * class_weight[y]
-    n, arriving = total[fitted].sum(), total[new].sum()
+    n, added_mass = total[fitted].sum(), total[new].sum()
     sizes = np.eye(start.size) * 0.02 * n
 
     def parts(rows, weight):
         G = reference.gradients(clf, X[rows], y[rows])
         return weight @ G, reference.curvature(clf, X[rows], y[rows], weight, curvature)
 
-    g, come = parts(new, total[new])
+    g, added = parts(new, total[new])
     A = parts(fitted, total[fitted])[1] + sizes
-    g, after, mass = -g, A + come, n + arriving
+    g, after, mass = -g, A + added, n + added_mass
     if verb == "learn":
         clf.learn(X[new], y[new], 0.7, sample_weight=w[new])
     else:  # the weights are those of the old rows
         total_new = w[old] * class_weight[y[new]]
-        g, come = parts(new, total_new)
+        g, added = parts(new, total_new)
         leaving, gone = parts(old, total[old])
-        g, after, mass = leaving - g, A + come - gone, n + total_new.sum() - total[old].sum()
+        g, after, mass = leaving - g, A + added - gone, n + total_new.sum() - total[old].sum()
         clf.rectify(X[old], y[old], X[new], y[new], 0.7, sample_weight=w[old])
     step = np.linalg.solve(after, g) if leave_out else n / mass * np.linalg.solve(A, g)
     assert relative(theta(clf), start + 0.7 * step) < 1e-9
@@ -104,13 +107,13 @@ def without_rows(rows, gone):
 @pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
 @pytest.mark.parametrize("solver", ["lbfgs", "sgd", "adam"])
 def test_net_by_hand(solver, curvature):
-    """The gradient of the whole objective after the change, by finite differences of the loss of the plain net."""
+    """The gradient of the objective after the change, by finite differences of the loss."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((90, 3))
     y = (X @ [1.0, -1.0, 0.5] + rng.standard_normal(90) > 0).astype(int)
     params = {"solver": solver, "alpha": 0.3, "random_state": 0, "batch_size": 32, "max_iter": 30}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore", ConvergenceWarning)
         clf = ErasableMLPClassifier(
             (3,), **params, curvature=curvature, damping=0.05, leave_out=True
         ).fit(X[:70], y[:70])
@@ -124,7 +127,7 @@ def test_net_by_hand(solver, curvature):
     share = 0.3 * (batches(90) - batches(70)) if solver != "lbfgs" else 0.0
 
     def objective(params):
-        """What the new rows add to it."""
+        """The part of the objective that the new rows add."""
         twin = copy.deepcopy(clf)
         vars(twin).update(family.attributes(params))
         p = twin.predict_proba(X[70:])[np.arange(20), y[70:]]
@@ -138,7 +141,7 @@ def test_net_by_hand(solver, curvature):
 
 
 @pytest.mark.parametrize("structure", INVERSES)
-def test_rows_that_come_and_go_leave_the_curvature_of_before(four_classes, structure):
+def test_adding_then_removing_rows_restores_the_curvature(four_classes, structure):
     X, y = four_classes
     for n in (3, 100):
         clf = ErasableLogisticRegression(structure=structure, damping=0.05).fit(
@@ -155,13 +158,14 @@ def test_rows_that_come_and_go_leave_the_curvature_of_before(four_classes, struc
 
 
 @pytest.mark.parametrize("structure", INVERSES)
-def test_learning_in_parts_is_a_build_at_the_parameters_of_each_moment(binary, structure):
-    """Steps of no length: the curvature is then that of a fit at the same parameters."""
+def test_learning_in_parts_equals_one_build(binary, structure):
+    """With steps of nearly no length the curvature is that of a fit at the same parameters."""
     X, y = binary
     clf = ErasableLogisticRegression(structure=structure, damping=0.05).fit(X[:100], y[:100])
-    whole = ErasableLogisticRegression.from_estimator(
-        clf, X, y, structure=structure, damping=0.05 * 100 / 150
-    )
+    with may_warn(NOT_A_MINIMUM):  # the parameters are those of 100 of the rows
+        whole = ErasableLogisticRegression.from_estimator(
+            clf, X, y, structure=structure, damping=0.05 * 100 / 150
+        )
     for rows in (slice(100, 102), slice(102, 150)):
         clf.learn(X[rows], y[rows], 1e-13)
     assert relative(clf.curvature_.to_dense(), whole.curvature_.to_dense()) < 1e-8
@@ -170,26 +174,22 @@ def test_learning_in_parts_is_a_build_at_the_parameters_of_each_moment(binary, s
 
 # Against retraining on real data
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn_ssse.ErasureWarning")
-
 
 @pytest.fixture(scope="module")
 def distances(real_data):
-    """Distance ratios, (data set, verb, rows) -> {what: ratio}."""
+    """Distance ratios, (data set, verb, rows) -> {model: ratio}."""
     out = {}
     for name, (X, y) in real_data.items():
         if name == "census":
             X, y = X[::8], y[::8]
-        retrained = ErasableLogisticRegression(**LR, curvature="fisher").fit(X, y)
+        retrained = LogisticRegression(**LR).fit(X, y)
         for kind, S in forget_sets(y, 1).items():
             if kind.startswith("half"):
                 continue
             keep = without(S, len(y))
             yw, Xw = wrong_labels(y, S), X.copy()
             Xw[S, 2] += 2.0  # a typing error in one column
-            without_them = ErasableLogisticRegression(**LR, curvature="fisher").fit(
-                X[keep], y[keep]
-            )
+            without_them = LogisticRegression(**LR).fit(X[keep], y[keep])
             for verb, (X_fit, y_fit) in {
                 "learn": (X[keep], y[keep]),
                 "labels": (X, yw),
@@ -205,8 +205,10 @@ def distances(real_data):
                     if verb == "learn":
                         moved.learn(X[S], y[S])
                     else:
-                        moved.rectify(X_fit[S], y_fit[S], X[S], y[S])
-                        erased = copy.deepcopy(model).unlearn(X_fit[S], y_fit[S])
+                        erased = copy.deepcopy(model)
+                        with may_warn(DAMPED):  # wrong rows have long gradients
+                            moved.rectify(X_fit[S], y_fit[S], X[S], y[S])
+                            erased.unlearn(X_fit[S], y_fit[S])
                         ratio = parameter_distance(original, erased, without_them)
                         out.setdefault((name, f"erase {verb}", kind), {})[what] = ratio
                     out.setdefault((name, verb, kind), {})[what] = parameter_distance(
@@ -229,7 +231,7 @@ def test_automatic_eps_is_never_worse_than_doing_nothing(distances, verb):
 
 
 def test_automatic_eps_on_wrong_labels(distances):
-    """The empirical Fisher information of wrong labels is far from the Hessian: no eps does much better."""
+    """Here the empirical Fisher information is far from the Hessian: no eps does much better."""
     assert np.median(pick(distances, "auto", "labels")) < 1.0
     assert pick(distances, "auto", "labels").max() < 1.15
 
@@ -248,18 +250,19 @@ def test_fisher_rectifies(distances):
 def test_rows_are_rectified_as_closely_as_they_are_erased(distances, verb, what):
     """Wrong rows pull harder than others: erasing them is as far from training without them."""
     righted, erased = pick(distances, what, verb), pick(distances, what, f"erase {verb}")
-    rows_that_come_have_an_eps_of_their_own = (verb, what) == ("feature", "auto")
-    assert np.median(righted) < (
-        1.3 if rows_that_come_have_an_eps_of_their_own else 1.15
-    ) * np.median(erased)
+    added_rows_have_an_eps_of_their_own = (verb, what) == ("feature", "auto")
+    assert np.median(righted) < (1.3 if added_rows_have_an_eps_of_their_own else 1.15) * np.median(
+        erased
+    )
     if what == "fisher":
         assert (righted < 1.3 * erased + 0.05).all()
 
 
 def test_learning_takes_an_erasure_back(real_data):
-    """Erase part of the weight of some rows and learn it again: half the part leaves an eighth of the error.
+    """Erase part of the weight of some rows, then learn it: half the part, an eighth of the error.
 
-    With d the step of the erasure, H d is the gradient of the rows at the new parameters up to d^2, of a part of the size of d.
+    With d the step of the erasure, H d is the gradient of the rows at the new parameters up to
+    terms of order d^2, for a part of the size of d.
     """
     X, y = real_data["breast_cancer"]
     S, errors, moves = np.arange(30), [], []
@@ -276,7 +279,7 @@ def test_learning_takes_an_erasure_back(real_data):
 
 
 def test_rectifying_is_second_order_exact(real_data):
-    """The distance to the model of the right labels, by weight: half the weight of the wrong rows leaves a quarter of the error."""
+    """Half the weight on rows with wrong labels leaves a quarter of the error."""
     X, y = real_data["wine"]
     S, errors = np.arange(0, len(y), 12), []
     yw = wrong_labels(y, S)
@@ -291,7 +294,7 @@ def test_rectifying_is_second_order_exact(real_data):
 
 
 def test_epsilon_by_hand(binary):
-    """The least of a parabola for the rows that stay, at the calibrated ratio of the curvature, and the loss of those that come."""
+    """eps minimises a parabola for the remaining rows plus the exact loss of the added rows."""
     X, y = binary
     new, old = np.arange(8), np.arange(20, 26)
     fitted = np.arange(8, len(y))
@@ -310,13 +313,13 @@ def test_epsilon_by_hand(binary):
                 reference.gradients(clf, X[new], y[new]),
                 reference.gradients(clf, X[gone], y[gone]).reshape(-1, 7),
             )
-            come = reference.curvature(clf, X[new], y[new], np.ones(8), curvature)
+            added = reference.curvature(clf, X[new], y[new], np.ones(8), curvature)
             leave = (
                 reference.curvature(clf, X[gone], y[gone], np.ones(len(gone)), curvature)
                 if len(gone)
                 else 0 * A
             )
-            after = A + come - leave if leave_out else A
+            after = A + added - leave if leave_out else A
             split = [G_old[y[gone] == c].sum(axis=0) - G[y[new] == c].sum(axis=0) for c in (0, 1)]
             s = np.linalg.solve(after, sum(split))
             total = s @ sum(split)
@@ -327,7 +330,7 @@ def test_epsilon_by_hand(binary):
                     np.exp([part @ s / total for part in split] @ np.log(calibration.by_class)),
                 )
             kept = (
-                total - s @ come @ s
+                total - s @ added @ s
                 if leave_out
                 else max(total / 2, total - np.square(G_old @ s).sum())
             )
@@ -352,7 +355,7 @@ def test_epsilon_by_hand(binary):
 @pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
 def test_a_row_that_surprises_the_model_does_not_overturn_it(load, curvature):
-    """A Newton step on such a row overshoots until the model knows little else: as far as .43 in accuracy."""
+    """A full Newton step on such a row overshoots, at the cost of up to .43 in accuracy."""
     X, y = load(return_X_y=True)
     X, losses, ratios = scale(X), [], []
     for i in range(0, 100, 20):
@@ -370,7 +373,7 @@ def test_a_row_that_surprises_the_model_does_not_overturn_it(load, curvature):
     assert np.median(ratios) < (0.6 if curvature == "fisher" else 1.2)
 
 
-# What stays as it was, and what is refused
+# State and refusals
 
 
 def make(kind, **params):
@@ -378,7 +381,7 @@ def make(kind, **params):
     rows = np.flatnonzero(y < 3)[:300]
     X, y = X[rows, 16:32] / 16, y[rows]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore", ConvergenceWarning)
         if kind == "net":
             model = ErasableMLPClassifier((5,), random_state=0, max_iter=40, **params)
         else:
@@ -398,7 +401,8 @@ def test_state_and_records(kind, curvature):
     proba = clf.predict_proba(X)
     assert clf.learn(X[:20], y[:20]) is clf
     assert clf.rectify(X[:2], y[:2], X[:2] + 0.1, y[:2]) is clf
-    clf.unlearn(X[5:8], y[5:8])
+    with may_warn(STALE):
+        clf.unlearn(X[5:8], y[5:8])
     assert not np.array_equal(clf.predict_proba(X), proba)
     assert [(r.n_added, r.n_erased, r.n_remaining) for r in clf.erasures_] == [
         (20, 0, 300),
@@ -474,7 +478,6 @@ def test_the_last_row_of_a_class_can_be_corrected_but_not_taken():
     assert clf._erasure_state.class_counts[1] == 1
 
 
-@pytest.mark.filterwarnings("default::sklearn_ssse.ErasureWarning")
 def test_mini_batches_go_stale():
     clf, X, y = make("linear", fisher_batch_size=4)
     inverse = clf.curvature_
@@ -488,7 +491,6 @@ def test_mini_batches_go_stale():
         assert snapshot(clf) == before
 
 
-@pytest.mark.filterwarnings("default::sklearn_ssse.ErasureWarning")
 def test_weights_are_asked_for(binary):
     X, y = binary
     clf = ErasableLogisticRegression(curvature="fisher").fit(X[10:], y[10:])
@@ -510,7 +512,7 @@ def test_multi_label():
     X, y = load_digits(return_X_y=True)
     X, Y = X[:200] / 16, np.column_stack([y[:200] > 4, y[:200] % 2 == 0]).astype(int)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore", ConvergenceWarning)
         clf = ErasableMLPClassifier((5,), random_state=0, max_iter=40).fit(X[20:], Y[20:])
     clf.learn(X[:20], Y[:20])
     assert np.array_equal(clf._erasure_state.class_counts, Y.sum(axis=0))
@@ -532,7 +534,7 @@ COMPOSITES = {
 
 
 @pytest.mark.parametrize("name", COMPOSITES)
-def test_composites_come_close_to_retraining(name):
+def test_composites_are_close_to_retraining(name):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((240, 4))
     scores = X @ rng.standard_normal((4, 3)) + rng.standard_normal((240, 3))
@@ -587,7 +589,7 @@ def test_what_cannot_learn(binary):
         pass
 
     @unlearn.register(Box)
-    def _(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
+    def unlearn_box(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
         return estimator
 
     with pytest.raises(TypeError, match="only be erased from Box"):
@@ -609,40 +611,50 @@ def test_pipelines_name_what_did_not_see_the_rows(binary):
 
 
 @pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
-def test_automatic_eps_of_a_net_ends_where_it_knows_the_rows(curvature):
+def test_automatic_eps_of_a_net_is_the_least_that_predicts_added_rows(curvature):
     X, y = load_digits(return_X_y=True)
     X, rare = X / 16, np.flatnonzero(y == 3)[10:]
     fitted = without(rare, len(y))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore", ConvergenceWarning)
         clf = ErasableMLPClassifier(
             (20,), random_state=0, max_iter=60, curvature=curvature, structure="block"
         )
         clf.fit(X[fitted], y[fitted])
     accuracy = clf.score(X[fitted], y[fitted])
     assert clf._erasure_state.calibration.accuracy == pytest.approx(accuracy)
-    accuracy = min(accuracy, 0.98)
+    accuracy = min(accuracy, 1 - TOLERANCE)
     right = clf.predict(X[rare])  # what it says already needs the shortest step
-    assert copy.deepcopy(clf).learn(X[rare], right).erasures_[0].epsilon == pytest.approx(0.02)
+    assert copy.deepcopy(clf).learn(X[rare], right).erasures_[0].epsilon == pytest.approx(
+        SEARCHED[0]
+    )
     assert clf.score(X[rare], y[rare]) < accuracy
     learned = copy.deepcopy(clf).learn(X[rare], y[rare])
     less = copy.deepcopy(clf).learn(X[rare], y[rare], 0.9 * learned.erasures_[0].epsilon)
     assert less.score(X[rare], y[rare]) < accuracy <= learned.score(X[rare], y[rare])
 
 
-@pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
-def test_nets_on_digits(curvature):
-    """Rows that come, and right labels in place of wrong ones, against retraining from the same seed."""
+@pytest.fixture(scope="module")
+def nets_on_digits():
+    """Nets from the same seed: of all rows, of all but 60, and of all with 60 wrong labels."""
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X / 16, y, random_state=0)
-    params = {"hidden_layer_sizes": (20,), "random_state": 0, "max_iter": 100}
     S = np.random.default_rng(0).choice(len(y), 60, replace=False)
     keep, wrong = without(S, len(y)), wrong_labels(y, S)
+    net = MLPClassifier((20,), random_state=0, max_iter=100)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        retrained = MLPClassifier(**params).fit(X, y)
-        net = ErasableMLPClassifier(**params, curvature=curvature, structure="block")
-        learned, rectified = clone(net).fit(X[keep], y[keep]), clone(net).fit(X, wrong)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        nets = [clone(net).fit(*d) for d in ((X, y), (X[keep], y[keep]), (X, wrong))]
+    return nets, (X, y, wrong), (X_test, y_test), S, keep
+
+
+@pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
+def test_nets_on_digits(nets_on_digits, curvature):
+    """Rows that are added, and right labels in place of wrong ones, against retraining."""
+    nets, (X, y, wrong), (X_test, y_test), S, keep = nets_on_digits
+    retrained, options = nets[0], {"curvature": curvature, "structure": "block"}
+    learned = ErasableMLPClassifier.from_estimator(nets[1], X[keep], y[keep], **options)
+    rectified = ErasableMLPClassifier.from_estimator(nets[2], X, wrong, **options)
     start = abs(rectified.score(X[S], y[S]) - retrained.score(X[S], y[S]))
 
     def gap(net):
@@ -658,7 +670,7 @@ def test_nets_on_digits(curvature):
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
 def test_nets_learn_after_other_changes(early_stopping, curvature):
-    """One change after the other, also of no rows, and in pairs of classes that no row leaves."""
+    """Successive changes, also of no rows, and pairs of classes without an erased row."""
     X, y = load_wine(return_X_y=True)
     X = scale(X)
     net = ErasableMLPClassifier(
@@ -669,8 +681,7 @@ def test_nets_learn_after_other_changes(early_stopping, curvature):
         unlearn_epsilon=1.0,
         random_state=0,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ErasureWarning)
+    with may_warn(STALE):
         net.fit(X, y).learn(X[:2], y[:2]).unlearn(X[:2], y[:2]).learn(X[:2], y[:2]).learn(
             X[2:3], y[2:3]
         )
@@ -683,8 +694,8 @@ def test_nets_learn_after_other_changes(early_stopping, curvature):
     assert [len(pair.erasures_) for pair in pairs.estimators_] == [2, 2, 0]
 
 
-def test_learning_is_not_refused_for_rows_that_leave():
-    """A curvature that is singular but for its damping takes rows in; unit weights are none."""
+def test_learning_needs_no_margin():
+    """Rows can be added to a nearly singular curvature; unit weights count as no weights."""
     X, y = load_breast_cancer(return_X_y=True)
     X = np.column_stack([scale(X), scale(X)[:, 0]])
     clf = ErasableLogisticRegression(curvature="fisher", damping=1e-15).fit(X[20:], y[20:])

@@ -1,4 +1,4 @@
-"""The low-rank sketch: the laws of DESIGN.md, section 4, its error and its bound, and what it may not remember."""
+"""The low-rank sketch against dense matrices: error, bound, and no rows in its state."""
 
 import pickle
 
@@ -11,7 +11,7 @@ from sklearn_ssse._families.base import Batch
 from sklearn_ssse._gradients.curvatures import CURVATURES
 from sklearn_ssse._gradients.scores import Layer, Scores
 from sklearn_ssse._gradients.streams import ScoreStream
-from sklearn_ssse._inverse import low_rank, sketch
+from sklearn_ssse._inverse import low_rank, low_rank_rows, nystrom, sketch
 from sklearn_ssse._inverse.low_rank import LowRankInverse, Omega, RowBlocks
 from tests.reference import relative, without
 from tests.test_inverse import CASES, make_scores, take
@@ -211,7 +211,7 @@ def test_error_bound_and_law_of_a_truncated_sketch(name, rank):
     )
 
 
-def test_rows_that_were_never_there():
+def test_foreign_rows_are_refused():
     scores = wide_scores()
     inverse = LowRankInverse.build(scores, np.ones(scores.n_parameters), rank=12)
     foreign = Scores(
@@ -253,7 +253,7 @@ def test_update_is_a_build_with_the_rows(rank, csr, c, n, monkeypatch):
     assert np.array_equal(part.to_dense(), before)
     assert relative(added.downdate(take(scores, S)).to_dense(), before) < 1e-7
     assert relative(part.update(take(scores, slice(0))).to_dense(), before) < 1e-12
-    monkeypatch.setattr(low_rank, "LONG", 0)
+    monkeypatch.setattr(nystrom, "REUSE_OPERATIONS", 0)
     fast = LowRankInverse.build(take(scores, without(S, 90)), ridge, rank=rank or 20).update(
         take(scores, S)
     )
@@ -293,7 +293,7 @@ def test_reused_products_agree_with_the_sketch(monkeypatch):
     scores = wide_scores(60, csr=True)
     ridge = np.where(np.arange(151) == 150, 1e-9, 1.0)
     exact = LowRankInverse.build(scores, ridge, rank=20)
-    monkeypatch.setattr(low_rank, "LONG", 0)
+    monkeypatch.setattr(nystrom, "REUSE_OPERATIONS", 0)
     monkeypatch.setattr(sketch, "BLOCK_BYTES", 1000)  # several blocks
     fast = LowRankInverse.build(scores, ridge, rank=20)
     for i in range(30):
@@ -301,7 +301,7 @@ def test_reused_products_agree_with_the_sketch(monkeypatch):
     assert fast.reused == 30
     assert relative(fast.to_dense(), exact.to_dense()) < 1e-9
     assert relative(fast.G, exact.G) < 1e-12
-    monkeypatch.setattr(low_rank, "REUSE_ERROR", 0.0)
+    monkeypatch.setattr(nystrom, "REUSE_ERROR", 0.0)
     assert fast.downdate(take(scores, [30])).reused == 0
 
 
@@ -341,9 +341,8 @@ def test_streams_and_several_layers(csr, monkeypatch):
     scores = Scores(layers)
     ridge = np.linspace(0.5, 2, scores.n_parameters)
     whole = LowRankInverse.build(scores, ridge, rank=15)
-    monkeypatch.setattr(sketch, "SLICE_SIZE", 500)
-    monkeypatch.setattr(sketch, "GROUP", 7)
-    monkeypatch.setattr(low_rank, "GROUP", 7)
+    monkeypatch.setattr(low_rank_rows, "SLICE_SIZE", 500)
+    monkeypatch.setattr(sketch, "COLUMN_GROUP", 7)
     for chunk_size in (4, 1000):  # chunks are put together, and cut
         stream = ScoreStream(Chunked(scores, chunk_size), None)
         streamed = LowRankInverse.build(stream, ridge, rank=15)
@@ -356,7 +355,7 @@ def test_streams_and_several_layers(csr, monkeypatch):
 
 def test_csr_is_dense():
     proba = expit(np.random.default_rng(0).standard_normal((30, 1)))
-    deltas = CURVATURES["fisher"](proba, (proba > 0.5).astype(float), "logistic")
+    deltas = CURVATURES["fisher"].seed(proba, (proba > 0.5).astype(float), "logistic")
     X = wide_scores(30, csr=True).layers[0].inputs
     ridge = np.ones(151)
     built = []
@@ -387,14 +386,16 @@ def test_pickle():
 
 def test_omega_is_orthonormal_nested_and_made_by_rows():
     omega = Omega(50, np.array([3, 49]), 20)
-    dense = np.hstack(omega.groups(np.ones(50)))
+    dense = np.hstack(omega.column_groups(np.ones(50)))
     assert relative(dense.T @ dense, np.eye(22)) < 1e-13
     assert np.array_equal(dense[3], np.eye(22)[0])
-    at = np.array([0, 7, 47])
-    assert np.array_equal(omega.free(at), np.delete(dense, [3, 49], axis=0)[at, 2:])
-    assert np.array_equal(np.hstack(omega.first(5).groups(np.ones(50))), dense[:, :7])
+    positions = np.array([0, 7, 47])
     assert np.array_equal(
-        np.hstack(Omega(50, np.array([3, 49]), 5).groups(np.ones(50))), dense[:, :7]
+        omega.random_rows(positions), np.delete(dense, [3, 49], axis=0)[positions, 2:]
+    )
+    assert np.array_equal(np.hstack(omega.first(5).column_groups(np.ones(50))), dense[:, :7])
+    assert np.array_equal(
+        np.hstack(Omega(50, np.array([3, 49]), 5).column_groups(np.ones(50))), dense[:, :7]
     )
 
 

@@ -28,13 +28,14 @@ from sklearn_ssse._composites.multioutput_batched import plan_together
 from sklearn_ssse._composites.registry import plan_all
 from sklearn_ssse._erasure.changes import carry_out
 from tests.check_erasable import snapshot
+from tests.warned import MINI_BATCHES, may_warn
 
 N_OUTPUTS = 5
 RTOL = 1e-12
 
 
 def one_by_one(model, X, Y, epsilon=None, sample_weight=None):
-    """The twin: every output works its erasure out for itself, then all are carried out."""
+    """The twin: a loop computes the erasure of each output, then all are applied."""
     outputs = enumerate(zip(model.estimators_, np.asarray(Y).T, strict=True))
     plan = plan_all(
         (output, RoutedRows(X, y, sample_weight, None, epsilon).at(f"output {i}"))
@@ -198,8 +199,7 @@ def test_one_by_one_where_not_alike(data):
     cases["a class of the user's own"].estimators_[1].__class__ = type(
         "Own", (ErasableLogisticRegression,), {}
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ErasureWarning)
+    with may_warn(MINI_BATCHES):
         for name, model in cases.items():
             labels = np.column_stack([Y[:, 0], three]) if name == "classes" else Y
             assert not is_together(model, X[:4], labels[:4]), name
@@ -298,7 +298,7 @@ def test_warnings_are_those_of_the_loop(data):
 
 
 def test_outputs_share_no_memory(data):
-    """An output that is erased from alone leaves nothing of its old state in arrays of the others."""
+    """No array of an output is a view into memory that holds another output's old state."""
     X, Y = data
     model = unlearn(fitted(data), X[:4], Y[:4])
     for output in model.estimators_:
@@ -350,7 +350,7 @@ def test_close_to_retraining_on_digits():
 
 
 def test_records_and_inverse_are_of_the_rows_that_remain():
-    """The stored inverse is that of a fit's curvature on the rows that remain, at the parameters of the fit."""
+    """The stored inverse equals that of the remaining rows at the parameters of the fit."""
     X, Y = bits_of_digits()
     model = fitted((X, Y), damping=0.01, max_iter=200)
     erased = unlearn(bare_copies(model), X[:30], Y[:30])

@@ -4,7 +4,6 @@ import copy
 import pickle
 import warnings
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,12 +37,17 @@ from sklearn_ssse import (
     ErasureWarning,
     GammaScorer,
     gamma_score,
-    parameter_distance,
     unlearn,
 )
 from sklearn_ssse._calibration import neighbors
 from sklearn_ssse._calibration.neighbors import leave_one_out_accuracy
-from sklearn_ssse._calibration.network import LENGTHS, _smallest_eps
+from sklearn_ssse._calibration.network import (
+    N_POINTS,
+    RANDOM_ROWS,
+    SEARCHED,
+    SMALLEST_SHIFT,
+    _first_below,
+)
 from sklearn_ssse._erasure.downdate_cap import cap_downdate
 from sklearn_ssse._families.network import NetworkFamily, pack_network
 from sklearn_ssse._gradients.scores import Layer, Scores
@@ -51,11 +55,9 @@ from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._kernels.cpu import ACTIVATIONS
 from tests.check_erasable import arrays, check_erasable
 from tests.reference import relative, without
+from tests.warned import DAMPED, MINI_BATCHES, STALE, TOO_LONG, UNTRAINED, may_warn
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
-    pytest.mark.filterwarnings("ignore::sklearn_ssse.ErasureWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 KINDS = ["binary", "classes", "labels"]
 
@@ -105,7 +107,7 @@ def indicator(clf, y):
 
 
 def curvature_rows(clf, X, y, curvature):
-    """Rows of the curvature of each sample, by finite differences of the outputs before the link: (n, c, d)."""
+    """Curvature rows of each sample, (n, c, d), by finite differences of the decision values."""
     family, theta = NetworkFamily(clf), pack_network(clf)
     Y = indicator(clf, y)
     out = []
@@ -224,9 +226,11 @@ def test_parent_bit_for_bit(kind, stopping, solver):
     plain = ours.to_plain()
     assert type(plain) is MLPClassifier
     assert np.array_equal(plain.predict_proba(X), parent.predict_proba(X))
-    made = ErasableMLPClassifier.from_estimator(parent, X, y, curvature="fisher")
+    with may_warn(UNTRAINED):  # after 15 iterations
+        made = ErasableMLPClassifier.from_estimator(parent, X, y, curvature="fisher")
     assert np.array_equal(made.predict_proba(X), parent.predict_proba(X))
-    assert made.unlearn(X[:2], y[:2]).n_samples_remaining_ == 58
+    with may_warn(DAMPED):  # two rows of 60
+        assert made.unlearn(X[:2], y[:2]).n_samples_remaining_ == 58
     assert np.array_equal(parent.predict_proba(X), plain.predict_proba(X))
 
 
@@ -264,16 +268,17 @@ def test_multi_label():
     clf = small().fit(X, y)
     assert clf.unlearn(X[:10], y[:10]).n_samples_remaining_ == 190
     assert np.array_equal(clf._erasure_state.class_counts, y[10:].sum(axis=0))
-    record = clf.preview_unlearn(sparse.csr_array(X[10:12]), y[10:12])
+    with may_warn(STALE):
+        record = clf.preview_unlearn(sparse.csr_array(X[10:12]), y[10:12])
     assert record.n_remaining == 188
     for bad in (y[10:12, :2], y[10:12, 0], 2 * y[10:12]):
-        with pytest.raises(ErasureError, match="Labels must be 0 or 1"):
+        with may_warn(STALE), pytest.raises(ErasureError, match="Labels must be 0 or 1"):
             clf.unlearn(X[10:12], bad)
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 @pytest.mark.parametrize("stopping", [False, True])
-def test_no_trace_of_training_stays(solver, stopping):
+def test_no_trace_of_training_is_kept(solver, stopping):
     X, y = problem("classes")
     clf = small(solver=solver, early_stopping=stopping, warm_start=True).fit(X, y)
     old = [id(W) for W in clf.coefs_]
@@ -324,6 +329,13 @@ def digits_net():
     return ErasableMLPClassifier((30,), random_state=0, max_iter=60).fit(X / 16, y), X / 16, y
 
 
+def cost(calibration, length):
+    """The share of other rows that a step of this length costs, by the norm of the parameters."""
+    return np.interp(
+        length, calibration.length * np.geomspace(*SEARCHED, N_POINTS), calibration.costs
+    )
+
+
 def log_odds_and_share(clf, X, y):
     p = clf.predict_proba(X)[np.arange(len(y)), y]
     return np.log(p / (1 - p)), (clf.predict(X) == y).mean()
@@ -339,9 +351,9 @@ def test_automatic_eps_predicts_as_many_rows_as_a_net_that_has_not_seen_them(dig
 
     S = np.flatnonzero(y == 3)[:100]
     n, n_c = len(y), (y == 3).sum()
-    s = np.log((n_c - 100 + 0.5) / (n_c + 0.5))
-    wanted = np.mean([expit(abs(z[i]) / T) * (abs(z[i]) > -max(T, 1.5) * s) for i in S])
-    weight = 20 * np.exp(s)
+    s = np.log((n_c - 100) / n_c)
+    wanted = np.mean([expit(abs(z[i]) / T) * (abs(z[i]) > -max(T, SMALLEST_SHIFT) * s) for i in S])
+    weight = RANDOM_ROWS * np.exp(s)
     record = clf.preview_unlearn(X[S], y[S])
     eps = record.epsilon
     own = np.exp(((100 + weight) * np.log(eps) - weight * np.log(clf.unlearn_epsilon_)) / 100)
@@ -349,27 +361,24 @@ def test_automatic_eps_predicts_as_many_rows_as_a_net_that_has_not_seen_them(dig
         factor: log_odds_and_share(
             copy.deepcopy(clf).unlearn(X[S], y[S], factor * own), X[S], y[S]
         )[1]
-        - np.interp(
-            factor * own / eps * record.relative_shift, LENGTHS, calibration.costs
-        )  # what it costs other rows
+        - cost(calibration, factor * own / eps * record.relative_shift)
         for factor in (0.9, 1.0)
     }
     assert shares[1.0] <= wanted < shares[0.9]
     assert n - 100 == clf.preview_unlearn(X[S], y[S]).n_remaining
 
 
-@pytest.mark.parametrize("where", [0.005, 0.7, 40.0])
-def test_eps_is_the_smallest_at_which_so_few_rows_are_predicted(where):
-    family = SimpleNamespace(theta=np.zeros(1))
-    batch = SimpleNamespace(
-        family=family, log_odds=lambda theta: (None, np.full((10, 1), theta[0] < where))
+@pytest.mark.parametrize("where", [0.001, 0.015, 0.7, 40.0])
+def test_eps_is_the_smallest_with_the_wanted_share_of_rows_predicted(where):
+    first = _first_below(lambda eps: float(eps < where), 0.5)
+    assert first == SEARCHED[0] if where < SEARCHED[0] else where <= first < 1.05 * where
+    assert _first_below(lambda eps: abs(np.log(eps / where)) + 1, 0.5) == pytest.approx(
+        max(where, SEARCHED[0]), rel=0.3
     )
-    step = SimpleNamespace(batch=batch, direction=np.ones(1), mean=np.mean)
-    assert where <= _smallest_eps([step], 0.5) < 1.05 * where
 
 
 def test_eps_of_random_rows(digits_net):
-    """Together, random sets lose what nearest neighbours say; one row takes nearly the same eps."""
+    """Random sets lose about as much accuracy as nearest neighbours predict; one row alike."""
     clf, X, y = digits_net
     eps = clf.preview_unlearn(X[7:8], y[7:8]).epsilon
     assert clf.unlearn_epsilon_ / 1.6 < eps < clf.unlearn_epsilon_ * 1.6
@@ -397,9 +406,8 @@ def test_erasing_the_rest_of_a_class(digits_net):
 @pytest.mark.parametrize("n_neighbors", [1, 3, 5])
 def test_leave_one_out_accuracy(n_neighbors, monkeypatch):
     X, y = problem("binary", 90)
-    monkeypatch.setattr(neighbors, "NEIGHBORS", (n_neighbors,))
+    monkeypatch.setattr(neighbors, "N_NEIGHBORS", n_neighbors)
     model = KNeighborsClassifier(n_neighbors)
-    monkeypatch.setattr(neighbors, "PENALTIES", (1.0,))
     twin = (cross_val_predict(model, X, y, cv=LeaveOneOut()) == y).mean()
     penalty = np.square(X).sum() / len(X)
     linear = (cross_val_predict(RidgeClassifier(penalty), X, y, cv=LeaveOneOut()) == y).mean()
@@ -415,31 +423,39 @@ def test_leave_one_out_accuracy(n_neighbors, monkeypatch):
     assert leave_one_out_accuracy(many, labels) > 0.99
 
 
-@pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
-def test_quality_on_digits(curvature):
-    """A whole class, half of it and random rows, against retraining from the same seed."""
+@pytest.fixture(scope="module")
+def trained_on_digits():
+    """A net, and nets retrained from its seed without a class, half of it, or 60 other rows."""
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X / 16, y, random_state=0)
-    clf = ErasableMLPClassifier(
-        (30,), random_state=0, max_iter=100, curvature=curvature, structure="block"
-    ).fit(X, y)
+    net = MLPClassifier((30,), random_state=0, max_iter=100)
     members = np.flatnonzero(y == 3)
-    for S, allowed in [
-        (members, 0.05),
-        (members[: len(members) // 2], 0.08),
-        (np.arange(60), 0.05),
-    ]:
+    retrained = []
+    for S in (members, members[: len(members) // 2], np.arange(60)):
         keep = without(S, len(y))
-        retrained = MLPClassifier((30,), random_state=0, max_iter=100).fit(X[keep], y[keep])
-        erased = unlearn(copy.deepcopy(clf), X[S], y[S])
+        retrained.append((S, keep, clone(net).fit(X[keep], y[keep])))
+    return net.fit(X, y), retrained, (X, y), (X_test, y_test)
+
+
+@pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
+def test_quality_on_digits(trained_on_digits, curvature):
+    """A whole class, half of it and random rows, against retraining from the same seed."""
+    net, retrained_nets, (X, y), (X_test, y_test) = trained_on_digits
+    clf = ErasableMLPClassifier.from_estimator(net, X, y, curvature=curvature, structure="block")
+    for (S, keep, retrained), allowed in zip(retrained_nets, (0.05, 0.08, 0.05), strict=True):
+        with may_warn(DAMPED):  # a whole class
+            erased = unlearn(copy.deepcopy(clf), X[S], y[S])
         gaps = [
             abs(erased.score(*d) - retrained.score(*d))
             for d in ((X[S], y[S]), (X[keep], y[keep]), (X_test, y_test))
         ]
         assert max(gaps) <= allowed
-        assert 0 <= gamma_score(clf, erased, retrained, X[S], y[S], metric="probability") <= 1
-        if len(S) < len(members):
-            assert parameter_distance(clf, erased, retrained) > 0
+        assert gaps[0] <= abs(clf.score(X[S], y[S]) - retrained.score(X[S], y[S]))
+    # The whole class: the probabilities are nearer to those of the retrained net than to the old.
+    S, _, retrained = retrained_nets[0]
+    with may_warn(DAMPED):
+        erased = unlearn(copy.deepcopy(clf), X[S], y[S])
+    assert gamma_score(clf, erased, retrained, X[S], y[S], metric="probability") > 0.5
 
 
 def test_structures_and_memory():
@@ -451,7 +467,8 @@ def test_structures_and_memory():
         {"fisher_batch_size": 5},
     ):
         clf = small(**params).fit(X, y)
-        assert clf.unlearn(X[:3], y[:3]).n_samples_remaining_ == 297
+        with may_warn(MINI_BATCHES):
+            assert clf.unlearn(X[:3], y[:3]).n_samples_remaining_ == 297
     wide = ErasableMLPClassifier((100,), max_iter=1, random_state=0).fit(
         np.random.default_rng(0).random((300, 100)), y
     )
@@ -459,7 +476,7 @@ def test_structures_and_memory():
     assert wide.curvature_.nbytes < 3e7
 
 
-def test_what_the_fit_left_goes_whatever_the_parameters_say_now():
+def test_traces_of_training_are_removed_after_set_params_too():
     X, y = problem("classes")
     clf = small(solver="adam", early_stopping=True).fit(X, y)
     clf.set_params(early_stopping=False).unlearn(X[:3], y[:3])
@@ -484,13 +501,14 @@ def test_auto_at_the_erasure_needs_the_calibration_of_fit():
     [("full", "fisher"), ("block", "empirical_fisher"), ("low_rank", "fisher")],
 )
 def test_many_small_erasures_one_after_the_other(structure, curvature):
-    """The parameters move, so the rows are not those that the curvature holds any more: it stays positive definite all the same."""
+    """The curvature stays positive definite, though rows change with the parameters."""
     X, y = make_classification(400, 10, n_informative=6, n_classes=3, flip_y=0.3, random_state=0)
     clf = small(structure=structure, curvature=curvature, max_iter=300).fit(X, y)
     assert clf.preview_unlearn(X[:10], y[:10]).shrunken is False
     for i in range(10):
         rows = slice(10 * i, 10 * i + 10)
-        clf.unlearn(X[rows], y[rows], 1.5)
+        with may_warn(STALE, DAMPED):
+            clf.unlearn(X[rows], y[rows], 1.5)
         assert np.linalg.eigvalsh(clf.curvature_.to_dense())[0] > 0
     assert any(record.shrunken for record in clf.erasures_)
     clf.fit_curvature(X[100:], y[100:])
@@ -498,36 +516,50 @@ def test_many_small_erasures_one_after_the_other(structure, curvature):
 
 
 def test_a_step_out_of_proportion_is_shortened():
+    """Erasures one after the other, beside a twin whose steps are never shortened."""
     X, y = make_classification(400, 10, n_informative=6, n_classes=3, flip_y=0.3, random_state=0)
-    clf = small(hidden_layer_sizes=(6,), structure="full", curvature="fisher", max_iter=300).fit(
-        X, y
-    )
-    usual = clf._erasure_state.calibration.length * (10 / 32) ** 0.5
-    clf.unlearn(X[:10], y[:10])
-    with pytest.warns(ErasureWarning, match="Call `fit_curvature`"):  # noqa: PT031
-        for done in range(10, 100, 10):
-            clf.unlearn(X[done : done + 10], y[done : done + 10])
-    assert max(record.relative_shift for record in clf.erasures_[1:]) <= 1.5 * usual * 1.001
-    before, done = clf.score(X[100:], y[100:]), 100
-    assert before > 0.6
-    clf.fit_curvature(X[done:], y[done:]).unlearn(X[done : done + 10], y[done : done + 10])
-    assert clf.score(X[100:], y[100:]) > before - 0.1
+    clf = small(hidden_layer_sizes=(6,), structure="full", curvature="fisher", max_iter=300)
+    clf.fit(X, y)
+    twin = copy.deepcopy(clf)
+    state = twin._erasure_state
+    unlimited = replace(state.calibration, length=np.inf)
+    twin._erasure_state = replace(state, calibration=unlimited)
+
+    def erase_the_first_hundred(net):
+        for done in range(0, 100, 10):
+            net.unlearn(X[done : done + 10], y[done : done + 10])
+        return max(record.relative_shift for record in net.erasures_[1:])
+
+    with may_warn(STALE, DAMPED), pytest.warns(ErasureWarning, match="Call `fit_curvature`"):
+        longest = erase_the_first_hundred(clf)
+    with may_warn(STALE, DAMPED, TOO_LONG):
+        assert longest < erase_the_first_hundred(twin)
+    rest = X[100:], y[100:]
+    largest_class = np.bincount(rest[1]).max() / len(rest[1])
+    assert clf.score(*rest) >= max(twin.score(*rest), largest_class)
+    # With a curvature of the present parameters steps are short again: STALE would be an error.
+    clf.fit_curvature(*rest)
+    before = clf.score(*rest)
+    with may_warn(DAMPED):
+        clf.unlearn(X[100:110], y[100:110])
+    assert clf.score(*rest) > (before + largest_class) / 2
 
 
 @pytest.mark.parametrize("structure", ["full", "block", "diagonal", "low_rank"])
-def test_no_more_leaves_than_the_curvature_holds(structure):
-    """Rows larger than the curvature holds are halved until it stays positive definite; other rows leave whole."""
+def test_no_more_is_removed_than_the_curvature_holds(structure):
+    """Removing a row larger than the curvature along it leaves the ridge; another is removed."""
     X = np.repeat(np.eye(3), 5, axis=0)
     inverse = INVERSES[structure].build(Scores([Layer(X, np.ones((15, 1, 1)), False)]), np.ones(3))
     S = np.array([[4.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    held, pending = cap_downdate(inverse, Scores([Layer(S, np.ones((2, 1, 1)), False)]))
-    assert np.allclose(held.to_dense(), S / 2)
-    assert np.allclose(np.linalg.inv(pending.inverse().to_dense()), np.diag([2.0, 5.75, 6.0]))
+    _, pending = cap_downdate(inverse, Scores([Layer(S, np.ones((2, 1, 1)), False)]))
+    assert np.allclose(
+        np.linalg.inv(pending.inverse().to_dense()), np.diag([1.0, 5.0, 6.0]), atol=0.1
+    )
     held, _ = cap_downdate(inverse, whole := Scores([Layer(S[1:], np.ones((1, 1, 1)), False)]))
     assert held is whole
 
 
-def test_rows_without_curvature_leave_after_others():
+def test_rows_without_curvature_are_erased_after_others():
     """Saturated: the gradient of most rows is zero to rounding."""
     X = np.vstack([np.full((40, 2), -200.0), np.full((40, 2), 200.0)]) + np.random.default_rng(
         0
@@ -535,12 +567,13 @@ def test_rows_without_curvature_leave_after_others():
     y = np.repeat([0, 1], 40)
     clf = small(max_iter=500, alpha=0.0).fit(X, y)
     for i in range(3):
-        clf.unlearn(X[i::40], y[i::40])
+        with may_warn(STALE):
+            clf.unlearn(X[i::40], y[i::40])
         assert np.isfinite(clf.curvature_.to_dense()).all()
         assert not clf.erasures_[-1].shrunken
 
 
-def test_rows_of_weight_zero_are_not_there():
+def test_rows_of_weight_zero_are_ignored():
     X, y = problem("classes")
     weight = np.repeat([1.0, 0.0], 30)
     a = small().fit(X, y, weight)
@@ -550,7 +583,7 @@ def test_rows_of_weight_zero_are_not_there():
     assert calibrations[0].random == pytest.approx(calibrations[1].random)
 
 
-def test_rows_that_were_never_there_are_refused_at_first():
+def test_foreign_rows_are_refused_before_any_erasure():
     X, y = problem("classes")
     clf = small().fit(X, y)
     foreign = 10 * X[:5]
@@ -561,7 +594,7 @@ def test_rows_that_were_never_there_are_refused_at_first():
         clf.unlearn(foreign, (y[:5] + 1) % 3, 0.1)
 
 
-def test_a_class_that_is_not_forgotten_is_said():
+def test_an_erased_class_that_is_still_predicted_is_warned_of():
     X, y = problem("binary")
     clf = small(alpha=0.0, max_iter=500, activation="identity", damping=1e4).fit(X, y)
     before = pickle.dumps(clf)
@@ -581,41 +614,72 @@ def test_search_with_early_stopping():
         cv=ShuffleSplit(2, test_size=0.05, random_state=0),
         error_score="raise",
     ).fit(X, y)
-    assert 0 <= search.best_score_ <= 1
+    gammas = []
+    for train, S in search.cv.split(X):
+        models = [clone(search.best_estimator_).fit(X, y) for _ in range(2)]
+        models.append(clone(search.best_estimator_).fit(X[train], y[train]))
+        with may_warn(DAMPED):
+            models[1].unlearn(X[S], y[S])
+        gammas.append(gamma_score(*models, X[S], y[S], metric="probability"))
+    assert search.best_score_ == pytest.approx(np.mean(gammas))
 
 
-def test_eps_stops_where_a_step_costs_others_as_much():
-    """A net that knows its rows by heart: the dearer a step is to rows that stay, the shorter."""
+@pytest.fixture(scope="module")
+def interpolating():
+    """A net that predicts every training row as labelled, of labels that no net could predict."""
     X, y = make_classification(900, 12, n_informative=6, flip_y=0.2, random_state=0)
     clf = ErasableMLPClassifier((40,), solver="lbfgs", random_state=0, max_iter=300).fit(X, y)
-    assert clf.score(X, y) > 0.95
+    assert clf.score(X, y) > leave_one_out_accuracy(X, y)
+    return clf, X, y
+
+
+def test_the_dearer_a_step_is_to_other_rows_the_shorter(interpolating):
+    clf, X, y = interpolating
     calibration = clf._erasure_state.calibration
     costs = np.array(calibration.costs)
-    assert costs.shape == LENGTHS.shape
+    assert costs.shape == (N_POINTS,)
     assert (costs >= 0).all()
-    assert costs[0] < 0.05
-    assert costs[-1] > 0.1
     S = np.random.default_rng(3).choice(len(y), 45, replace=False)
     used = []
     for factor in (0, 1, 10):
         other = copy.deepcopy(clf)
-        dearer = replace(calibration, costs=tuple(factor * costs))
+        dearer = replace(calibration, costs=tuple(factor * np.array(calibration.costs)))
         other._erasure_state = replace(other._erasure_state, calibration=dearer)
         used.append(other.preview_unlearn(X[S], y[S]).epsilon)
-    assert used[0] >= used[1] == clf.preview_unlearn(X[S], y[S]).epsilon >= used[2]
+    assert used[1] == clf.preview_unlearn(X[S], y[S]).epsilon
+    assert used[0] >= used[1] >= used[2]
     assert used[0] > used[2]
-    # What it costs is what it does cost, roughly: rows that were not asked for are lost.
-    record = clf.preview_unlearn(X[S], y[S])
-    rest = np.setdiff1d(np.arange(len(y)), S)
-    lost = clf.score(X[rest], y[rest]) - copy.deepcopy(clf).unlearn(X[S], y[S]).score(
-        X[rest], y[rest]
-    )
-    assert 0.3 < np.interp(record.relative_shift, LENGTHS, costs) / lost < 3
+
+
+def test_the_costs_are_the_accuracy_that_random_erasures_lose(interpolating):
+    """At each length the costs lie within the losses of erasures of random rows by steps of it.
+
+    Training stops before it converges, so its path, and with it every number here, depends on
+    the order in which a machine adds. Hence all that is compared is of one net. The costs are
+    the mean of few sets: no bound on the distance to the mean of other sets holds, as at short
+    lengths a few sets lose several times as much as most.
+    """
+    clf, X, y = interpolating
+    calibration = clf._erasure_state.calibration
+    lengths = calibration.length * np.geomspace(*SEARCHED, N_POINTS)[::3]
+    costs = np.array(calibration.costs)[::3]
+    rng = np.random.default_rng(7)
+    lost = np.empty((20, len(lengths)))
+    for row in lost:
+        S = rng.choice(len(y), 45, replace=False)
+        shift_of_one = clf.preview_unlearn(X[S], y[S], 1.0).relative_shift
+        for j, length in enumerate(lengths):
+            erased = copy.deepcopy(clf).unlearn(X[S], y[S], length / shift_of_one)
+            assert erased.erasures_[0].relative_shift == pytest.approx(length)
+            row[j] = clf.score(X, y) - erased.score(X, y)
+    assert (costs >= lost.min(axis=0)).all()
+    # Above, by the sum over lengths: of a single length, few rows decide.
+    assert costs.sum() <= lost.sum(axis=1).max()
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_rows_that_are_there_leave_whole(early_stopping):
-    """A margin of .03 is small, and no reason to leave half of a class behind."""
+def test_training_rows_are_removed_whole(early_stopping):
+    """Half of a class is removed whole from the curvature even where the margin is small."""
     X, y = load_breast_cancer(return_X_y=True)
     X, S = scale(X), y == 0
     net = small(

@@ -1,4 +1,4 @@
-"""Export to ONNX: the exported model predicts what the model predicts, and is the one that its plain twin becomes."""
+"""Export to ONNX: equal predictions, and the same file as for scikit-learn's own class."""
 
 import sys
 

@@ -48,7 +48,7 @@ class Propagated(Recorder):
 
 def with_callbacks(estimator, recorder):
     if not hasattr(estimator, "set_callbacks"):
-        pytest.skip("callbacks come with scikit-learn 1.9")
+        pytest.skip("callbacks need scikit-learn 1.9")
     return estimator.set_callbacks(recorder)
 
 

@@ -49,7 +49,7 @@ def test_sklearn_compatible(estimator, check):
 
 
 class Parent(LogisticRegression):
-    """The parent under another name: scikit-learn replaces the parameters of its own class for some checks."""
+    """The parent under another name: for its own, scikit-learn changes parameters of checks."""
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -62,11 +62,12 @@ def test_the_parent_fails_them_too(solver):
     assert set(PARENT_FAILS[solver]) <= failed
 
 
-# What DESIGN.md drops, as a test that uses it fails: the deprecated parameters, and l1 penalties.
+# Failures of tests that use the deprecated parameters or l1 penalties, which our class lacks.
 DROPPED = re.compile(
-    r"unexpected keyword argument '(penalty|n_jobs)'|KeyError: 'n_jobs'|an l1 penalty lacks at zero"
+    r"unexpected keyword argument '(penalty|n_jobs)'|KeyError: 'n_jobs'"
+    r"|an l1 penalty lacks at zero"
 )
-# The same, where what fails is not the call itself.
+# Further such failures, where the call itself succeeds.
 DROPPED_BY_NAME = {
     "test_check_solver_option": "expects the parent's words about l1",
     "test_elasticnet_l1_ratio_err_helpful": "expects words about penalty='elasticnet'",
@@ -75,7 +76,7 @@ DROPPED_BY_NAME = {
     "test_penalty_deprecated": "penalty",
     "test_lr_penalty_l1ratio_incompatible": "penalty",
     "test_LogisticRegressionCV_GridSearchCV_elastic_net": "elastic net in a search",
-    "test_logistic_regression_callback_support_warning": "expects the parent's class name in a message that names the class",
+    "test_logistic_regression_callback_support_warning": "expects the parent's class name",
 }
 
 
@@ -106,7 +107,7 @@ def run_parents_suite(module, tmp_path, ours, tests=()):
 
 
 def test_parents_own_tests(tmp_path):
-    """scikit-learn's test_logistic.py shows no failure that the parent does not have, beside what is dropped."""
+    """Our class fails no test of scikit-learn's test_logistic.py that the parent passes."""
     if find_spec("sklearn.linear_model.tests.test_logistic") is None:
         pytest.skip("this scikit-learn was installed without its tests")
     result = run_parents_suite("sklearn.linear_model.tests.test_logistic", tmp_path, ours=True)

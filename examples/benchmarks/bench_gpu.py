@@ -1,14 +1,20 @@
-"""Building the inverse curvature on a CUDA device, beside what the device itself needs for the same matrices.
+"""Build of the inverse curvature on a CUDA device, compared with bare operations on that device.
 
-``python examples/benchmarks/bench_gpu.py`` prints one table: seconds to build a dense inverse of 20,000 and of 40,000 parameters
-from as many rows, and one block of 70,000 where it fits. The rows come from NumPy chunk by chunk, as a fit makes them, and the
-inverse ends as NumPy. The floor is measured in the same run, with everything on the device: the product ``G.T @ G`` of a matrix
-of that size, ``torch.linalg.cholesky`` and ``torch.cholesky_inverse``. Medians of runs that alternate (floor, build, floor, ...),
-their ratio, the peak of the device's memory, and the residual ``|A P v - v| / |v|`` of the inverse for a random v.
+``python examples/benchmarks/bench_gpu.py`` prints one table. It contains the seconds to build a
+dense inverse of 20,000 parameters from 20,000 rows, of 40,000 parameters from 40,000 rows, and one
+block of 70,000 parameters if it fits into memory. The rows are NumPy arrays and are copied to the
+device chunk by chunk, as in a fit. The resulting inverse is a NumPy array.
 
-``--small`` takes matrices a hundredth of the size, on the CPU if there is no CUDA device: a trial of the script, not a measurement.
+The column "floor" is the time of the bare operations with all matrices on the device: the product
+``G.T @ G`` of a matrix of that size, ``torch.linalg.cholesky`` and ``torch.cholesky_inverse``. Both
+times are medians of alternating runs (floor, build, floor, ...). The table also contains their
+ratio, the peak of the device's memory, and the residual ``|A P v - v| / |v|`` of the inverse P for
+a random v.
 
-No figure is a pass mark here.
+``--small`` uses matrices a hundredth of the size, on the CPU if there is no CUDA device. This tries
+out the script; its times are no measurement of a GPU.
+
+The figures are not pass marks.
 """
 
 import argparse
@@ -23,18 +29,32 @@ import torch
 
 import sklearn_ssse
 from sklearn_ssse import _kernels
-from sklearn_ssse._gradients.scores import Layer, ScoreStream
+from sklearn_ssse._families.base import Batch
+from sklearn_ssse._gradients import Layer, ScoreStream
 from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._utils.memory import available_bytes
 
 SIZES = [("full", 20_000), ("full", 40_000), ("block", 70_000)]
+HEADER = (
+    "structure",
+    "parameters",
+    "rows",
+    "rows at once",
+    "build s",
+    "floor s",
+    "build / floor",
+    "peak device GB",
+    "residual",
+)
 SMALL = [("full", 200), ("full", 400), ("block", 700)]
-# Matrices that are on the device at the same time; the build's are the sum and one chunk's, then the factor and a work copy.
-FLOOR_MATRICES, BUILD_MATRICES = 3.05, 2.05
+# Numbers of (d, d) matrices on the device at the same time. A build has two: the sum and the
+# product of one chunk, then the factor and its working copy.
+FLOOR_MATRICES = 3.05
+BUILD_MATRICES = 2.05
 
 
-class Batch:
-    """One chunk of random rows, handed out again and again: the time to make rows is none of the build's."""
+class RepeatedChunk(Batch):
+    """One chunk of random rows, returned for every chunk, so that a build takes no time for it."""
 
     def __init__(self, d, chunk_size):
         rng = np.random.default_rng(0)
@@ -76,24 +96,34 @@ def floor(d, device):
 
 def timed_build(structure, scores, kernels):
     start = time.perf_counter()
-    inverse = build(structure, scores, kernels)  # ends as NumPy: nothing is left to wait for
+    inverse = build(structure, scores, kernels)  # NumPy arrays, so the device has finished
     return time.perf_counter() - start, inverse
 
 
 def residual(inverse, scores):
     v = np.random.default_rng(1).standard_normal(scores.n_parameters)
-    w, product = inverse.solve(v), 0.0
+    w = inverse.solve(v)
+    product = 0.0
     for chunk in scores.chunks():
         product = product + chunk.rmatvec(chunk.matvec(w[:, np.newaxis]))[:, 0]
     return np.linalg.norm(product + w - v) / np.linalg.norm(v)
 
 
 def measure(structure, d, chunk_sizes, runs, device):
-    """Seconds of the floor, and of builds for each number of rows at once; None where the memory does not suffice."""
+    """Seconds of the floor and of the builds; None for a build that does not fit into memory.
+
+    Returns
+    -------
+    seconds, peaks, residuals : dict
+        Keys are "floor" and the numbers of rows that are copied to the device at once.
+    """
     kernels = _kernels.load("torch", device)
-    streams = {size: ScoreStream(Batch(d, size), "empirical_fisher") for size in chunk_sizes}
+    streams = {
+        size: ScoreStream(RepeatedChunk(d, size), "empirical_fisher") for size in chunk_sizes
+    }
     seconds = {name: [] for name in ("floor", *streams)}
-    peaks, residuals = dict.fromkeys(seconds, float("nan")), dict.fromkeys(seconds, float("nan"))
+    peaks = dict.fromkeys(seconds, float("nan"))
+    residuals = dict.fromkeys(seconds, float("nan"))
     fits = {name: room(d, BUILD_MATRICES, device) and host_room(d) for name in streams}
     fits["floor"] = room(d, FLOOR_MATRICES, device)
     for _ in range(runs):
@@ -124,7 +154,7 @@ def room(d, matrices, device):
 
 
 def host_room(d):
-    """The result and a vector of its residual."""
+    """Whether the inverse and a vector for its residual fit into the memory of the host."""
     return 8 * 1.05 * d**2 < available_bytes()
 
 
@@ -144,23 +174,27 @@ def synchronize(device):
         torch.cuda.synchronize(device)
 
 
-def main():
+def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--small",
         action="store_true",
-        help="a trial of the script, on the CPU if there is no CUDA device",
+        help="try out the script, on the CPU if there is no CUDA device",
     )
-    parser.add_argument("--device", default=None, help="as torch names it")
+    parser.add_argument("--device", default=None, help="the device, by its name in torch")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument(
         "--chunk-rows",
         type=int,
         nargs="+",
         default=None,
-        help="rows that cross to the device at once",
+        help="numbers of rows that are copied to the device at once",
     )
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    args = arguments()
     device = _kernels.load("torch", args.device).device
     if device.type != "cuda":
         print(
@@ -170,33 +204,21 @@ def main():
         )
         if not args.small:
             sys.exit("Nothing was measured. Pass --small to try the script on this device.")
-        print("What follows is a trial of the script, not a measurement of a GPU.")
+        print("The table tries out the script. It does not measure a GPU.")
     name = (
         torch.cuda.get_device_name(device) if device.type == "cuda" else f"device {str(device)!r}"
     )
     print(
-        f"{name}; torch {torch.__version__}, CUDA {torch.version.cuda}; {platform.machine()}, {os.cpu_count()} cores; Python "
-        f"{platform.python_version()}, NumPy {np.__version__}, sklearn-ssse {sklearn_ssse.__version__}; float64; medians of "
-        f"{args.runs} alternating runs"
+        f"{name}; torch {torch.__version__}, CUDA {torch.version.cuda}; {platform.machine()}, "
+        f"{os.cpu_count()} cores; Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"sklearn-ssse {sklearn_ssse.__version__}; float64; medians of {args.runs} alternating runs"
     )
-    # 64 rows is what a fit takes at once for that many parameters.
+    # A fit copies 64 rows at once for 20,000 parameters and more.
     chunk_rows = args.chunk_rows or ([16, 64] if args.small else [64, 2048])
     measure("full", 100, [50], 1, device)  # loads the libraries of the device
     measure("block", 100, [50], 1, device)
     row = "{:10} {:>10} {:>8} {:>13} {:>9} {:>9} {:>13} {:>14} {:>10}"
-    print(
-        row.format(
-            "structure",
-            "parameters",
-            "rows",
-            "rows at once",
-            "build s",
-            "floor s",
-            "build / floor",
-            "peak device GB",
-            "residual",
-        )
-    )
+    print(row.format(*HEADER))
     for structure, d in SMALL if args.small else SIZES:
         medians, peaks, residuals = measure(structure, d, chunk_rows, args.runs, device)
         least = medians["floor"]

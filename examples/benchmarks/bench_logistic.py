@@ -1,12 +1,19 @@
-"""Cost of being erasable, and speed of erasing: `ErasableLogisticRegression` beside scikit-learn's `LogisticRegression`.
+"""Cost of a fit and of an erasure: `ErasableLogisticRegression` compared with `LogisticRegression`.
 
-``python examples/benchmarks/bench_logistic.py`` prints one table: seconds of a plain fit, of an erasable fit, of ``unlearn`` of
-10 rows, as medians of runs that alternate (plain, erasable, plain, erasable, ...), their ratios, and the peak memory of either
-fit beyond the data (on Linux). Two data sets of 200,000 rows and 100 columns with the default solver: correlated columns
-(``make_classification``, 20 informative and 40 redundant ones), as tables have them, and independent standard normal columns,
-on which the solver needs only a handful of iterations, the hardest case for the ratio.
+``python examples/benchmarks/bench_logistic.py`` prints one table. It contains the seconds of a
+plain fit and of an erasable fit, the milliseconds of ``unlearn`` of 10 rows, and their ratios. All
+times are medians of alternating runs (plain, erasable, plain, erasable, ...). On Linux the table
+also contains the peak memory of each fit, without the data.
 
-No figure is a pass mark here; timings on a shared machine vary by a tenth and more.
+The two data sets have 200,000 rows and 100 columns. The models use the default solver, lbfgs with
+tolerance 1e-4.
+
+- correlated: from ``make_classification`` with 20 informative and 40 redundant columns, like most
+  real tables.
+- independent: standard normal columns. The solver needs few iterations, so the curvature takes the
+  largest share of the fit.
+
+The figures are not pass marks. Timings on a shared machine vary by 10 % and more.
 """
 
 import argparse
@@ -64,7 +71,7 @@ def measure(data, n, p, runs):
             seconds[name].append(timed(lambda model=model: model.fit(X, y)))
             if name == "plain":
                 continue
-            time.sleep(0.1)  # let the threads of the fit come to rest
+            time.sleep(0.1)  # until the threads of the fit are idle
             for i in range(20):
                 rows = slice(10 * (20 * run + i), 10 * (20 * run + i) + 10)
                 step = timed(lambda model=model, rows=rows: model.unlearn(X[rows], y[rows]))
@@ -74,7 +81,7 @@ def measure(data, n, p, runs):
 
 
 def peak_megabytes(data, n, p, name):
-    """Peak resident memory of one fit beyond that before it, in a process of its own."""
+    """Growth of the resident memory during one fit, in MB, measured in a separate process."""
     code = f"import bench_logistic as b; b.print_peak({data!r}, {n}, {p}, {name!r})"
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=sys.path[0], capture_output=True, text=True, check=True
@@ -84,9 +91,11 @@ def peak_megabytes(data, n, p, name):
 
 def print_peak(data, n, p, name):
     X, y = DATA[data](n, p)
-    MODELS[name]().fit(X[:1000], y[:1000])  # imports and thread buffers
+    MODELS[name]().fit(X[:1000], y[:1000])  # loads modules and allocates thread buffers
     gc.collect()
-    model, sizes, done = MODELS[name](), [resident()], threading.Event()
+    model = MODELS[name]()
+    sizes = [resident()]
+    done = threading.Event()
 
     def watch():
         while not done.wait(0.0005):
@@ -112,8 +121,9 @@ def main():
     parser.add_argument("--runs", type=int, default=7)
     args = parser.parse_args()
     print(
-        f"{args.rows:,} x {args.columns}, binary, default solver; {platform.machine()}, {os.cpu_count()} "
-        f"cores; Python {platform.python_version()}, scikit-learn {sklearn.__version__}, sklearn-ssse {sklearn_ssse.__version__}; "
+        f"{args.rows:,} x {args.columns}, binary, default solver; {platform.machine()}, "
+        f"{os.cpu_count()} cores; Python {platform.python_version()}, "
+        f"scikit-learn {sklearn.__version__}, sklearn-ssse {sklearn_ssse.__version__}; "
         f"medians of {args.runs} alternating runs"
     )
     header = (
@@ -135,7 +145,10 @@ def main():
             line = f"{data:12} {name:17} {seconds[name]:7.3f} {ratio:12.2f}"
             if name != "plain":
                 step = seconds[f"unlearn, {name}"]
-                line += f" {1e3 * step:19.3f} {seconds['plain'] / step:22,.0f} {peak[name]:9.0f} {peak[name] - peak['plain']:16.0f}"
+                line += (
+                    f" {1e3 * step:19.3f} {seconds['plain'] / step:22,.0f} {peak[name]:9.0f} "
+                    f"{peak[name] - peak['plain']:16.0f}"
+                )
             else:
                 line += f" {'':19} {'':22} {peak[name]:9.0f}"
             print(line)

@@ -1,22 +1,36 @@
-"""Erasing from a classifier of many attributes: `unlearn` of a `MultiOutputClassifier` beside its outputs one at a time.
+"""Speed of `unlearn` for a `MultiOutputClassifier`: all outputs together, compared with a loop.
 
-``python examples/benchmarks/bench_outputs.py`` prints, for d parameters and k erased rows, milliseconds of ``unlearn`` for one output, for
-all of them in a loop, and for all of them together, as medians of runs that alternate; how many times faster together is than the loop; and
-together as a share of two bounds:
+``python examples/benchmarks/bench_outputs.py`` prints, for d parameters and k erased rows, the
+milliseconds of ``unlearn`` for one output, for all outputs in a loop, and for all outputs together.
+The times are medians of alternating runs. It also prints the speed-up of "together" over the loop,
+and "together" divided by two bounds:
 
-- "products": so many bare products ``P @ v`` of an inverse with a vector as there are outputs, and twice what one erasure takes beyond its
-  own product;
-- "+ downdates": these, and so many bare downdates: the eigenvectors of a (k, k) matrix, whose eigenvalues decide whether the rows can
-  go, and ``P + U @ U.T`` into a new array.
+- "products": one bare product ``P @ v`` of an inverse with a vector for each output, plus twice the
+  time of one erasure without its own product;
+- "+ downdates": the first bound plus one bare downdate for each output. A bare downdate computes
+  the eigenvectors of a (k, k) matrix, whose eigenvalues decide whether the downdate exists, and
+  ``P + U @ U.T`` in a new array.
 
-The first bound leaves out what every erasure has to do: find eigenvalues, and write the new inverse beside the old one, which copies of the
-model may hold and which must stay if anything fails. On two busy cores of a virtual server, 40 outputs, together took 1.1 to 1.4 times the
-first bound at d = 32, 1.4 to 2.0 times at d = 128 and 3.2 to 8.3 times at d = 512: it is not met. There 40 bare products take 6 ms at
-d = 512, 40 bare downdates of one row 25 to 90 ms, nearly all of it spent on memory that was not written before, so no erasure can meet
-it. Of the second bound together took .8 to .9 at d = 32, .8 to 1.0 at d = 128 and .4 to 1.6 at d = 512; less than 1 where many small
-products of BLAS over two threads, as the bare downdates and the single erasure make them, wait for each other on cores that others use.
+The first bound omits necessary work. Every erasure must compute eigenvalues. It must also write the
+new inverse into new memory, because copies of the model may share the old inverse, and because the
+old inverse is still needed if an error occurs.
 
-No figure is a pass mark here; timings on a shared machine vary by a half.
+The following was measured with 40 outputs on two busy cores of a virtual server:
+
+=========================  ==========  ==========  ==========
+"together" divided by      d = 32      d = 128     d = 512
+=========================  ==========  ==========  ==========
+"products"                 1.1 to 1.4  1.4 to 2.0  3.2 to 8.3
+"products + downdates"     .8 to .9    .8 to 1.0   .4 to 1.6
+=========================  ==========  ==========  ==========
+
+No erasure can meet the first bound at d = 512. There 40 bare products take 6 ms, and 40 bare
+downdates of one row take 25 to 90 ms, nearly all of it for writing to memory for the first time.
+Ratios to the second bound are below 1 if other processes use the cores: the bare downdates and the
+single erasure make many small BLAS products over two threads, which then wait for each other.
+
+The models use the default solver, lbfgs with tolerance 1e-4, without intercept. The figures are not
+pass marks. Timings on a shared machine vary by 50 %.
 """
 
 import argparse
@@ -31,8 +45,9 @@ from sklearn.multioutput import MultiOutputClassifier
 
 import sklearn_ssse
 from sklearn_ssse import ErasableLogisticRegression, unlearn
-from sklearn_ssse._composites.registry import Rows, bare_copies, plan_all, plan_erasures
-from sklearn_ssse._erasure.changes import carry_out
+from sklearn_ssse._composites import RoutedRows, bare_copies
+from sklearn_ssse._composites.registry import plan_all
+from sklearn_ssse._erasure import carry_out
 
 WIDTHS = (32, 128, 512)
 ROWS = (1, 10)
@@ -49,17 +64,15 @@ def attributes(n, d, n_outputs, seed=0):
 
 def one_by_one(model, X, Y):
     outputs = zip(model.estimators_, Y.T, strict=True)
-    carry_out(plan_erasures(plan_all((output, Rows(X, y)) for output, y in outputs).erasures))
+    carry_out(plan_all((output, RoutedRows(X, y)) for output, y in outputs).worked_out().erasures)
 
 
 def measure(model, X, Y, runs):
-    """Median seconds of each of the rivals."""
+    """Median seconds of the bare operations and of the ways to erase."""
     inverses = [output.curvature_.matrix for output in model.estimators_]
     rng = np.random.default_rng(0)
-    v, U = (
-        rng.standard_normal(len(inverses[0])),
-        rng.standard_normal((len(inverses[0]), len(X))) / 100,
-    )
+    v = rng.standard_normal(len(inverses[0]))
+    U = rng.standard_normal((len(inverses[0]), len(X))) / 100
 
     M = U.T @ U
 
@@ -81,7 +94,7 @@ def measure(model, X, Y, runs):
             copy = make()
             start = time.perf_counter()
             made = function(copy)
-            if run:  # the first one warms up
+            if run:  # the first run warms up
                 seconds[name].append(time.perf_counter() - start)
             del copy, made
     gc.enable()
@@ -95,9 +108,10 @@ def main():
     parser.add_argument("--runs", type=int, default=21)
     args = parser.parse_args()
     print(
-        f"{args.outputs} attributes; {platform.machine()}, {os.cpu_count()} cores; Python {platform.python_version()}, NumPy "
-        f"{np.__version__}, scikit-learn {sklearn.__version__}, sklearn-ssse {sklearn_ssse.__version__}; medians of {args.runs} "
-        "alternating runs, ms"
+        f"{args.outputs} attributes; {platform.machine()}, {os.cpu_count()} cores; "
+        f"Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"scikit-learn {sklearn.__version__}, sklearn-ssse {sklearn_ssse.__version__}; "
+        f"medians of {args.runs} alternating runs, ms"
     )
     header = ("d", "k", "curvature", "products", "downdates", "one", "loop", "together")
     print(
@@ -117,7 +131,8 @@ def main():
                     for name, width in zip(header[3:], (9, 10, 7, 8, 9), strict=True)
                 )
                 print(
-                    f"{d:4} {k:3} {curvature:17} {times} {t['loop'] / t['together']:14.1f} {t['together'] / bound:10.2f} "
+                    f"{d:4} {k:3} {curvature:17} {times} {t['loop'] / t['together']:14.1f} "
+                    f"{t['together'] / bound:10.2f} "
                     f"{t['together'] / (bound + t['downdates']):13.2f}",
                     flush=True,
                 )

@@ -1,9 +1,16 @@
-"""How close an erasure comes to retraining: distance ratios of `ErasableLogisticRegression` on real data.
+"""Accuracy of an erasure: distance ratios of `ErasableLogisticRegression` on real data.
 
-``python examples/benchmarks/bench_quality.py`` prints, for each kind of forget set, the median and the worst distance ratio
-``||erased - retrained|| / ||original - retrained||`` (0 is perfect, 1 no better than doing nothing) over digits, breast cancer,
-wine and Adult, columns standardised or one-hot, default C, newton-cholesky to 1e-10: eps = 1 and eps = "auto" for the empirical
-Fisher information, the best eps of a fine grid in hindsight, and the Fisher information with its defaults.
+``python examples/benchmarks/bench_quality.py`` prints the median and the worst distance ratio
+``||erased - retrained|| / ||original - retrained||`` for each kind of forget set. 0 is perfect, and
+1 is no better than doing nothing. The columns of the printed tables are
+
+- eps = 1 with the empirical Fisher information,
+- eps = "auto" with the empirical Fisher information,
+- the best eps of a fine grid, which is known in hindsight only,
+- the Fisher information with its default parameters.
+
+The data sets are digits, breast cancer, wine and Adult, with standardised or one-hot columns. The
+models have the default C and are trained by newton-cholesky with tolerance 1e-10.
 """
 
 import argparse
@@ -58,7 +65,15 @@ def theta(model):
 
 
 def compared(original, X, y, S):
-    """Retrained without S, erased at eps = 1, and the two changes of the parameters: of that step, and of retraining."""
+    """The retrained model, the one erased with eps = 1, and their changes of the parameters.
+
+    Returns
+    -------
+    retrained, erased : ErasableLogisticRegression
+        Trained without the rows S, and erased from `original` with eps = 1.
+    step, away : ndarray of shape (n_outputs, n_features + 1)
+        Parameters of the erased and of the retrained model, minus the original parameters.
+    """
     keep = np.setdiff1d(np.arange(len(y)), S)
     retrained = ErasableLogisticRegression(**PARAMS, unlearn_epsilon=1.0).fit(X[keep], y[keep])
     one = deepcopy(original).unlearn(X[S], y[S], 1.0)

@@ -1,66 +1,57 @@
-"""The automatic damping and the automatic eps of a multi-layer perceptron: what a net would say of rows that it has not seen.
+"""The automatic damping and the automatic eps of a multi-layer perceptron.
 
-After an erasure the rows of S are rows that the net has not seen, of a class that may have become rarer. Of a net that nearly
-interpolates, neither its own log-odds nor the curvature say how well it would predict these. What does is the accuracy of nearest
-neighbours, each row left out in turn: it gives a temperature at which the net is as certain as it may be. The step is then made as long as
-it takes until as many rows of S are predicted as labelled as would be, had they not been seen and the prior of their class moved.
+After an erasure the forget set S consists of rows that the net was not trained on, of classes that
+may have become rarer. The step is the shortest one after which the net predicts no more labels of S
+than it would predict of unseen rows. Neither the log-odds of a net that nearly interpolates nor its
+curvature shows that share. The leave-one-out accuracy of nearest neighbours does: it gives the
+temperature at which the net is as certain as it is accurate on unseen rows.
+
+docs/constants_network.md shows what the rule loses without each constant.
 """
 
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from sklearn_ssse._calibration.neighbors import leave_one_out_accuracy
+from sklearn_ssse._calibration.neighbors import MAX_ROWS, leave_one_out_accuracy
 from sklearn_ssse._erasure import check_remaining, make_step
-from sklearn_ssse.exceptions import ErasureError, ErasureWarning
+from sklearn_ssse._utils.warnings import warn
+from sklearn_ssse.exceptions import ErasureError
 
-# Where the log-odds of the prior move by one, those of a net move by its temperature, and by at least so much: a net that was trained for a
-# short time is less certain than it might be, but learns of a rare class more slowly too.
-SMALLEST_SHIFT = 1.5
-COLDEST, HOTTEST = 0.1, 10.0
-# eps is looked for from here to here; where the rows need not lose at all, at most at 1 and until they lose this share.
-SHORTEST, LONGEST = 0.002, 300.0
-LEAST_LOSS = 0.01
-# A step that is longer, by the norm of the parameters, may lead anywhere.
-ANYWHERE = 1.0
-# Random pseudo-forget sets: their number, and the rows of each, but no more than a share of all. Their eps weighs as much as so many
-# rows of S: the accuracy on a few says little. Less where the prior moves.
-N_RANDOM, RANDOM_ROWS, RANDOM_SHARE = 8, 32, 0.05
-RANDOM_WEIGHT = 20
-# What steps cost the rows that stay: their lengths, by the norm of the parameters, the random sets to learn from, and the rows.
-LENGTHS = np.geomspace(0.003, 1.0, 12)
-N_COST, COST_SHARE, COST_ROWS = 3, 0.05, 1500
-# A class that vanishes: until so few of its rows are still predicted as it; beyond FAR only while the parameters change by no more than
-# this share of their norm.
-STILL_PREDICTED = 0.02
-FAR, FARTHEST = 12.0, 200.0
-LARGEST_CHANGE = 0.5
-# A step after others is shortened to so many times the length of a random set's at fit, by the number of rows, and to less where it is so
-# many times longer still: such a direction leads nowhere.
-OUT_OF_PROPORTION, USELESS = 1.5, 4.0
-N_POINTS, N_BISECTIONS = 20, 4
-# Rows that come: eps is looked for from here to here, until no larger share of them is unknown than this, or than of the training rows.
-SHORTEST_NEW, LONGEST_NEW = 0.02, 3.0
-STILL_UNKNOWN = 0.02
+# Range of every search: eps, the temperature, and step lengths as multiples of the usual one.
+SEARCHED = (0.01, 100.0)
+# Points of the logarithmic grid of a search. A second grid of as many divides the bracket found.
+N_POINTS = 20
+# A unit shift of the prior log-odds moves the net's log-odds by its temperature, at least by this.
+SMALLEST_SHIFT = 1.3
+# Largest share of a vanishing class that may still be predicted as that class, and of added rows
+# that may be predicted wrongly.
+TOLERANCE = 0.02
+# Number of random pseudo-forget sets, and of rows in each. Their common eps has the weight of as
+# many rows of S.
+N_RANDOM = 8
+RANDOM_ROWS = 32
+# Longest step without a warning, as a multiple of the norm of the parameters.
+LONGEST_STEP = 1.0
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What is known of the net on rows that it has not seen.
+    """The calibration of a net: its accuracy on unseen rows, and the steps of random forget sets.
 
     Attributes
     ----------
     temperature : float
-        The log-odds of the training rows divided by it are as certain as those of other rows.
+        The net's log-odds, divided by it, are as certain as the net is accurate on unseen rows.
     random : float
         1 / eps of random rows.
     length : float
-        Norm of the step of a random set at that eps, by the norm of the parameters.
+        Mean norm of the steps of random sets at that eps, divided by the norm of the parameters.
     costs : tuple of float
-        Share of the training rows that are not predicted as labelled any more after steps of so many `LENGTHS` for random sets.
+        Share of the training rows that are no longer predicted as labelled after steps of random
+        sets, for multiples of that eps on a logarithmic grid over `SEARCHED`.
     accuracy : float
         Share of the labels of the training rows that the net predicts.
     """
@@ -68,16 +59,16 @@ class HeldOut:
     temperature: float
     random: float = 1.0
     length: float = np.inf
-    costs: tuple = (0.0,) * len(LENGTHS)
+    costs: tuple = (0.0,)
     accuracy: float = 1.0
 
     def epsilon(self, step):
-        """eps at which the rows of S are predicted as if the net had not seen them, or what is missing is what the step costs others.
+        """The eps of a step.
 
-        If rows come: at which it knows these.
-
-        If a class vanishes: on to 12, or as far as the parameters change by less than half, until at most 2 % of its erased rows are
-        still predicted as it.
+        Of an erasure: the smallest eps at which the erased rows are predicted as if the net had not
+        seen them, up to the share of other rows that the step costs, and at most 2 % of the rows of
+        a vanishing class are predicted as that class. Of added rows: the smallest eps at which the
+        net predicts them as well as its training rows.
 
         Parameters
         ----------
@@ -88,102 +79,86 @@ class HeldOut:
         float
         """
         if step.added is not None:
-            return self._until_known(step)
-        batch, theta = step.batch, step.batch.family.theta
-        shift, vanishing = _prior_shift(step)
-        length = np.linalg.norm(step.direction) / np.linalg.norm(theta)
-        own = _smallest_eps(
-            [step],
-            self._wanted(step, shift),
-            lambda eps: np.interp(eps * length, LENGTHS, self.costs),
-        )
-        weight = RANDOM_WEIGHT * np.exp(step.mean(shift))
-        eps = float(
-            np.exp(
-                (batch.n_samples * np.log(own) - weight * np.log(self.random))
-                / (batch.n_samples + weight)
-            )
-        )
-        if eps * length > ANYWHERE:
-            warnings.warn(
-                f"A step must be short beside the parameters for the net to stay linear along it, got {eps * length:.2g} times their norm. "
-                "Compare with retraining, or erase fewer rows at once.",
-                ErasureWarning,
-                stacklevel=4,
-            )
+            return self._of_added_rows(step)
+        shift = _prior_shift(step)
+        vanishing = np.isneginf(shift)
+        length = _relative_length(step)
+        bound = self._largest_share([step], shift)
+
+        def excess(eps):
+            predicted = _predicted(step, eps)
+            above = step.mean(predicted) - self._cost(eps * length) - bound
+            if vanishing.any():
+                above = max(above, predicted[vanishing].mean() - TOLERANCE)
+            return above
+
+        own = _first_below(excess, 0.0)
+        n_rows = step.batch.n_samples
+        weight = RANDOM_ROWS * np.exp(step.mean(shift))
+        log_eps = (n_rows * np.log(own) - weight * np.log(self.random)) / (n_rows + weight)
+        eps = float(np.exp(log_eps))
         if not vanishing.any():
-            return self._in_proportion(eps, step)
-
-        def predicted_still(eps):
-            return batch.log_odds(theta + eps * step.direction)[1][vanishing].mean()
-
-        share = (
-            LARGEST_CHANGE
-            * np.linalg.norm(theta)
-            / max(np.linalg.norm(step.direction), np.finfo(np.float64).tiny)
-        )
-        eps = _first_below(
-            predicted_still, STILL_PREDICTED, eps, max(eps, FAR, min(FARTHEST, share))
-        )
-        rest = predicted_still(eps)
-        if not rest <= STILL_PREDICTED:
-            warnings.warn(
-                f"The erased rows of a class that vanishes should not be predicted as it any more, got {rest:.0%} that are at the "
-                f"largest step (eps {eps:.3g}). Train again, or pass a larger `epsilon` and compare.",
-                ErasureWarning,
-                stacklevel=4,
-            )
+            eps = self._in_proportion(eps, step)
+        _warn_if_doubtful(eps, step, vanishing)
         return eps
 
-    def _until_known(self, step):
-        """The smallest eps at which as many of the rows that come are predicted as labelled as of the training rows at fit, or 98 %.
+    def _cost(self, length):
+        """Share of other rows that lose their right prediction by a step of this length."""
+        lengths = self.length * np.geomspace(*SEARCHED, len(self.costs))
+        return np.interp(length, lengths, self.costs)
 
-        Gradients of rows that the net has not seen are long, and beyond that point they move what it says of all others. Where no eps
-        does, the one that comes closest.
+    def _of_added_rows(self, step):
+        """The smallest eps at which added rows are predicted as well as training rows, or 98 % are.
+
+        Gradients of unseen rows are long: a longer step would change the predictions of other rows.
         """
-        batch, theta = step.added, step.added.family.theta
+        batch = step.added
 
-        def unknown(eps):
-            predicted = batch.log_odds(theta + eps * step.direction)[1]
+        def wrong(eps):
+            _, predicted = batch.log_odds(batch.family.theta + eps * step.direction)
             return 1.0 - float(np.average(predicted.mean(axis=1), weights=batch.weight))
 
-        return _first_below(
-            unknown, max(1.0 - self.accuracy, STILL_UNKNOWN), SHORTEST_NEW, LONGEST_NEW
-        )
+        return _first_below(wrong, max(1.0 - self.accuracy, TOLERANCE))
 
     def _in_proportion(self, eps, step):
-        """eps, shortened where earlier erasures have moved the parameters so far from the curvature that the step is out of proportion.
+        """eps, shortened if the step after earlier erasures is longer than usual.
 
-        Steps of a stale curvature grow with each other, and a net that knows its rows by heart falls apart after some of them.
+        The usual length grows with the root of the number of rows up to `RANDOM_ROWS` and with the
+        number beyond. Steps of a stale curvature grow from one to the next, and the direction of a
+        step far beyond the usual length is useless; so eps is multiplied by the cube of the ratio.
         """
-        share = eps * np.linalg.norm(step.direction) / np.linalg.norm(step.batch.family.theta)
+        length = eps * _relative_length(step)
         size = step.batch.n_samples / RANDOM_ROWS
-        allowed = OUT_OF_PROPORTION * self.length * max(size, size**0.5)
-        if not step.before.changed or share <= allowed:
+        usual = self.length * max(size, size**0.5)
+        if not step.before.changed or length <= usual:
             return eps
-        part = allowed / share * min(1.0, USELESS * allowed / share) ** 2
-        warnings.warn(
-            f"The curvature must belong to the present parameters, got, after earlier erasures, a step of {share:.2g} of their norm where "
-            f"{allowed:.2g} is usual; {part:.0%} of it was made. Call `fit_curvature` on the rows that remain before more is erased.",
-            ErasureWarning,
-            stacklevel=5,
+        part = (usual / length) ** 3
+        warn(
+            "The curvature must belong to the present parameters, got, after earlier erasures, a "
+            f"step of {length:.2g} of their norm where {usual:.2g} is usual; {part:.0%} of it was "
+            "made. Call `fit_curvature` on the retained rows before the next erasure."
         )
         return eps * part
 
-    def _wanted(self, step, shift):
-        """Share of the erased labels that a net without the rows would predict.
+    def _largest_share(self, steps, shift=0.0):
+        """Share of the labels that a net without the rows would predict, less than the share now.
 
-        A row that it has not seen is predicted as labelled with the probability that the temperature leaves, if its log-odds are more than
-        the prior takes away.
+        An unseen row is predicted as labelled with the probability that the temperature gives, if
+        its log-odds exceed the shift of the prior.
         """
-        before, _ = step.batch.log_odds(step.batch.family.theta)
-        certain = np.abs(before)
-        stays = certain > -max(self.temperature, SMALLEST_SHIFT) * shift
-        return step.mean(expit(certain / self.temperature) * stays)
+        needed = -max(self.temperature, SMALLEST_SHIFT) * shift
+        unseen = []
+        now = []
+        for step in steps:
+            log_odds, predicted = step.batch.log_odds(step.batch.family.theta)
+            certain = np.abs(log_odds)
+            unseen.append(step.mean(expit(certain / self.temperature) * (certain > needed)))
+            now.append(step.mean(predicted))
+        return min(np.mean(unseen), np.nextafter(np.mean(now), -1.0))
 
 
 def calibrate(batch, inverse, state, classes, leave_out):
-    """Compare the net with nearest neighbours, and look for the eps of random rows.
+    """Compare the net with nearest neighbours, and search for the eps of random rows.
 
     Parameters
     ----------
@@ -200,14 +175,42 @@ def calibrate(batch, inverse, state, classes, leave_out):
     """
     if not batch.weight.all():
         batch = batch.take(np.flatnonzero(batch.weight))
-    predicted = batch.log_odds(batch.family.theta)[1]
-    found = HeldOut(
-        _temperature(batch),
-        accuracy=float(np.average(predicted.mean(axis=1), weights=batch.weight)),
+    theta = batch.family.theta
+    predicted = batch.log_odds(theta)[1]
+    accuracy = float(np.average(predicted.mean(axis=1), weights=batch.weight))
+    found = HeldOut(_temperature(batch), accuracy=accuracy)
+    rng = np.random.default_rng(0)
+    steps = _random_steps(batch, inverse, state, classes, leave_out, rng)
+    if not steps:
+        return found
+
+    def share(eps):
+        return np.mean([step.mean(_predicted(step, eps)) for step in steps])
+
+    eps = _first_below(share, found._largest_share(steps))
+    size = min(MAX_ROWS, batch.n_samples)
+    sample = batch.take(np.sort(rng.choice(batch.n_samples, size, replace=False)))
+
+    def accuracy_after(eps):
+        return np.mean([sample.log_odds(theta + eps * step.direction)[1].mean() for step in steps])
+
+    now = accuracy_after(0.0)
+    multiples = np.geomspace(*SEARCHED, N_POINTS)
+    costs = (now - accuracy_after(multiple * eps) for multiple in multiples)
+    length = eps * np.mean([_relative_length(step) for step in steps])
+    return replace(
+        found,
+        random=1.0 / eps,
+        length=float(length),
+        costs=tuple(max(float(cost), 0.0) for cost in costs),
     )
-    steps, rng = [], np.random.default_rng(0)
+
+
+def _random_steps(batch, inverse, state, classes, leave_out, rng):
+    """Steps of `N_RANDOM` random sets of rows, without those that must not be erased."""
+    size = max(1, min(RANDOM_ROWS, batch.n_samples // N_RANDOM))
+    steps = []
     for _ in range(N_RANDOM):
-        size = max(1, min(RANDOM_ROWS, int(RANDOM_SHARE * batch.n_samples)))
         rows = batch.take(np.sort(rng.choice(batch.n_samples, size, replace=False)))
         try:
             after = check_remaining(state, classes, rows.y, rows.weight, may_vanish=True)
@@ -216,45 +219,15 @@ def calibrate(batch, inverse, state, classes, leave_out):
         except ErasureError:
             continue
         steps.append(make_step(rows, scores, inverse, pending, state, after))
-    if not steps:
-        return found
-    wanted = np.mean([found._wanted(step, 0.0) for step in steps])
-    eps = _smallest_eps(steps, wanted)
-    length = np.mean([np.linalg.norm(step.direction) for step in steps]) / np.linalg.norm(
-        batch.family.theta
-    )
-    costs = _costs(batch, inverse, state, classes)
-    return replace(found, random=1.0 / eps, length=float(eps * length), costs=costs)
-
-
-def _costs(batch, inverse, state, classes):
-    """`HeldOut.costs`, without leave-out, which takes long for so many rows."""
-    rng, theta, directions = np.random.default_rng(1), batch.family.theta, []
-    for _ in range(N_COST):
-        size = max(1, int(COST_SHARE * batch.n_samples))
-        rows = batch.take(np.sort(rng.choice(batch.n_samples, size, replace=False)))
-        after = check_remaining(state, classes, rows.y, rows.weight, may_vanish=True)
-        direction = make_step(rows, None, inverse, None, state, after).direction
-        directions.append(
-            direction
-            * np.linalg.norm(theta)
-            / max(np.linalg.norm(direction), np.finfo(np.float64).tiny)
-        )
-    sample = batch.take(
-        np.sort(rng.choice(batch.n_samples, min(COST_ROWS, batch.n_samples), replace=False))
-    )
-
-    def right(length):
-        return np.mean(
-            [sample.log_odds(theta + length * direction)[1].mean() for direction in directions]
-        )
-
-    now = sample.log_odds(theta)[1].mean()
-    return tuple(float(max(now - right(length), 0.0)) for length in LENGTHS)
+    return steps
 
 
 def _temperature(batch):
-    """The temperature at which the mean certainty of the net is the leave-one-out accuracy of nearest neighbours."""
+    """The temperature at which the mean certainty of the net is its accuracy on unseen rows.
+
+    That accuracy is the leave-one-out accuracy of nearest neighbours, at most the net's own on its
+    training rows.
+    """
     log_odds, predicted = batch.log_odds(batch.family.theta)
     accuracy = min(leave_one_out_accuracy(batch.X, batch.y), predicted.mean())
     certain = np.abs(log_odds)
@@ -262,59 +235,77 @@ def _temperature(batch):
     def surplus(temperature):
         return expit(certain / temperature).mean() - accuracy
 
-    if surplus(COLDEST) <= 0:
-        return COLDEST
-    if surplus(HOTTEST) >= 0:
-        return HOTTEST
-    return float(brentq(surplus, COLDEST, HOTTEST, xtol=1e-3))
+    lowest, highest = SEARCHED
+    if surplus(lowest) <= 0:
+        return lowest
+    if surplus(highest) >= 0:
+        return highest
+    return float(brentq(surplus, lowest, highest, xtol=1e-3))
 
 
-def _smallest_eps(steps, wanted, cost=None):
-    """The smallest eps at which the mean share of labels that are still predicted is what is wanted, and what the step costs."""
-
-    def share(eps):
-        return np.mean(
-            [s.mean(s.batch.log_odds(s.batch.family.theta + eps * s.direction)[1]) for s in steps]
+def _warn_if_doubtful(eps, step, vanishing):
+    """Warn of a step along which the net is not linear, and of a class that is still predicted."""
+    length = eps * _relative_length(step)
+    if length > LONGEST_STEP:
+        warn(
+            "A step must be short beside the parameters for the net to stay linear along it, got "
+            f"{length:.2g} times their norm. Compare with retraining, or erase fewer rows at once."
+        )
+    if not vanishing.any():
+        return
+    rest = _predicted(step, eps)[vanishing].mean()
+    if rest > TOLERANCE:
+        warn(
+            "The erased rows of a class that vanishes must not be predicted as that class any "
+            f"more, got {rest:.0%} that are at eps {eps:.3g}. Train again, or pass a larger "
+            "`epsilon` and compare."
         )
 
-    now = share(0.0)
-    if cost is not None and now > wanted:
-        return _first_below(lambda eps: share(eps) - cost(eps), wanted, SHORTEST, LONGEST)
-    wanted, longest = (wanted, LONGEST) if now > wanted else (now - LEAST_LOSS, 1.0)
-    return _first_below(share, wanted, SHORTEST, longest)
+
+def _predicted(step, eps):
+    """Which labels of the erased rows the net predicts after the step, (k, outputs)."""
+    return step.batch.log_odds(step.batch.family.theta + eps * step.direction)[1]
 
 
-def _first_below(values, bound, low, high):
-    """The smallest point from low to high where ``values`` is at most ``bound``: by a grid, then by bisection; else where it is least.
+def _relative_length(step):
+    """Norm of the step at eps = 1, divided by the norm of the parameters."""
+    return np.linalg.norm(step.direction) / np.linalg.norm(step.batch.family.theta)
 
-    Far along a direction that is right at first a net predicts anything: values may grow again.
+
+def _first_below(values, bound):
+    """The smallest point of `SEARCHED` where ``values`` is at most ``bound``.
+
+    If there is none, the point where ``values`` is least. Far along any direction the predictions
+    of a net are arbitrary and ``values`` may grow again, so small points are tried first.
     """
-    grid, found = np.geomspace(low, high, N_POINTS + 1), []
-    for point in grid:
-        found.append(values(point))
-        if found[-1] <= bound:
-            break
-    else:
-        return float(grid[np.argmin(found)])
-    if len(found) == 1:
-        return float(low)
-    low, high = grid[len(found) - 2 : len(found)]
-    for _ in range(N_BISECTIONS):
-        middle = np.sqrt(low * high)
-        low, high = (low, middle) if values(middle) <= bound else (middle, high)
-    return float(high)
+    bracket = SEARCHED
+    for _ in range(2):
+        grid = np.geomspace(*bracket, N_POINTS)
+        found = []
+        for point in grid:
+            found.append(values(point))
+            if found[-1] <= bound:
+                break
+        else:
+            return float(grid[np.argmin(found)])
+        if len(found) == 1:
+            return float(grid[0])
+        bracket = grid[len(found) - 2 : len(found)]
+    return float(bracket[1])
 
 
 def _prior_shift(step):
-    """Change of the log-odds of the prior of the erased labels, never positive, and which labels vanish: both (k, outputs)."""
-    old, new, y = step.before, step.after, step.batch.y
-    with_label = np.log((new.class_mass + 0.5) / (old.class_mass + 0.5))
-    without_label = np.log((new.mass - new.class_mass + 0.5) / (old.mass - old.class_mass + 0.5))
-    least = 1e-12 * old.fit_mass
-    shift = with_label - without_label
-    if y.ndim == 1:
-        shift, vanishing = shift[y][:, np.newaxis], (new.class_mass <= least)[y][:, np.newaxis]
-    else:
-        shift = np.where(y > 0, shift, -shift)
-        vanishing = np.where(y > 0, new.class_mass, new.mass - new.class_mass) <= least
-    return np.minimum(shift, 0.0), vanishing
+    """Change of the log-odds of the prior of the erased labels, (k, outputs), never positive.
+
+    Minus infinity where the label vanishes.
+    """
+    old = step.before
+    new = step.after
+    y = step.batch.y
+    nothing = 1e-12 * old.fit_mass  # rounding of sums of weights
+    kept = np.where(new.class_mass > nothing, new.class_mass, 0.0)
+    others = np.where(new.mass - kept > nothing, new.mass - kept, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shift = np.log(kept / old.class_mass) - np.log(others / (old.mass - old.class_mass))
+    shift = shift[y][:, np.newaxis] if y.ndim == 1 else np.where(y > 0, shift, -shift)
+    return np.fmin(shift, 0.0)  # nan where all rows have a label, or none: no change

@@ -1,4 +1,4 @@
-"""Curvatures: the rows of each, and all that code elsewhere asks of one.
+"""The curvatures: the seed of their rows, and every property that other code reads.
 
 Every curvature is ``R^T R`` with one or more rows per sample. A row is seeded at the output of the
 model and back-propagated like any delta. A seed function takes
@@ -49,12 +49,12 @@ class Curvature(NamedTuple):
 
 
 def gradient(proba: NDArray, targets: NDArray, link: str) -> NDArray:
-    """Derivative of the loss by the outputs: the seed of the gradient itself, one row."""
+    """Derivative of the loss with respect to the outputs: one row, the seed of the gradient."""
     return (proba - targets)[:, np.newaxis, :]
 
 
 def fisher(proba: NDArray, targets: NDArray, link: str) -> NDArray:
-    """Rows whose squares sum to the Hessian of the loss by the outputs.
+    """Rows r whose ``sum r r^T`` is the Hessian of the loss with respect to the outputs.
 
     The Hessian is ``diag(p) - p p^T`` for softmax, ``p (1 - p)`` for logistic outputs.
     """

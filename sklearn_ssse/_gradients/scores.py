@@ -2,51 +2,67 @@
 
 Conventions
 -----------
-Parameters of a layer form a matrix (n_outputs, n_inputs + 1), intercept last (n_inputs columns where there is no
-intercept), in C order; layers follow each other. ``d`` is their number.
+The parameters of a layer are a matrix (n_outputs, n_inputs + 1), intercept last, in C order;
+without an intercept the matrix has n_inputs columns. Layers follow each other. ``d`` is the number
+of all parameters.
 
-A sample has ``c`` curvature rows (1 for the empirical Fisher information). On a layer with inputs ``a_i`` and deltas
-``delta_ij``, row j of sample i is ``outer(delta_ij, [a_i, 1]).ravel()``. Only ``a`` and ``delta`` are held, never the matrix
-R of shape (n_samples * c, d), whose rows are ordered by sample, then by j.
+A sample has ``c`` curvature rows (1 for the empirical Fisher information). On a layer with inputs
+``a_i`` and deltas ``delta_ij``, row j of sample i is ``outer(delta_ij, [a_i, 1]).ravel()``. Only
+``a`` and ``delta`` are stored, never the matrix R of shape (n_samples * c, d). The rows of R are
+ordered by sample, then by j.
 
-Sums, not means: ``gram`` is ``R^T R``. A sample weight w enters a row as ``sqrt(w)``, so weight 2 is the row twice.
+The curvature is a sum, not a mean: ``gram`` is ``R^T R``. A sample weight w multiplies the rows of
+the sample by ``sqrt(w)``, so a weight of 2 is the same as the sample twice.
 """
 
-import math
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
-from sklearn_ssse._kernels import grams
+from sklearn_ssse._kernels import Array, Inputs, Kernels, grams
 from sklearn_ssse._utils.chunks import add_up, slices
 from sklearn_ssse._utils.compat import device, namespace
 
-# Numbers in rows of several layers that are made explicit at a time.
+# Elements of the explicit rows that are formed at a time.
 DENSE_SIZE = 2**22
 
 
 class Layer(NamedTuple):
-    """Factors of the curvature rows on one layer, in NumPy or on a device of torch."""
+    """Factors of the curvature rows on one layer, as NumPy arrays or tensors of torch.
 
-    inputs: np.ndarray  # (n_samples, n_inputs), float64, dense or CSR
-    deltas: np.ndarray  # (n_samples, c, n_outputs), float64
+    Attributes
+    ----------
+    inputs : array of shape (n_samples, n_inputs)
+        float64, dense or CSR.
+    deltas : array of shape (n_samples, c, n_outputs)
+        float64: derivatives of the c rows by the outputs of the layer.
+    bias : bool
+        Whether the layer has an intercept.
+    simplex : bool
+        Whether the deltas of every row sum to zero over the outputs.
+    """
+
+    inputs: Inputs
+    deltas: Array
     bias: bool
-    simplex: bool = False  # whether the deltas of every row sum to zero over the outputs
+    simplex: bool = False
 
     @property
-    def n_inputs(self):
-        return self.inputs.shape[1]
-
-    @property
-    def lengths(self):
+    def lengths(self) -> Array:
         """Norms of the deltas of each sample on each output, (n_samples, n_outputs)."""
         return (self.deltas**2).sum(axis=1) ** 0.5
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """Shape of the layer's parameter matrix."""
-        return self.deltas.shape[2], self.n_inputs + self.bias
+        return self.deltas.shape[2], self.inputs.shape[1] + self.bias
+
+    def take(self, samples: Any) -> "Layer":
+        """Return the factors of some samples, given by indices or a slice."""
+        return self._replace(inputs=self.inputs[samples], deltas=self.deltas[samples])
 
 
 class Scores:
@@ -55,9 +71,19 @@ class Scores:
     Parameters
     ----------
     layers : sequence of Layer
+        Factors on each layer, for the same samples.
+
+    Attributes
+    ----------
+    n_samples, rows_per_sample, n_rows : int
+        Numbers of samples, of rows c per sample, and of all rows.
+    shapes : list of (int, int)
+        Shape of the parameter matrix of each layer.
+    n_parameters : int
+        d, the number of columns of R.
     """
 
-    def __init__(self, layers):
+    def __init__(self, layers: Sequence[Layer]) -> None:
         self.layers = tuple(layers)
         self.n_samples, self.rows_per_sample, _ = self.layers[0].deltas.shape
         self.n_rows = self.n_samples * self.rows_per_sample
@@ -65,64 +91,59 @@ class Scores:
         self.n_parameters = sum(n_outputs * width for n_outputs, width in self.shapes)
 
     @property
-    def xp(self):
-        """Where the factors are: the array API of NumPy, or of torch."""
+    def xp(self) -> Any:
+        """Array namespace of the factors: NumPy's or torch's."""
         return namespace(self.layers[0].deltas)
 
-    def like(self, array):
-        """An array where the factors are; itself if it is there."""
-        deltas = self.layers[0].deltas
-        return self.xp.asarray(array, device=device(deltas))
+    def like(self, array: Array) -> Array:
+        """Move an array to the device of the factors; return it unchanged if it is there."""
+        return self.xp.asarray(array, device=device(self.layers[0].deltas))
 
-    def chunks(self):
+    def chunks(self) -> Iterator["Scores"]:
+        """Yield the rows in chunks: these rows are in memory, so one chunk holds all of them."""
         yield self
 
-    def collect(self):
+    def collect(self) -> "Scores":
+        """Return the rows as one `Scores` in memory: this object itself."""
         return self
 
-    def scaled(self, factors):
-        """The rows of each sample times a number, (n_samples,)."""
-        layers = self.layers
-        return Scores(
-            [
-                layer._replace(deltas=layer.deltas * factors[:, np.newaxis, np.newaxis])
-                for layer in layers
-            ]
-        )
+    def scaled(self, factors: NDArray) -> "Scores":
+        """Multiply the rows of each sample by its factor, (n_samples,)."""
+        column = factors[:, np.newaxis, np.newaxis]
+        return Scores([layer._replace(deltas=layer.deltas * column) for layer in self.layers])
 
-    def to_dense(self):
-        """The rows themselves, (n_rows, d). For few rows only."""
+    def to_dense(self) -> Array:
+        """Form R explicitly, (n_rows, d). For few rows only."""
         blocks = []
-        for layer in self.layers:
-            a, delta, bias, _ = layer
-            rows = (
-                delta[..., np.newaxis]
-                * _columns(a, bias, slice(0, layer.shape[1]))[:, np.newaxis, np.newaxis, :]
-            )
-            blocks.append(rows.reshape(self.n_rows, math.prod(layer.shape)))
+        for a, delta, bias, _ in self.layers:
+            columns = _columns(a, bias, slice(0, a.shape[1] + bias))
+            rows = delta[..., np.newaxis] * columns[:, np.newaxis, np.newaxis, :]
+            blocks.append(rows.reshape(self.n_rows, delta.shape[2] * columns.shape[1]))
         return blocks[0] if len(blocks) == 1 else self.xp.concat(blocks, axis=1)
 
-    def matvec(self, V):
-        """``R @ V`` for V of shape (d, m): (n_rows, m)."""
-        m, xp = V.shape[1], self.xp
-        out, start = [], 0
+    def matvec(self, V: Array) -> Array:
+        """Compute ``R @ V`` for V of shape (d, m): (n_rows, m)."""
+        m = V.shape[1]
+        xp = self.xp
+        products = []
+        start = 0
         for layer in self.layers:
             a, delta, bias, _ = layer
+            p = a.shape[1]
             n_outputs, width = layer.shape
             W = V[start : start + n_outputs * width].reshape(n_outputs, width, m)
             start += n_outputs * width
-            Z = a @ xp.permute_dims(W[:, : a.shape[1]], (1, 0, 2)).reshape(
-                a.shape[1], n_outputs * m
-            )
+            Z = a @ xp.permute_dims(W[:, :p], (1, 0, 2)).reshape(p, n_outputs * m)
             Z = Z.reshape(self.n_samples, n_outputs, m)
-            out.append(delta @ (Z + W[:, -1] if bias else Z))
-        return add_up(out).reshape(self.n_rows, m)
+            products.append(delta @ (Z + W[:, -1] if bias else Z))
+        return add_up(products).reshape(self.n_rows, m)
 
-    def rmatvec(self, U):
-        """``R.T @ U`` for U of shape (n_rows, m): (d, m)."""
-        m, xp = U.shape[1], self.xp
+    def rmatvec(self, U: Array) -> Array:
+        """Compute ``R.T @ U`` for U of shape (n_rows, m): (d, m)."""
+        m = U.shape[1]
+        xp = self.xp
         U = U.reshape(self.n_samples, self.rows_per_sample, m)
-        out = []
+        blocks = []
         for layer in self.layers:
             a, delta, bias, _ = layer
             n_outputs, width = layer.shape
@@ -131,94 +152,106 @@ class Scores:
             block = xp.permute_dims(flat.reshape(a.shape[1], n_outputs, m), (1, 0, 2))
             if bias:
                 block = xp.concat([block, T.sum(axis=0)[:, np.newaxis, :]], axis=1)
-            out.append(block.reshape(n_outputs * width, m))
-        return out[0] if len(out) == 1 else xp.concat(out, axis=0)
+            blocks.append(block.reshape(n_outputs * width, m))
+        return blocks[0] if len(blocks) == 1 else xp.concat(blocks, axis=0)
 
-    def sum(self):
-        """Sum of all rows, (d,)."""
-        return self.rmatvec(self.xp.ones_like(self.layers[0].deltas[:, :, :1]).reshape(-1, 1))[:, 0]
-
-    def diagonal(self):
+    def diagonal(self) -> Array:
         """Diagonal of ``R^T R``, (d,)."""
-        out, xp = [], self.xp
+        xp = self.xp
+        blocks = []
         for a, delta, bias, _ in self.layers:
             squares = (delta * delta).sum(axis=1)
             block = (a.multiply(a).tocsr() if sparse.issparse(a) else a * a).T @ squares
             if bias:
                 block = xp.concat([block, squares.sum(axis=0)[np.newaxis, :]], axis=0)
-            out.append(block.T.reshape(-1))
-        return xp.concat(out)
+            blocks.append(block.T.reshape(-1))
+        return xp.concat(blocks)
 
-    def block_rows(self, start, stop):
-        """Rows over the parameters start to stop whose Gram matrix is that block of ``R^T R``, (m, stop - start).
+    def block_rows(self, start: int, stop: int) -> Array:
+        """Form rows whose Gram matrix is a diagonal block of ``R^T R``.
 
-        On the parameters of a single output the c rows of a sample are proportional: one row stands for them.
+        The block covers the parameters start to stop. If these belong to a single output, the c
+        rows of a sample are proportional to each other, and one row replaces them.
+
+        Returns
+        -------
+        rows : array of shape (n_samples or n_rows, stop - start)
         """
-        parts, offset = [], 0
-        for layer in self.layers:
-            a, delta, bias, _ = layer
-            n_outputs, width = layer.shape
-            for j in range(
-                max(0, (start - offset) // width), min(n_outputs, -((offset - stop) // width))
-            ):
+        factors = []
+        offset = 0
+        for a, delta, bias, _ in self.layers:
+            n_outputs = delta.shape[2]
+            width = a.shape[1] + bias
+            first = max(0, (start - offset) // width)
+            last = min(n_outputs, -((offset - stop) // width))
+            for j in range(first, last):
                 unit = offset + j * width
                 columns = slice(max(start - unit, 0), min(stop - unit, width))
-                parts.append((delta[:, :, j], _columns(a, bias, columns)))
+                factors.append((delta[:, :, j], _columns(a, bias, columns)))
             offset += n_outputs * width
-        if len(parts) == 1:
-            ((deltas, columns),) = parts
-            return columns * (
-                deltas
-                if deltas.shape[1] == 1
-                else (deltas * deltas).sum(axis=1)[:, np.newaxis] ** 0.5
-            )
-        rows = [deltas[:, :, np.newaxis] * columns[:, np.newaxis, :] for deltas, columns in parts]
+        if len(factors) == 1:
+            ((deltas, columns),) = factors
+            if deltas.shape[1] == 1:
+                return columns * deltas
+            return columns * (deltas * deltas).sum(axis=1)[:, np.newaxis] ** 0.5
+        rows = [deltas[:, :, np.newaxis] * columns[:, np.newaxis, :] for deltas, columns in factors]
         return self.xp.concat(rows, axis=2).reshape(self.n_rows, stop - start)
 
-    def by_output(self):
-        """Rows over the parameters of each output by itself, where one stands for the c of a sample: inputs times a length.
+    def by_output(self) -> list[tuple[Array, Array]]:
+        """Rows over the parameters of each output alone, as inputs and lengths per layer.
 
-        Inputs (n_samples, width), with ones, and lengths (n_samples, n_outputs) for each layer.
+        On one output the c rows of a sample are proportional to each other: one row replaces them,
+        the inputs times the length.
+
+        Returns
+        -------
+        factors : list of (inputs, lengths)
+            Dense inputs with the column of ones, (n_samples, width), and lengths
+            (n_samples, n_outputs), for each layer.
         """
         return [
             (_columns(layer.inputs, layer.bias, slice(0, layer.shape[1])), layer.lengths)
             for layer in self.layers
         ]
 
-    def add_unit_grams(self, out, kernels=grams):
-        """Add to ``out`` the blocks of ``R^T R`` that belong to one output each, (n_outputs, width, width) for each layer."""
+    def add_unit_grams(self, out: Sequence[Array], kernels: Kernels = grams) -> None:
+        """Add the blocks of ``R^T R`` that belong to one output each to ``out``.
+
+        ``out`` has one array (n_outputs, width, width) for each layer.
+        """
         for total, layer in zip(out, self.layers, strict=True):
             kernels.add_unit_grams(total, layer.inputs, layer.deltas, layer.bias)
 
-    def gram(self, kernels=grams):
-        """``R^T R``, (d, d), as an array of the kernels."""
+    def gram(self, kernels: Kernels = grams) -> Array:
+        """Compute ``R^T R``, (d, d), as an array of the kernels."""
         if len(self.layers) == 1:
             return kernels.layer_gram(*self.layers[0])
         return add_up(kernels.product(piece.to_dense()) for piece in self.pieces())
 
-    def pieces(self, numbers=None):
-        """The same rows in parts that can be made dense, or that need so many numbers for a sample."""
-        step = max(1, DENSE_SIZE // (numbers or self.n_parameters * self.rows_per_sample))
+    def pieces(self, elements_per_sample: int | None = None) -> Iterator["Scores"]:
+        """Yield the rows in pieces small enough to be made dense.
+
+        Parameters
+        ----------
+        elements_per_sample : int, default=None
+            Array elements that the caller needs for each sample; None for dense rows.
+        """
+        elements = elements_per_sample or self.n_parameters * self.rows_per_sample
+        step = max(1, DENSE_SIZE // elements)
         if self.n_samples <= step:
             yield self
             return
-        for rows in slices(self.n_samples, step):
-            yield Scores(
-                [
-                    layer._replace(inputs=layer.inputs[rows], deltas=layer.deltas[rows])
-                    for layer in self.layers
-                ]
-            )
+        for samples in slices(self.n_samples, step):
+            yield Scores([layer.take(samples) for layer in self.layers])
 
 
-def _columns(a, bias, columns):
-    """Some columns of ``[a, 1]``, dense."""
+def _columns(a: Inputs, bias: bool, columns: slice) -> Array:
+    """Columns of ``[a, 1]``, dense; of ``a`` if the layer has no bias."""
     p = a.shape[1]
-    part = a[:, columns.start : min(columns.stop, p)]
-    part = part.toarray() if sparse.issparse(part) else part
+    dense = a[:, columns.start : min(columns.stop, p)]
+    dense = dense.toarray() if sparse.issparse(dense) else dense
     if not bias or columns.stop <= p:
-        return part
-    xp = namespace(part)
-    return xp.concat(
-        [part, xp.ones((part.shape[0], 1), dtype=part.dtype, device=device(part))], axis=1
-    )
+        return dense
+    xp = namespace(dense)
+    ones = xp.ones((dense.shape[0], 1), dtype=dense.dtype, device=device(dense))
+    return xp.concat([dense, ones], axis=1)

@@ -1,15 +1,19 @@
-"""Curvature rows of a whole data set, made anew chunk by chunk each time they are read."""
+"""Curvature rows of a whole data set, computed chunk by chunk each time they are read."""
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from sklearn_ssse._gradients.scores import Layer, Scores
-from sklearn_ssse._kernels import grams
+from sklearn_ssse._kernels import Array, Kernels, grams
 from sklearn_ssse._utils.chunks import add_up, slices
 
 
 class ScoreStream:
-    """Curvature rows of a whole data set, made anew chunk by chunk each time they are read.
+    """Curvature rows of a whole data set, computed chunk by chunk each time they are read.
 
     Parameters
     ----------
@@ -17,9 +21,14 @@ class ScoreStream:
         The data set and the model's forward pass on it.
     curvature : str
         Key of ``CURVATURES``.
+
+    Attributes
+    ----------
+    n_samples, rows_per_sample, n_rows, shapes, n_parameters
+        See `Scores`.
     """
 
-    def __init__(self, batch, curvature):
+    def __init__(self, batch: Any, curvature: str) -> None:
         self.batch = batch
         self.curvature = curvature
         self.shapes = batch.shapes
@@ -28,71 +37,79 @@ class ScoreStream:
         self.rows_per_sample = batch.rows_per_sample(curvature)
         self.n_rows = self.n_samples * self.rows_per_sample
 
-    def chunks(self):
+    def chunks(self) -> Iterator[Scores]:
+        """Yield the rows in chunks of samples."""
         for rows in self.batch.progress.each(slices(self.n_samples, self.batch.chunk_size), "rows"):
             yield Scores(self.batch.layers(rows, self.curvature))
 
-    def collect(self):
-        """The same rows as one `Scores` in memory."""
+    def collect(self) -> Scores:
+        """Return the rows as one `Scores` in memory."""
         return Scores(self.batch.layers(slice(None), self.curvature))
 
-    def to_dense(self):
+    def to_dense(self) -> Array:
+        """See `Scores.to_dense`."""
         return self.collect().to_dense()
 
-    def matvec(self, V):
-        return np.concatenate([chunk.matvec(V) for chunk in self.chunks()])
-
-    def sum(self):
-        return add_up(chunk.sum() for chunk in self.chunks())
-
-    def diagonal(self):
+    def diagonal(self) -> Array:
+        """See `Scores.diagonal`."""
         return add_up(chunk.diagonal() for chunk in self.chunks())
 
-    def gram(self, kernels=grams):
+    def gram(self, kernels: Kernels = grams) -> Array:
+        """See `Scores.gram`."""
         return add_up(chunk.gram(kernels) for chunk in self.chunks())
 
 
 class SignedStream(ScoreStream):
-    """Mini-batch curvature: one row for each random batch of b samples, ``sum_i sigma_i r_i`` with random signs.
+    """Curvature rows summed over mini-batches, with random signs.
 
-    The signs make ``sum r r^T`` unbiased for that of the single rows, whatever mean these share. A batch cannot be un-mixed: its
-    samples do not leave it again.
+    Each random mini-batch of b samples gives one row ``sum_i sigma_i r_i`` (c rows if a sample has
+    c), with signs sigma_i = 1 or -1. Because of the signs, the expectation of ``sum r r^T`` over
+    the mini-batches is the sum over the samples, even if the rows have a nonzero mean. The rows of
+    one sample cannot be recovered from the row of its mini-batch, so they cannot be downdated.
 
     Parameters
     ----------
     batch, curvature
         See `ScoreStream`.
     batch_size : int
-        b.
-    seed : int
-        Of the batches and the signs.
+        b, the number of samples in a mini-batch.
+    seed : int, default=0
+        Seed of the mini-batches and the signs.
     """
 
-    def __init__(self, batch, curvature, batch_size, seed=0):
+    def __init__(self, batch: Any, curvature: str, batch_size: int, seed: int = 0) -> None:
         super().__init__(batch, curvature)
         self.batch_size = batch_size
         self.seed = seed
         self.n_samples = -(-batch.n_samples // batch_size)
         self.n_rows = self.n_samples * self.rows_per_sample
 
-    def chunks(self):
+    def chunks(self) -> Iterator[Scores]:
+        """Yield the rows of the mini-batches in chunks, each row as one explicit vector."""
         rng = np.random.default_rng(self.seed)
-        n, b, c = self.batch.n_samples, self.batch_size, self.rows_per_sample
+        n = self.batch.n_samples
+        b = self.batch_size
         order = rng.permutation(n)
-        whole = n - n % b
+        whole = n - n % b  # samples in full mini-batches; the rest is one smaller mini-batch
         step = max(1, self.batch.chunk_size // b) * b
-        parts = [*slices(whole, step), *([slice(whole, n)] if n > whole else [])]
-        for rows in self.batch.progress.each(parts, "rows"):
+        chunks = [*slices(whole, step), *([slice(whole, n)] if n > whole else [])]
+        for rows in self.batch.progress.each(chunks, "rows"):
             index = order[rows]
-            size = min(b, index.size)
             layers = self.batch.take(index).layers(slice(None), self.curvature)
-            signs = rng.choice([-1.0, 1.0], (index.size, c, 1))
-            mixed = np.hstack([_mix(layer, signs, size) for layer in layers])
-            yield Scores([Layer(mixed, np.ones((len(mixed), 1, 1)), False)])
+            signs = rng.choice([-1.0, 1.0], (index.size, self.rows_per_sample, 1))
+            sums = np.hstack([_signed_sums(layer, signs, min(b, index.size)) for layer in layers])
+            yield Scores([Layer(sums, np.ones((len(sums), 1, 1)), False)])
 
 
-def _mix(layer, signs, size):
-    """Signed sums over consecutive batches of the rows of a layer, (n_batches * c, parameters of the layer)."""
+# Curvature rows in memory or as a stream.
+CurvatureRows: TypeAlias = Scores | ScoreStream
+
+
+def _signed_sums(layer: Layer, signs: NDArray, size: int) -> NDArray:
+    """Signed sums of a layer's rows over consecutive mini-batches of ``size`` samples.
+
+    Shape (n_batches * c, parameters of the layer).
+    """
     a, delta, bias, _ = layer
     n_outputs, width = layer.shape
     a = a.toarray() if sparse.issparse(a) else a

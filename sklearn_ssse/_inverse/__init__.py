@@ -1,7 +1,7 @@
-"""Structures of the inverse curvature: one file each, one entry in ``INVERSES``.
+"""Structures of the inverse curvature: one file each, one entry each in ``INVERSES``.
 
-A structure builds the inverse from curvature rows, solves with it, and takes rows in and out. The
-folder must not know a model, nor how long a step is.
+A structure builds the inverse from curvature rows, solves with it, and computes the inverse without
+some rows or with added rows. The folder must not import a model, nor set the length of a step.
 """
 
 from sklearn_ssse._inverse.base import AbstractInverse, PendingDowndate, downdate_factor

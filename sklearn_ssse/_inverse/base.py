@@ -1,112 +1,243 @@
-"""What every structure of the inverse curvature answers, and the laws that it obeys."""
+"""The interface of every structure of the inverse curvature, and the laws that it obeys."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from sklearn_ssse._gradients import CurvatureRows
 from sklearn_ssse.exceptions import ErasureError
+
+# The ridge, (d,), or a function that returns it for the diagonal of ``R^T R``.
+Ridge: TypeAlias = NDArray | Callable[[NDArray], NDArray]
+# Shape (n_outputs, width) of the parameter matrix of each layer.
+Shapes: TypeAlias = Sequence[tuple[int, int]]
 
 
 class AbstractInverse(ABC):
     """Inverse of ``A = R^T R + diag(ridge)``, restricted to a structure. Immutable.
 
+    R has the curvature rows of the training rows; d is the number of parameters. Everything is on
+    the scale of a sum over samples, see `_gradients.scores`.
+
     Laws, for curvature rows R, a subset S of their samples, and a vector v:
 
     1. ``build(R, ridge).solve(v)`` is the structured dense inverse times v.
     2. ``build(R, ridge).downdate(R[S])`` is ``build(R[~S], ridge)``.
-    3. ``downdate`` returns a new object; the old one is unchanged.
-    4. ``build(R, ridge).update(S)`` is ``build([R; S], ridge)``, a new object too; ``update(S).downdate(S)`` is the inverse itself.
+    3. ``downdate`` and ``update`` return a new object; the old one is unchanged.
+    4. ``build(R, ridge).update(T)`` is ``build([R; T], ridge)`` for added rows T, and
+       ``update(T).downdate(T)`` is the original inverse.
+    5. The downdate by no rows is the inverse itself, the order of S does not matter, and a sample
+       of weight 2 is the sample twice.
+    6. ``block`` with ``block_size >= d`` is ``full``, ``block`` with ``block_size=1`` is
+       ``diagonal``, ``low_rank`` with a rank of at least the rank of R is ``full``.
+
+    The laws hold up to rounding. Law 2 holds for ``low_rank`` with any rank, because its sketch is
+    linear in ``R^T R``. It does not hold for rows summed over mini-batches
+    (``fisher_batch_size > 1``).
 
     Attributes
     ----------
     ridge : ndarray of shape (d,)
-        Diagonal that was added to the sum.
+        Diagonal that was added to ``R^T R``.
     diagonal : ndarray of shape (d,)
         Diagonal of A.
     inversion : str
-        How `build` inverted.
+        Algorithm by which `build` inverted A.
     options : tuple of str
-        Keywords of `build` beside the rows and the ridge: estimators have parameters of these names.
+        Keywords of `build` beside the rows, the ridge and the kernels. Estimators have parameters
+        of the same names.
     is_matrix : bool
         True if the inverse is one dense array ``matrix`` that ``without`` downdates, so that many
         inverses can be downdated together.
     leverage_is_bounded : bool
-        True if no row that the curvature holds has a leverage of 1 or more.
+        True if every sample of R has a leverage below 1.
     """
 
-    ridge: np.ndarray
-    diagonal: np.ndarray
+    ridge: NDArray
+    diagonal: NDArray
     inversion: str
-    options: tuple
+    options: tuple[str, ...]
     is_matrix = False
     leverage_is_bounded = True
 
     @classmethod
     @abstractmethod
-    def build(cls, scores, ridge, **options):
-        """Inverse for some curvature rows.
+    def build(cls, scores: CurvatureRows, ridge: Ridge, **options: Any) -> "AbstractInverse":
+        """Build the inverse from curvature rows.
 
         Parameters
         ----------
         scores : Scores or ScoreStream
-            The rows R.
+            The rows R. A stream is read chunk by chunk, at most once for each pass.
         ridge : ndarray of shape (d,) or callable
-            Diagonal to add; a function is called with the diagonal of ``R^T R`` and returns it.
+            Diagonal to add. A function is called with the diagonal of ``R^T R`` and returns it.
         **options
-            Those of the structure's `options`.
+            The structure's `options`, and ``kernels`` of the backend (default: "numba").
+
+        Returns
+        -------
+        inverse : AbstractInverse
+            An instance of the class.
+
+        Raises
+        ------
+        ErasureError
+            If A is not positive definite or not finite.
         """
 
     @staticmethod
     @abstractmethod
-    def bytes_needed(shapes, **options):
-        """Bytes that the result of `build` keeps, for layers of these shapes."""
+    def bytes_needed(shapes: Shapes, **options: Any) -> int:
+        """Number of bytes that the result of `build` occupies.
+
+        Parameters
+        ----------
+        shapes : list of (int, int)
+            Shape of the parameter matrix of each layer.
+        **options
+            Those of the structure's `options` that determine the size.
+
+        Returns
+        -------
+        n_bytes : int
+            Bytes of all arrays of the inverse.
+        """
 
     @abstractmethod
-    def solve(self, v):
-        """``A^{-1} v`` for v of shape (d,) or (d, m)."""
+    def solve(self, v: NDArray) -> NDArray:
+        """Compute ``A^{-1} v``.
 
-    def solve_rows(self, scores):
-        """``A^{-1} R^T`` for few rows R, (d, n_rows)."""
+        Parameters
+        ----------
+        v : ndarray of shape (d,) or (d, m)
+            Vector, or the columns of a matrix.
+
+        Returns
+        -------
+        s : ndarray of the shape of v
+            The solution.
+        """
+
+    def solve_rows(self, scores: CurvatureRows) -> NDArray:
+        """Compute ``A^{-1} R^T`` for few rows.
+
+        Parameters
+        ----------
+        scores : Scores or ScoreStream
+            The rows; they are made dense.
+
+        Returns
+        -------
+        K : ndarray of shape (d, n_rows)
+            The solutions, one column for each row.
+        """
         return self.solve(np.ascontiguousarray(scores.to_dense().T))
 
     @abstractmethod
-    def pending_downdate(self, scores):
-        """`PendingDowndate` of the rows ``scores``: the spectrum that decides whether they can go, and what follows."""
+    def pending_downdate(self, scores: CurvatureRows) -> "PendingDowndate":
+        """Prepare the downdate by some rows without applying it.
+
+        Parameters
+        ----------
+        scores : Scores or ScoreStream
+            The rows to remove from A.
+
+        Returns
+        -------
+        pending : PendingDowndate
+            The spectrum by which the caller decides whether the downdate exists, and the downdate.
+        """
 
     @abstractmethod
-    def update(self, scores):
-        """The inverse with the rows ``scores`` too, as a new object. It always exists; many rows are read chunk by chunk."""
+    def update(self, scores: CurvatureRows) -> "AbstractInverse":
+        """Add rows to A. The result always exists.
 
-    def leverage(self, scores):
-        """Leverage of each sample: largest eigenvalue of its own block of ``R A^{-1} R^T``, (n_samples,)."""
-        out = [np.zeros(0)]
-        for part in chain.from_iterable(chunk.pieces() for chunk in scores.chunks()):
-            shape = part.n_samples, part.rows_per_sample, part.n_parameters
-            R, K = part.to_dense().reshape(shape), self.solve_rows(part).T.reshape(shape)
-            out.append(largest_eigenvalues(K @ R.transpose(0, 2, 1)))
-        return np.concatenate(out)
+        Parameters
+        ----------
+        scores : Scores or ScoreStream
+            The added rows; many rows are read chunk by chunk.
+
+        Returns
+        -------
+        inverse : AbstractInverse
+            A new object.
+        """
+
+    def leverage(self, scores: CurvatureRows) -> NDArray:
+        """Compute the leverage of each sample.
+
+        The leverage of a sample is the largest eigenvalue of its own block of ``R A^{-1} R^T``.
+
+        Parameters
+        ----------
+        scores : Scores or ScoreStream
+            The rows of the samples.
+
+        Returns
+        -------
+        leverage : ndarray of shape (n_samples,)
+            At least 0; below 1 for samples of the curvature if `leverage_is_bounded`.
+        """
+        leverages = [np.zeros(0)]
+        for piece in chain.from_iterable(chunk.pieces() for chunk in scores.chunks()):
+            shape = piece.n_samples, piece.rows_per_sample, piece.n_parameters
+            R = piece.to_dense().reshape(shape)
+            K = self.solve_rows(piece).T.reshape(shape)
+            leverages.append(largest_eigenvalues(K @ R.transpose(0, 2, 1)))
+        return np.concatenate(leverages)
 
     @abstractmethod
-    def to_dense(self):
-        """The inverse as a (d, d) array, on the scale of a sum over samples."""
+    def to_dense(self) -> NDArray:
+        """Form the inverse as a (d, d) array, on the scale of a sum over samples."""
 
     @property
     @abstractmethod
-    def condition(self):
-        """Sum of the variance inflation factors: a scale-free estimate of the condition number of A."""
+    def condition(self) -> float:
+        """Sum of the variance inflation factors: a scale-free estimate of the condition of A."""
 
     @property
     @abstractmethod
-    def nbytes(self):
-        """Bytes of the arrays that are kept."""
+    def nbytes(self) -> int:
+        """Bytes of all arrays of the inverse."""
 
-    def downdate(self, scores):
-        """The inverse without the rows ``scores``. No guard: the caller looks at `pending_downdate` first."""
+    def downdate(self, scores: CurvatureRows) -> "AbstractInverse":
+        """Remove rows from A, without a check that the result exists.
+
+        Check `PendingDowndate.margin` of `pending_downdate` first.
+
+        Parameters
+        ----------
+        scores : Scores or ScoreStream
+            The rows to remove.
+
+        Returns
+        -------
+        inverse : AbstractInverse
+            A new object.
+        """
         return self.pending_downdate(scores).inverse()
 
-    def with_columns(self, column_map, shapes):
-        """The inverse for a model whose columns have `AffineColumns`, for layers of these shapes: ``(T R^T R T^T + diag(ridge))^-1``.
+    def with_columns(self, column_map: Any, shapes: Shapes) -> "AbstractInverse":
+        """Transform the inverse to a model whose input columns are affine functions of the old.
+
+        The transformed inverse is ``(T R^T R T^T + diag(ridge))^{-1}`` with T the linear map of the
+        gradients.
+
+        Parameters
+        ----------
+        column_map : AffineColumns
+            The affine functions of the columns.
+        shapes : list of (int, int)
+            Shape of the parameter matrix of each layer.
+
+        Returns
+        -------
+        inverse : AbstractInverse
+            A new object.
 
         Raises
         ------
@@ -114,55 +245,81 @@ class AbstractInverse(ABC):
             If the structure is not closed under T.
         """
         raise ErasureError(
-            "preprocessing='downdate' mixes the weights and the intercept of a unit, got a curvature that does not keep them together. Use "
-            "structure='full', or 'block' without block_size; or preprocessing='keep', or fit again."
+            "preprocessing='downdate' needs a curvature that stores the weights and the intercept "
+            "of a unit in one block, got a structure that does not. Use structure='full', or "
+            "'block' without block_size; or use preprocessing='keep'; or fit again."
         )
 
     @property
-    def n_parameters(self):
+    def n_parameters(self) -> int:
+        """Number of parameters d."""
         return self.ridge.size
 
 
 class PendingDowndate(ABC):
-    """Rows about to leave an inverse ``P``, through the eigenvalues m of ``M = R_S P R_S^T``.
+    """Downdate of an inverse P by rows ``R_S``, prepared but not applied.
 
-    ``P`` without the rows is ``P + U diag(1 / (1 - m)) U^T`` with ``U = P R_S^T V``, V the eigenvectors. It exists if and
-    only if ``margin``, the smallest eigenvalue of ``I - M``, is positive.
+    Let m and V be the eigenvalues and eigenvectors of ``M = R_S P R_S^T``. The inverse without the
+    rows is ``P + U diag(1 / (1 - m)) U^T`` with ``U = P R_S^T V``. It exists if and only if
+    ``margin``, the smallest eigenvalue of ``I - M``, is positive.
 
     Attributes
     ----------
     spectrum : ndarray
-        Eigenvalues m.
-    leverage : ndarray of shape (n_erased,)
-        Leverage of each sample, as `AbstractInverse.leverage` gives it.
+        Eigenvalues m. Eigenvalues that are zero may be missing or repeated.
+    leverage : ndarray of shape (n_forget_samples,)
+        Leverage of each sample, as `AbstractInverse.leverage` returns it.
     """
 
-    spectrum: np.ndarray
-    leverage: np.ndarray
+    spectrum: NDArray
+    leverage: NDArray
 
     @property
-    def margin(self):
+    def margin(self) -> float:
+        """Smallest eigenvalue of ``I - M``, at most 1; 1 for no rows."""
         return 1.0 - max(self.spectrum.max(initial=0.0), 0.0)
 
     @abstractmethod
-    def solve(self, v, *, damped=False):
-        """Inverse without the rows, times v of shape (d,). ``damped`` as in `factor`."""
+    def solve(self, v: NDArray, *, damped: bool = False) -> NDArray:
+        """Multiply the inverse without the rows by a vector.
+
+        Parameters
+        ----------
+        v : ndarray of shape (d,)
+            The vector.
+        damped : bool, default=False
+            Whether to limit the growth of the inverse, see `factor`.
+
+        Returns
+        -------
+        s : ndarray of shape (d,)
+            The product.
+        """
 
     @abstractmethod
-    def inverse(self):
-        """The inverse without the rows, as a new object."""
+    def inverse(self) -> AbstractInverse:
+        """Return the inverse without the rows, as a new object."""
 
-    def factor(self, *, damped=False):
-        """Factor of ``U U^T`` for each eigenvalue: ``1 / (1 - m)``.
+    def factor(self, *, damped: bool = False) -> NDArray:
+        """Weight of each eigenvector in ``P + U diag(factor) U^T``: ``1 / (1 - m)``.
 
-        With ``damped``, growth is held back where the step cannot be trusted: ``1 / (1 - m)``, the factor by which A's
-        inverse grows, becomes ``2 - ln(2 (1 - m))`` for m > 1/2.
+        Parameters
+        ----------
+        damped : bool, default=False
+            Whether to limit the growth of the inverse, for a step that is not reliable. Along an
+            eigenvector the inverse grows by the factor ``1 / (1 - m)``; for m > 1/2 it is replaced
+            by ``2 - ln(2 (1 - m))``.
+
+        Returns
+        -------
+        factor : ndarray of the shape of `spectrum`
+            The weights.
         """
         return downdate_factor(self.spectrum, damped=damped)
 
 
-def downdate_factor(m, *, damped=False):
-    """`PendingDowndate.factor` for eigenvalues m."""
+def downdate_factor(m: NDArray, *, damped: bool = False) -> NDArray:
+    """Compute `PendingDowndate.factor` for eigenvalues m."""
     if not damped:
         return 1.0 / (1.0 - m)
     high = m > 0.5
@@ -171,15 +328,29 @@ def downdate_factor(m, *, damped=False):
     return np.where(high, (growth - 1.0) / safe, 1.0 / (1.0 - np.where(high, 0.0, m)))
 
 
-def largest_eigenvalues(blocks):
-    """Largest eigenvalue of each of n symmetric (c, c) blocks, (n,)."""
+def largest_eigenvalues(blocks: NDArray) -> NDArray:
+    """Largest eigenvalue of each of n symmetric blocks (n, c, c): (n,)."""
     if blocks.shape[1] == 1:
         return blocks[:, 0, 0]
     return np.linalg.eigvalsh(blocks)[:, -1] if len(blocks) else np.zeros(0)
 
 
-def resolve(ridge, diagonal):
-    """The ridge, and the diagonal of ``R^T R`` with it."""
+def largest_eigenvalues_by_sample(M: NDArray, scores: CurvatureRows) -> NDArray:
+    """Largest eigenvalue of each sample's own block of ``M = R P R^T``: (n_samples,)."""
+    n = scores.n_samples
+    c = scores.rows_per_sample
+    samples = np.arange(n)
+    return largest_eigenvalues(M.reshape(n, c, n, c)[samples, :, samples])
+
+
+def resolve_ridge(ridge: Ridge, diagonal: NDArray) -> tuple[NDArray, NDArray]:
+    """Return the ridge, and the diagonal of A for the diagonal of ``R^T R``.
+
+    Raises
+    ------
+    ErasureError
+        If the diagonal of A is not positive and finite.
+    """
     ridge = ridge(diagonal) if callable(ridge) else ridge
     diagonal = diagonal + ridge
     if not np.isfinite(diagonal).all() or diagonal.min() <= 0:
@@ -187,8 +358,10 @@ def resolve(ridge, diagonal):
     return ridge, diagonal
 
 
-def not_positive_definite(ridge):
+def not_positive_definite(ridge: NDArray) -> ErasureError:
+    """Make the error for a curvature that is singular or not finite."""
     return ErasureError(
-        "The curvature must be positive definite, got a singular or non-finite matrix with damping on the sum's scale from "
-        f"{ridge.min():.3g} to {ridge.max():.3g}. Raise `damping`, or scale the columns of X."
+        "The curvature must be positive definite, got a singular or non-finite matrix with damping "
+        f"(on the scale of a sum over samples) from {ridge.min():.3g} to {ridge.max():.3g}. "
+        "Raise `damping`, or scale the columns of X."
     )

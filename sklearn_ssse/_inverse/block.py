@@ -1,27 +1,40 @@
 """Inverses of consecutive diagonal blocks."""
 
+from collections.abc import Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sklearn_ssse import _kernels
+from sklearn_ssse._gradients import CurvatureRows, Scores
 from sklearn_ssse._inverse.base import (
     AbstractInverse,
     PendingDowndate,
+    Ridge,
+    Shapes,
     downdate_factor,
     largest_eigenvalues,
     not_positive_definite,
-    resolve,
+    resolve_ridge,
 )
 from sklearn_ssse._inverse.full import remove_diagonal, starting_ridge
-from sklearn_ssse._inverse.layout import block_grams, block_layout, by_output, pieces_of, split
-from sklearn_ssse._kernels import each_some, invert_blocks, outer, symmetric
+from sklearn_ssse._inverse.layout import (
+    Layout,
+    block_grams,
+    block_layout,
+    is_by_output,
+    rows_or_grams,
+    split,
+)
+from sklearn_ssse._kernels import Array, Kernels, cpu, each_some, invert_blocks, outer, symmetric
 
 
 class BlockInverse(AbstractInverse):
     """Inverses of the diagonal blocks of A: 8 d block_size bytes.
 
-    Blocks of equal size lie in one stack, so that every operation is one call for all of them.
+    Consecutive blocks of equal size are one stack, so that every operation is one call for all of
+    them.
 
     Parameters
     ----------
@@ -34,197 +47,212 @@ class BlockInverse(AbstractInverse):
     options = ("inversion", "block_size")
     leverage_is_bounded = False
 
-    def __init__(self, stacks, ridge, diagonal, inversion):
+    def __init__(
+        self, stacks: list[NDArray], ridge: NDArray, diagonal: NDArray, inversion: str
+    ) -> None:
         self.stacks = stacks
         self.ridge = ridge
         self.diagonal = diagonal
         self.inversion = inversion
 
     @classmethod
-    def build(cls, scores, ridge, *, kernels=None, inversion="auto", block_size=None):
-        kernels = kernels or _kernels.load("numba")
+    def build(
+        cls,
+        scores: CurvatureRows,
+        ridge: Ridge,
+        *,
+        kernels: Kernels = cpu,
+        inversion: str = "auto",
+        block_size: int | None = None,
+    ) -> "BlockInverse":
         layout = block_layout(scores.shapes, block_size)
         inversion = "cholesky" if inversion == "auto" else inversion
         if inversion == "cholesky":
             grams = block_grams(scores, layout, kernels)
-            ridge, diagonal = resolve(
-                ridge, np.concatenate([_diagonals(stack, kernels).ravel() for stack in grams])
-            )
-            stacks = [
-                _invert(stack, part, kernels)
-                for stack, part in zip(grams, split(diagonal, layout), strict=True)
-            ]
+            sums = np.concatenate([_diagonals(stack, kernels).ravel() for stack in grams])
+            ridge, diagonal = resolve_ridge(ridge, sums)
+            diagonals = split(diagonal, layout)
+            stacks = [_invert(*pair, kernels) for pair in zip(grams, diagonals, strict=True)]
         else:
-            ridge, diagonal = resolve(ridge, kernels.to_numpy(scores.diagonal()))
+            ridge, diagonal = resolve_ridge(ridge, kernels.to_numpy(scores.diagonal()))
             stacks = _recurrence(scores, layout, ridge, diagonal, kernels)
         if any(stack is None for stack in stacks):
             raise not_positive_definite(ridge)
         return cls(stacks, ridge, diagonal, inversion)
 
     @staticmethod
-    def bytes_needed(shapes, block_size=None):
+    def bytes_needed(shapes: Shapes, block_size: int | None = None) -> int:
         layout = block_layout(shapes, block_size)
-        return 8 * sum(count * size * (size + 2) for count, size in layout)
+        return 8 * sum(n_blocks * size * (size + 2) for n_blocks, size in layout)
 
     @property
-    def layout(self):
+    def layout(self) -> Layout:
+        """Number and size of the blocks of each stack."""
         return [stack.shape[:2] for stack in self.stacks]
 
-    def solve(self, v):
-        parts = zip(self.stacks, split(v, self.layout), strict=True)
-        if v.ndim == 1:
-            return np.concatenate([(P @ part[..., np.newaxis]).ravel() for P, part in parts])
-        return np.concatenate(
-            [(P @ part).reshape(P.shape[0] * P.shape[1], v.shape[1]) for P, part in parts]
-        )
+    def solve(self, v: NDArray) -> NDArray:
+        columns = v.reshape(len(v), -1)
+        pairs = zip(self.stacks, split(columns, self.layout), strict=True)
+        products = [(P @ B).reshape(P.shape[0] * P.shape[1], -1) for P, B in pairs]
+        return np.concatenate(products).reshape(v.shape)
 
-    def solve_rows(self, scores):
-        if not by_output(scores, self.layout):
+    def solve_rows(self, scores: CurvatureRows) -> NDArray:
+        if not is_by_output(scores, self.layout):
             return super().solve_rows(scores)
-        rows = zip(self.stacks, scores.layers, scores.by_output(), strict=True)
-        parts = [
+        scores = scores.collect()
+        factors = zip(self.stacks, scores.layers, scores.by_output(), strict=True)
+        solutions = [
             (P @ inputs.T)[..., np.newaxis] * layer.deltas.transpose(2, 0, 1)[:, np.newaxis]
-            for P, layer, (inputs, _) in rows
+            for P, layer, (inputs, _) in factors
         ]
-        return np.concatenate([part.reshape(-1, scores.n_rows) for part in parts])
+        return np.concatenate([solution.reshape(-1, scores.n_rows) for solution in solutions])
 
-    def pending_downdate(self, scores):
-        return BlockPendingDowndate(self, scores)
+    def pending_downdate(self, scores: CurvatureRows) -> "BlockDowndate":
+        return BlockDowndate(self, scores)
 
-    def leverage(self, scores):
-        if not by_output(scores, self.layout):
+    def leverage(self, scores: CurvatureRows) -> NDArray:
+        if not is_by_output(scores, self.layout):
             return super().leverage(scores)
-        out = [np.zeros(0)]
-        for part in chain.from_iterable(
-            chunk.pieces(self.n_parameters) for chunk in scores.chunks()
-        ):
-            rows = zip(self.stacks, part.by_output(), strict=True)
-            diagonals = [
+        leverages = [np.zeros(0)]
+        chunks = scores.chunks()
+        for piece in chain.from_iterable(chunk.pieces(self.n_parameters) for chunk in chunks):
+            factors = zip(self.stacks, piece.by_output(), strict=True)
+            by_output = [
                 np.einsum("iw,jwi->ij", inputs, P @ inputs.T) * lengths**2
-                for P, (inputs, lengths) in rows
+                for P, (inputs, lengths) in factors
             ]
-            out.append(_leverage(part, diagonals))
-        return np.concatenate(out)
+            leverages.append(_leverage(piece, by_output))
+        return np.concatenate(leverages)
 
-    def with_columns(self, column_map, shapes):
+    def with_columns(self, column_map: Any, shapes: Shapes) -> AbstractInverse:
         if self.layout != list(shapes):
             return super().with_columns(column_map, shapes)
         first = self.stacks[0]
         n_outputs, width = first.shape[:2]
+        n_first = n_outputs * width
         Z = column_map.parameters(column_map.parameters(first, axis=1), axis=2)
-        E = column_map.ridge_change(self.ridge[: n_outputs * width].reshape(n_outputs, width))
+        E = column_map.ridge_change(self.ridge[:n_first].reshape(n_outputs, width))
         first = symmetric(np.linalg.solve(np.eye(width) + Z @ E, Z))
-        diagonal = np.concatenate(
-            [np.einsum("bii->bi", _inverted(first)).ravel(), self.diagonal[n_outputs * width :]]
-        )
+        first_diagonal = np.einsum("bii->bi", _inverted(first)).ravel()
+        diagonal = np.concatenate([first_diagonal, self.diagonal[n_first:]])
         return BlockInverse([first, *self.stacks[1:]], self.ridge, diagonal, self.inversion)
 
-    def update(self, scores):
+    def update(self, scores: CurvatureRows) -> "BlockInverse":
         stacks = []
-        for P, (few, piece) in zip(self.stacks, pieces_of(scores, self.layout), strict=True):
-            if few:
-                K = P @ piece
-                inner, other = piece.transpose(0, 2, 1) @ K, K
-            else:
-                L = np.linalg.cholesky(P)
-                inner, other = L.transpose(0, 2, 1) @ piece @ L, L
+        for P, (are_rows, B) in zip(self.stacks, rows_or_grams(scores, self.layout), strict=True):
+            if are_rows:  # P - K (I + R K)^{-1} K^T with K = P R^T
+                basis = P @ B
+                inner = B.transpose(0, 2, 1) @ basis
+            else:  # L (I + L^T G L)^{-1} L^T with P = L L^T
+                basis = np.linalg.cholesky(P)
+                inner = basis.transpose(0, 2, 1) @ B @ basis
             index = range(inner.shape[1])
             inner[:, index, index] += 1.0
-            half = np.linalg.inv(np.linalg.cholesky(inner)) @ other.transpose(0, 2, 1)
+            half = np.linalg.inv(np.linalg.cholesky(inner)) @ basis.transpose(0, 2, 1)
             product = half.transpose(0, 2, 1) @ half
-            stacks.append(symmetric(P - product if few else product))
+            stacks.append(symmetric(P - product if are_rows else product))
         return BlockInverse(stacks, self.ridge, self.diagonal + scores.diagonal(), self.inversion)
 
-    def to_dense(self):
-        out, start = np.zeros((self.n_parameters,) * 2), 0
-        for stack in self.stacks:
-            for block in stack:
-                stop = start + len(block)
-                out[start:stop, start:stop] = block
-                start = stop
+    def to_dense(self) -> NDArray:
+        out = np.zeros((self.n_parameters, self.n_parameters))
+        start = 0
+        for block in chain.from_iterable(self.stacks):
+            stop = start + len(block)
+            out[start:stop, start:stop] = block
+            start = stop
         return out
 
     @property
-    def condition(self):
+    def condition(self) -> float:
         diagonal = np.concatenate([np.einsum("bii->bi", stack).ravel() for stack in self.stacks])
         return float(self.diagonal @ diagonal)
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         return sum(stack.nbytes for stack in self.stacks) + self.ridge.nbytes + self.diagonal.nbytes
 
 
-class BlockPendingDowndate(PendingDowndate):
-    """PendingDowndate from a `BlockInverse`: the spectrum is that of all blocks, each on the smaller side of its rows."""
+class BlockDowndate(PendingDowndate):
+    """Pending downdate of a `BlockInverse`.
 
-    def __init__(self, inverse, scores):
-        self._inverse = inverse
-        self._parts, own = [], []
-        for P, (few, piece) in zip(inverse.stacks, pieces_of(scores, inverse.layout), strict=True):
-            if few:
-                other = P @ piece
-                M = piece.transpose(0, 2, 1) @ other
-                own.append(np.einsum("jii->ij", M).copy())
-            else:
-                other = np.linalg.cholesky(P)
-                M = other.transpose(0, 2, 1) @ piece @ other
-            m = _eigen(M, other)
-            if not few:
-                other *= np.sqrt(np.maximum(m, 0.0))[:, np.newaxis, :]
-            self._parts.append((P, m, other))
-        self.spectrum = np.concatenate([m.ravel() for _, m, _ in self._parts])
-        known = len(own) == len(self._parts) and by_output(scores, inverse.layout)
-        self.leverage = _leverage(scores.collect(), own) if known else inverse.leverage(scores)
-        self._leaving = scores.diagonal()
-
-    def solve(self, v, *, damped=False):
-        out = []
-        for (P, m, U), part in zip(self._parts, split(v, self._inverse.layout), strict=True):
-            column = part[..., np.newaxis]
-            scaled = downdate_factor(m, damped=damped)[..., np.newaxis] * (
-                U.transpose(0, 2, 1) @ column
-            )
-            out.append((P @ column + U @ scaled).ravel())
-        return np.concatenate(out)
-
-    def inverse(self):
-        old = self._inverse
-        stacks = [_plus(P, U, np.sqrt(downdate_factor(m))) for P, m, U in self._parts]
-        return BlockInverse(stacks, old.ridge, old.diagonal - self._leaving, old.inversion)
-
-
-def _leverage(scores, diagonals):
-    """Leverage on the blocks of the outputs, (n_samples,), from ``r^T P_j r``, (n_samples, n_outputs) for each layer.
-
-    r is the row that stands for those of a sample.
+    The spectrum joins the eigenvalues of all blocks. Each eigenvalue problem has the smaller size:
+    (n_rows, n_rows) or (size, size).
     """
-    own = 0.0
-    for layer, diagonal in zip(scores.layers, diagonals, strict=True):
+
+    def __init__(self, inverse: BlockInverse, scores: CurvatureRows) -> None:
+        self._inverse = inverse
+        self._downdates = []  # inverses, eigenvalues m and scaled eigenvectors U of each stack
+        quadratic_forms = []
+        layout = inverse.layout
+        for P, (are_rows, B) in zip(inverse.stacks, rows_or_grams(scores, layout), strict=True):
+            if are_rows:
+                basis = P @ B
+                M = B.transpose(0, 2, 1) @ basis
+                quadratic_forms.append(np.einsum("jii->ij", M).copy())
+            else:
+                basis = np.linalg.cholesky(P)
+                M = basis.transpose(0, 2, 1) @ B @ basis
+            m = _rotate_to_eigenvectors(M, basis)
+            if not are_rows:
+                basis *= np.sqrt(np.maximum(m, 0.0))[:, np.newaxis, :]
+            self._downdates.append((P, m, basis))
+        self.spectrum = np.concatenate([m.ravel() for _, m, _ in self._downdates])
+        if len(quadratic_forms) == len(layout) and is_by_output(scores, layout):
+            self.leverage = _leverage(scores.collect(), quadratic_forms)
+        else:
+            self.leverage = inverse.leverage(scores)
+        self._forget_diagonal = scores.diagonal()
+
+    def solve(self, v: NDArray, *, damped: bool = False) -> NDArray:
+        products = []
+        vectors = split(v, self._inverse.layout)
+        for (P, m, U), vector in zip(self._downdates, vectors, strict=True):
+            column = vector[..., np.newaxis]
+            factor = downdate_factor(m, damped=damped)[..., np.newaxis]
+            products.append((P @ column + U @ (factor * (U.transpose(0, 2, 1) @ column))).ravel())
+        return np.concatenate(products)
+
+    def inverse(self) -> BlockInverse:
+        old = self._inverse
+        stacks = [_add_outer(P, U, np.sqrt(downdate_factor(m))) for P, m, U in self._downdates]
+        return BlockInverse(stacks, old.ridge, old.diagonal - self._forget_diagonal, old.inversion)
+
+
+def _leverage(scores: Scores, quadratic_forms: Sequence[NDArray]) -> NDArray:
+    """Leverage of each sample, (n_samples,), if each block has the parameters of one output j.
+
+    ``quadratic_forms`` has ``r^T P_j r``, (n_samples, n_outputs), for each layer, with the row r
+    that replaces the c rows of a sample, see `Scores.by_output`.
+    """
+    blocks: Any = 0.0
+    for layer, quadratic_form in zip(scores.layers, quadratic_forms, strict=True):
         lengths = layer.lengths[:, np.newaxis]
-        shares = np.divide(
-            layer.deltas, lengths, out=np.zeros_like(layer.deltas), where=lengths > 0
-        )
-        own = own + (shares * diagonal[:, np.newaxis]) @ shares.transpose(0, 2, 1)
-    return largest_eigenvalues(own)
+        zeros = np.zeros_like(layer.deltas)
+        shares = np.divide(layer.deltas, lengths, out=zeros, where=lengths > 0)
+        blocks = blocks + (shares * quadratic_form[:, np.newaxis]) @ shares.transpose(0, 2, 1)
+    return largest_eigenvalues(blocks)
 
 
-def _eigen(M, basis):
-    """Eigenvalues of each of many symmetric blocks; ``basis``, (n_blocks, size, m), goes over to the eigenvectors in place."""
+def _rotate_to_eigenvectors(M: NDArray, basis: NDArray) -> NDArray:
+    """Multiply ``basis`` by the eigenvectors of M in place, and return the eigenvalues.
+
+    Shapes: basis (n_blocks, size, m), M (n_blocks, m, m), eigenvalues (n_blocks, m).
+    """
     m = np.empty(M.shape[:2])
 
-    def turn(some):
+    def rotate(some: slice) -> None:
         m[some], V = np.linalg.eigh(M[some])
         basis[some] = basis[some] @ V
 
-    each_some(turn, len(M), M.shape[1] ** 3)
+    each_some(rotate, len(M), M.shape[1] ** 3)
     return m
 
 
-def _plus(P, U, scale):
-    """``P + U diag(scale^2) U^T`` for each block; a product of a matrix and its own transpose is exactly symmetric."""
+def _add_outer(P: NDArray, U: NDArray, scale: NDArray) -> NDArray:
+    """Compute ``P + U diag(scale^2) U^T`` for each block, exactly symmetric."""
     out = np.empty_like(P)
 
-    def add(some):
+    def add(some: slice) -> None:
         half = U[some] * scale[some, np.newaxis]
         np.add(P[some], outer(half), out=out[some])
 
@@ -232,8 +260,8 @@ def _plus(P, U, scale):
     return out
 
 
-def _inverted(stack):
-    """Inverses of positive definite blocks."""
+def _inverted(stack: NDArray) -> NDArray:
+    """Invert positive definite blocks, (n_blocks, size, size), scaled to unit diagonal."""
     scale = np.einsum("bii->bi", stack) ** -0.5
     out = invert_blocks(stack * scale[:, np.newaxis, :] * scale[:, :, np.newaxis], scale)
     if out is None:
@@ -241,13 +269,18 @@ def _inverted(stack):
     return out
 
 
-def _diagonals(stack, kernels):
+def _diagonals(stack: Array, kernels: Kernels) -> NDArray:
+    """Diagonals of blocks (n_blocks, size, size), as a NumPy array (n_blocks, size)."""
     index = range(stack.shape[1])
     return np.array(kernels.to_numpy(stack[:, index, index]))
 
 
-def _invert(stack, diagonal, kernels):
-    """Inverse of each block with this diagonal, on the block scaled to unit diagonal; None if one is not positive definite."""
+def _invert(stack: Array, diagonal: NDArray, kernels: Kernels) -> Any:
+    """Invert blocks after ``diagonal``, (n_blocks, size), replaces their diagonals.
+
+    The blocks are scaled to unit diagonal for the inversion. None if one of them is not positive
+    definite.
+    """
     index = range(stack.shape[1])
     stack[:, index, index] = kernels.asarray(diagonal)
     scale = kernels.asarray(1.0 / np.sqrt(diagonal))
@@ -257,20 +290,20 @@ def _invert(stack, diagonal, kernels):
     return None if P is None else kernels.to_numpy(P)
 
 
-def _recurrence(scores, layout, ridge, diagonal, kernels):
-    """The rank-one recurrence on every block, blocks in parallel."""
+def _recurrence(
+    scores: CurvatureRows, layout: Layout, ridge: NDArray, diagonal: NDArray, kernels: Kernels
+) -> list[NDArray]:
+    """Invert each block by the recurrence row by row, all blocks in parallel."""
     start = starting_ridge(ridge, diagonal)
     stacks = [
-        kernels.asarray(np.eye(part.shape[1]) / part[:, np.newaxis, :])
-        for part in split(start, layout)
+        kernels.asarray(np.eye(ridges.shape[1]) / ridges[:, np.newaxis, :])
+        for ridges in split(start, layout)
     ]
     for chunk in scores.chunks():
-        for stack, rows in zip(
-            stacks, split(kernels.to_numpy(chunk.to_dense()).T, layout), strict=True
-        ):
-            kernels.rank1_update_blocks(
-                stack, kernels.asarray(np.ascontiguousarray(rows.transpose(0, 2, 1)))
-            )
+        columns = split(kernels.to_numpy(chunk.to_dense()).T, layout)
+        for stack, B in zip(stacks, columns, strict=True):
+            rows = kernels.asarray(np.ascontiguousarray(B.transpose(0, 2, 1)))
+            kernels.rank1_update_blocks(stack, rows)
     stacks = [kernels.to_numpy(stack) for stack in stacks]
     for stack, surplus in zip(stacks, split(start - ridge, layout), strict=True):
         for block, amount in zip(stack, surplus, strict=True):

@@ -1,98 +1,122 @@
-"""Which structure, and whether there is memory for it."""
+"""The choice of a structure, and the check that there is memory for it."""
 
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from sklearn_ssse._inverse.base import AbstractInverse, Shapes
 from sklearn_ssse._utils.memory import available_bytes, readable
 from sklearn_ssse.exceptions import ErasureError
 
-# A dense block of more parameters than this is not chosen automatically: 128 MB, and a factorisation of a second or so.
-WIDEST = 4000
-# Of a net fewer: its blocks come as close to retraining, and take less time to build than the net to train.
-WIDEST_NET = 1000
-# A build takes this many times what it keeps, and so much for a chunk of rows.
+# Largest dense block, in parameters, that "auto" chooses: 128 MB, factorised in about a second.
+DENSE_PARAMETERS = 4000
+# The same for "full" and a network of several layers. Its blocks come as close to retraining and
+# are built faster than the network is trained.
+DENSE_NETWORK_PARAMETERS = 1000
+# Peak memory of a build, as a multiple of the inverse, plus bytes for a chunk of rows.
 PEAK_FACTOR = 3
-PEAK_EXTRA = 2 * 10**8
+PEAK_EXTRA_BYTES = 2 * 10**8
+# The options that determine the size of an inverse.
+SIZE_OPTIONS = ("block_size", "rank")
+
+Inverses: TypeAlias = Mapping[str, type[AbstractInverse]]
+Options: TypeAlias = dict[str, Any]
 
 
-def choose_structure(inverses, structure, shapes, options):
-    """Name of the structure and its options.
+def choose_structure(
+    inverses: Inverses, structure: str, shapes: Shapes, options: Options
+) -> tuple[str, Options]:
+    """Resolve ``structure="auto"`` and check the options and the memory.
 
-    "auto" takes the structure that an option which was given belongs to. Otherwise: "full" up to ``WIDEST`` parameters, of several layers
-    up to ``WIDEST_NET``, "block" where the widest output unit has at most ``WIDEST``, then "low_rank", each if it fits into half of the
-    memory that is available; "diagonal" where nothing else does.
+    "auto" considers only structures that have every option that was given. It takes the first of
+    these that is small enough, and whose build fits into half of the available memory:
+
+    1. "full" for at most ``DENSE_PARAMETERS`` parameters, or ``DENSE_NETWORK_PARAMETERS`` in
+       several layers;
+    2. "block" if no output has more than ``DENSE_PARAMETERS`` parameters;
+    3. "low_rank";
+    4. "diagonal".
+
+    A given ``block_size`` or ``rank`` overrides the limits on parameters. If none fits, "auto"
+    takes the last one.
 
     Parameters
     ----------
     inverses : dict of str to AbstractInverse
+        The structures by name.
     structure : str
+        Key of ``inverses``, or "auto".
     shapes : list of (int, int)
         Shape of the parameter matrix of each layer.
     options : dict
-        The estimator's parameters that are options of some structure; None or "auto" if not given.
+        The estimator's parameters that are options of any structure; None or "auto" if not given.
 
     Returns
     -------
     structure : str
+        Key of ``inverses``.
     options : dict
-        Those of the structure.
+        The given options of the structure.
 
     Raises
     ------
     ErasureError
-        If an option was given that the structure does not have, or there is no memory for it.
+        If an option was given that the structure does not have, or if the build needs more memory
+        than is available.
     """
     given = {name: value for name, value in options.items() if value not in (None, "auto")}
     if structure == "auto":
         structure = _automatic(inverses, shapes, given)
     for name in given:
         if name not in inverses[structure].options:
-            owners = " or ".join(
-                repr(other) for other in inverses if name in inverses[other].options
-            )
+            owners = [repr(other) for other in inverses if name in inverses[other].options]
             raise ErasureError(
-                f"{name} belongs to structure {owners}, got {name}={given[name]!r} with structure={structure!r}. Leave {name} out, or "
-                "choose that structure."
+                f"{name} must be given with structure {' or '.join(owners)} only, got "
+                f"{name}={given[name]!r} with structure={structure!r}. Leave {name} out, or choose "
+                "that structure."
             )
-    own = {name: value for name, value in given.items() if name in inverses[structure].options}
-    _check_memory(inverses, structure, shapes, own)
-    return structure, own
+    _check_memory(inverses, structure, shapes, given)
+    return structure, given
 
 
-def _automatic(inverses, shapes, given):
-    candidates = [
-        name for name in inverses if all(option in inverses[name].options for option in given)
-    ]
-    d, widest = sum(count * width for count, width in shapes), max(width for _, width in shapes)
-    narrow = {"full": d <= (WIDEST if len(shapes) == 1 else WIDEST_NET), "block": widest <= WIDEST}
+def _automatic(inverses: Inverses, shapes: Shapes, given: Options) -> str:
+    """Name of the structure for "auto", see `choose_structure`."""
+    candidates = [name for name in inverses if set(given) <= set(inverses[name].options)]
+    d = sum(n_outputs * width for n_outputs, width in shapes)
+    small_enough = {
+        "full": d <= (DENSE_PARAMETERS if len(shapes) == 1 else DENSE_NETWORK_PARAMETERS),
+        "block": max(width for _, width in shapes) <= DENSE_PARAMETERS,
+    }
     for name in candidates:
-        explicit = "block_size" in given or "rank" in given
-        if (explicit or narrow.get(name, True)) and _peak(
-            inverses[name], shapes, given
-        ) <= available_bytes() / 2:
+        allowed = bool(sizes(given)) or small_enough.get(name, True)
+        if allowed and _peak_bytes(inverses[name], shapes, given) <= available_bytes() / 2:
             return name
     return candidates[-1] if candidates else next(iter(inverses))
 
 
-def sizes(options):
-    """The options that decide about the bytes."""
-    return {name: value for name, value in options.items() if name in ("block_size", "rank")}
+def sizes(options: Options) -> Options:
+    """Select the options that determine the size of an inverse."""
+    return {name: value for name, value in options.items() if name in SIZE_OPTIONS}
 
 
-def _peak(inverse, shapes, given):
-    own = {name: value for name, value in given.items() if name in inverse.options}
-    return PEAK_FACTOR * inverse.bytes_needed(shapes, **sizes(own)) + PEAK_EXTRA
+def _peak_bytes(inverse: type[AbstractInverse], shapes: Shapes, options: Options) -> int:
+    """Peak memory of a build in bytes."""
+    return PEAK_FACTOR * inverse.bytes_needed(shapes, **sizes(options)) + PEAK_EXTRA_BYTES
 
 
-def _check_memory(inverses, structure, shapes, given):
+def _check_memory(inverses: Inverses, structure: str, shapes: Shapes, given: Options) -> None:
+    """Raise an error if the build of the structure needs more memory than is available."""
     free = available_bytes()
-    needed = _peak(inverses[structure], shapes, given)
+    needed = _peak_bytes(inverses[structure], shapes, given)
     if needed <= free:
         return
     fitting = [
         repr(name)
         for name in inverses
-        if name != structure and _peak(inverses[name], shapes, {}) <= free
+        if name != structure and _peak_bytes(inverses[name], shapes, {}) <= free
     ]
+    advice = f"Choose structure {' or '.join(fitting)}." if fitting else "Use fewer features."
     raise ErasureError(
-        f"The curvature must fit into memory, got structure={structure!r} for {sum(n * w for n, w in shapes)} parameters, which takes "
-        f"{readable(needed)} to build where {readable(free)} are free. "
-        + (f"Choose structure {' or '.join(fitting)}." if fitting else "Use fewer features.")
+        f"The curvature must fit into the available memory of {readable(free)}, got "
+        f"structure={structure!r} for {sum(n * w for n, w in shapes)} parameters, which takes "
+        f"{readable(needed)} to build. {advice}"
     )

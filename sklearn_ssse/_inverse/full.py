@@ -1,20 +1,39 @@
 """The inverse as one dense matrix."""
 
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
 import numpy as np
 from numpy.linalg import LinAlgError
+from numpy.typing import NDArray
 
-from sklearn_ssse import _kernels
+from sklearn_ssse._gradients import CurvatureRows
 from sklearn_ssse._inverse.base import (
     AbstractInverse,
     PendingDowndate,
-    largest_eigenvalues,
+    Ridge,
+    Shapes,
+    largest_eigenvalues_by_sample,
     not_positive_definite,
-    resolve,
+    resolve_ridge,
 )
-from sklearn_ssse._kernels import invert, invert_lower, mirror_lower, outer, rank_b_update
+from sklearn_ssse._kernels import (
+    Array,
+    Kernels,
+    cpu,
+    invert,
+    invert_lower,
+    mirror_lower,
+    outer,
+    rank_b_update,
+)
 
-# The recurrence starts at no less than this share of the final diagonal; the surplus is taken out at its end.
-START = 1e-6
+# The recurrence starts from a ridge of at least this share of the diagonal of A. The difference to
+# the ridge is subtracted at the end.
+STARTING_SHARE = 1e-6
+
+# The inverse, the ridge and the diagonal of A.
+Inverted: TypeAlias = tuple[NDArray, NDArray, NDArray]
 
 
 class FullInverse(AbstractInverse):
@@ -23,7 +42,7 @@ class FullInverse(AbstractInverse):
     Parameters
     ----------
     matrix : ndarray of shape (d, d)
-        Symmetric.
+        The inverse, exactly symmetric.
     ridge, diagonal, inversion
         See `AbstractInverse`.
     """
@@ -31,61 +50,76 @@ class FullInverse(AbstractInverse):
     options = ("inversion",)
     is_matrix = True
 
-    def __init__(self, matrix, ridge, diagonal, inversion):
+    def __init__(self, matrix: NDArray, ridge: NDArray, diagonal: NDArray, inversion: str) -> None:
         self.matrix = matrix
         self.ridge = ridge
         self.diagonal = diagonal
         self.inversion = inversion
 
     @classmethod
-    def build(cls, scores, ridge, *, kernels=None, inversion="auto"):
-        kernels = kernels or _kernels.load("numba")
+    def build(
+        cls, scores: CurvatureRows, ridge: Ridge, *, kernels: Kernels = cpu, inversion: str = "auto"
+    ) -> "FullInverse":
         if inversion == "auto":
-            inversion = "rank_b" if few_rows(scores.n_rows, scores.n_parameters) else "cholesky"
-        matrix, ridge, diagonal = INVERSIONS[inversion](scores, ridge, kernels)
-        return cls(matrix, ridge, diagonal, inversion)
+            update = recurrence_is_faster(scores.n_rows, scores.n_parameters)
+            inversion = "rank_b" if update else "cholesky"
+        return cls(*INVERSIONS[inversion](scores, ridge, kernels), inversion)
 
     @staticmethod
-    def bytes_needed(shapes):
+    def bytes_needed(shapes: Shapes) -> int:
         d = sum(n_outputs * width for n_outputs, width in shapes)
         return 8 * d * (d + 2)
 
-    def solve(self, v):
+    def solve(self, v: NDArray) -> NDArray:
         return self.matrix @ v
 
-    def pending_downdate(self, scores):
-        return FullPendingDowndate(self, scores)
+    def pending_downdate(self, scores: CurvatureRows) -> "FullDowndate":
+        return FullDowndate(self, scores)
 
-    def without(self, U, leaving):
-        """The inverse without rows: ``U U^T`` more, and ``leaving`` less on the diagonal of A."""
+    def without(self, U: NDArray, forget_diagonal: NDArray) -> "FullInverse":
+        """Downdate the inverse: add ``U U^T`` to it, and subtract from the diagonal of A.
+
+        Parameters
+        ----------
+        U : ndarray of shape (d, m)
+            Scaled eigenvectors of the downdate, see `PendingDowndate`.
+        forget_diagonal : ndarray of shape (d,)
+            Diagonal of ``R_S^T R_S``.
+
+        Returns
+        -------
+        inverse : FullInverse
+            A new object.
+        """
         matrix = outer(U)
         matrix += self.matrix
-        return FullInverse(matrix, self.ridge, self.diagonal - leaving, self.inversion)
+        return FullInverse(matrix, self.ridge, self.diagonal - forget_diagonal, self.inversion)
 
-    def with_columns(self, column_map, shapes):
+    def with_columns(self, column_map: Any, shapes: Shapes) -> "FullInverse":
         n_outputs, width = shapes[0]
-        start = n_outputs * width
-        # (T A T^T)^{-1}, then what T makes of the ridge out and the ridge in. A itself would lose the directions that only the ridge holds.
+        stop = n_outputs * width
+        # Z = (T A T^T)^{-1} contains the transformed ridge; E replaces it by the ridge. The detour
+        # over A itself would lose the directions in which A is only the ridge.
         Z = self.matrix
         for _ in range(2):
-            first = column_map.parameters(Z[:start].reshape(n_outputs, width, -1), axis=1)
-            Z = np.concatenate([first.reshape(start, -1), Z[start:]]).T
-        ridges = self.ridge[:start].reshape(n_outputs, width)
+            first = column_map.parameters(Z[:stop].reshape(n_outputs, width, -1), axis=1)
+            Z = np.concatenate([first.reshape(stop, -1), Z[stop:]]).T
+        ridges = self.ridge[:stop].reshape(n_outputs, width)
         E = np.zeros_like(Z)
         for i, block in enumerate(column_map.ridge_change(ridges)):
-            own = slice(i * width, (i + 1) * width)
-            E[own, own] = block
+            unit = slice(i * width, (i + 1) * width)
+            E[unit, unit] = block
         matrix = np.linalg.solve(np.eye(len(Z)) + Z @ E, Z)
         matrix = (matrix + matrix.T) / 2
         return FullInverse(matrix, self.ridge, _inverted(matrix).diagonal().copy(), self.inversion)
 
-    def update(self, scores):
+    def update(self, scores: CurvatureRows) -> "FullInverse":
         if scores.n_rows <= scores.n_parameters:
             P = np.array(self.matrix)
             rank_b_update(P, scores.to_dense())
             mirror_lower(P)
         else:
-            # With P = L L^T, A and the rows are L^{-T} (I + L^T R^T R L) L^{-1}.
+            # With P = L L^T, A + R^T R is L^{-T} (I + L^T R^T R L) L^{-1}.
             L = np.linalg.cholesky(self.matrix)
             inner = L.T @ scores.gram() @ L
             inner.flat[:: len(inner) + 1] += 1.0
@@ -93,31 +127,34 @@ class FullInverse(AbstractInverse):
             P = half.T @ half
         return FullInverse(P, self.ridge, self.diagonal + scores.diagonal(), self.inversion)
 
-    def to_dense(self):
+    def to_dense(self) -> NDArray:
         return np.array(self.matrix)
 
     @property
-    def condition(self):
+    def condition(self) -> float:
         return float(self.diagonal @ self.matrix.diagonal())
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         return self.matrix.nbytes + self.ridge.nbytes + self.diagonal.nbytes
 
 
-def _inverted(matrix):
-    """Inverse of a positive definite matrix."""
+def _inverted(matrix: NDArray) -> NDArray:
+    """Invert a positive definite matrix, scaled to unit diagonal."""
     scale = matrix.diagonal() ** -0.5
-    out = invert(matrix * scale * scale[:, np.newaxis], scale)
-    if out is None:
+    inverse = invert(matrix * scale * scale[:, np.newaxis], scale)
+    if inverse is None:
         raise not_positive_definite(matrix.diagonal())
-    return out
+    return inverse
 
 
-class FullPendingDowndate(PendingDowndate):
-    """PendingDowndate from a `FullInverse`, on the smaller side of ``R_S``: rows by rows, or d by d."""
+class FullDowndate(PendingDowndate):
+    """Pending downdate of a `FullInverse`.
 
-    def __init__(self, inverse, scores):
+    The eigenvalue problem has the smaller size: (n_rows, n_rows) or (d, d).
+    """
+
+    def __init__(self, inverse: FullInverse, scores: CurvatureRows) -> None:
         self._inverse = inverse
         P = np.asarray(inverse.matrix)
         if scores.n_rows <= scores.n_parameters:
@@ -126,41 +163,39 @@ class FullPendingDowndate(PendingDowndate):
             M = K @ R.T
             self.spectrum, V = np.linalg.eigh(M)
             self._basis = K.T @ V
-            c, samples = scores.rows_per_sample, np.arange(scores.n_samples)
-            self.leverage = largest_eigenvalues(
-                M.reshape(samples.size, c, samples.size, c)[samples, :, samples]
-            )
+            self.leverage = largest_eigenvalues_by_sample(M, scores)
         else:
             # With P = L L^T, the matrix L^T R^T R L has the same eigenvalues.
             L = np.linalg.cholesky(P)
             self.spectrum, Q = np.linalg.eigh(L.T @ scores.gram() @ L)
             self._basis = (L @ Q) * np.sqrt(np.maximum(self.spectrum, 0.0))
             self.leverage = inverse.leverage(scores)
-        self._leaving = scores.diagonal()
+        self._forget_diagonal = scores.diagonal()
 
-    def solve(self, v, *, damped=False):
+    def solve(self, v: NDArray, *, damped: bool = False) -> NDArray:
         U = self._basis
         return self._inverse.matrix @ v + U @ (self.factor(damped=damped) * (U.T @ v))
 
-    def inverse(self):
-        return self._inverse.without(self._basis * np.sqrt(self.factor()), self._leaving)
+    def inverse(self) -> FullInverse:
+        return self._inverse.without(self._basis * np.sqrt(self.factor()), self._forget_diagonal)
 
 
-def few_rows(n_rows, n_parameters):
-    """Whether so few curvature rows are faster taken in than factorised with: a rule on the number of operations.
+def recurrence_is_faster(n_rows: int, n_parameters: int) -> bool:
+    """Whether the recurrence over blocks of rows is faster than a Cholesky factorisation.
 
-    b rows at once cost about 3 d^2 operations each, forming A d^2, the factorisation and the inverse d^3 at a third of the speed of
-    a product; the two meet between d / 4 and d / 2 rows (``examples/benchmarks/bench_curvature.py``). Row by row the recurrence
-    streams the matrix for each of them: it is not faster than either.
+    The rule compares operations. The recurrence takes about 3 d^2 for each row. The factorisation
+    takes d^2 for each row to form A, then d^3 at a third of the speed of a matrix product. The two
+    take the same time at d / 4 to d / 2 rows (`examples/benchmarks/bench_curvature.py`). The
+    recurrence row by row is never the fastest, because it reads the whole matrix for each row.
     """
     return n_parameters >= 64 and 4 * n_rows <= n_parameters
 
 
-def _invert_cholesky(scores, ridge, kernels):
-    """Form A, factorise it, invert the factor; on the matrix scaled to unit diagonal."""
+def _invert_cholesky(scores: CurvatureRows, ridge: Ridge, kernels: Kernels) -> Inverted:
+    """Form A, scale it to unit diagonal, factorise it, and invert the factor."""
     A = scores.gram(kernels)
     index = range(len(A))
-    ridge, diagonal = resolve(ridge, np.array(kernels.to_numpy(A[index, index])))
+    ridge, diagonal = resolve_ridge(ridge, np.array(kernels.to_numpy(A[index, index])))
     A[index, index] = kernels.asarray(diagonal)
     scale = kernels.asarray(1.0 / np.sqrt(diagonal))
     A *= scale
@@ -171,9 +206,11 @@ def _invert_cholesky(scores, ridge, kernels):
     return kernels.to_numpy(P), ridge, diagonal
 
 
-def _recurrence(scores, ridge, kernels, update):
-    """``update`` P for the rows of every chunk, from P = diag(1 / ridge)."""
-    ridge, diagonal = resolve(ridge, kernels.to_numpy(scores.diagonal()))
+def _recurrence(
+    scores: CurvatureRows, ridge: Ridge, kernels: Kernels, update: Callable[[Array, Array], None]
+) -> Inverted:
+    """Start from P = diag(1 / ridge) and ``update`` it by the rows of every chunk."""
+    ridge, diagonal = resolve_ridge(ridge, kernels.to_numpy(scores.diagonal()))
     start = starting_ridge(ridge, diagonal)
     P = kernels.asarray(np.diag(1.0 / start))
     for chunk in scores.chunks():
@@ -181,36 +218,39 @@ def _recurrence(scores, ridge, kernels, update):
     return remove_diagonal(kernels.to_numpy(P), start - ridge, ridge), ridge, diagonal
 
 
-def _invert_rank1(scores, ridge, kernels):
-    """One row at a time: P <- P - P g g^T P / (1 + g^T P g)."""
+def _invert_rank1(scores: CurvatureRows, ridge: Ridge, kernels: Kernels) -> Inverted:
+    """Add one row at a time: P <- P - P g g^T P / (1 + g^T P g)."""
     return _recurrence(scores, ridge, kernels, kernels.rank1_update)
 
 
-def _invert_rank_b(scores, ridge, kernels):
-    """Many rows at a time: P <- P - P R^T (I + R P R^T)^{-1} R P."""
+def _invert_rank_b(scores: CurvatureRows, ridge: Ridge, kernels: Kernels) -> Inverted:
+    """Add many rows at a time: P <- P - P R^T (I + R P R^T)^{-1} R P."""
     return _recurrence(scores, ridge, kernels, kernels.rank_b_update)
 
 
 INVERSIONS = {"cholesky": _invert_cholesky, "rank1": _invert_rank1, "rank_b": _invert_rank_b}
 
 
-def starting_ridge(ridge, diagonal):
-    """Ridge to start the recurrence from: a tiny one would cost all digits, so the surplus is taken out at the end."""
-    return np.maximum(ridge, START * diagonal)
+def starting_ridge(ridge: NDArray, diagonal: NDArray) -> NDArray:
+    """Ridge from which the recurrence starts, (d,).
+
+    From a tiny ridge the recurrence would lose all digits, so it starts from a share of the
+    diagonal; `remove_diagonal` subtracts the difference at the end.
+    """
+    return np.maximum(ridge, STARTING_SHARE * diagonal)
 
 
-def remove_diagonal(P, amount, ridge):
-    """Inverse of ``P^{-1} - diag(amount)``, from the lower triangle of P; symmetric."""
+def remove_diagonal(P: NDArray, amount: NDArray, ridge: NDArray) -> NDArray:
+    """Compute the inverse of ``P^{-1} - diag(amount)`` from the lower triangle of P; symmetric."""
     mirror_lower(P)
     index = np.flatnonzero(amount)
     if not index.size:
         return P
     root = np.sqrt(amount[index])
     K = P[:, index] * root
+    M = K[index] * root[:, np.newaxis]
     try:
-        half = np.linalg.inv(
-            np.linalg.cholesky(np.eye(index.size) - K[index] * root[:, np.newaxis])
-        )
+        half = np.linalg.inv(np.linalg.cholesky(np.eye(index.size) - M))
     except LinAlgError:
         raise not_positive_definite(ridge) from None
     K = K @ half.T

@@ -1,452 +1,372 @@
 """The inverse through a linear sketch of the curvature.
 
-In the coordinates whitened by the ridge D, A is ``I + K`` with ``K = Rt^T Rt``, ``Rt = R D^{-1/2}``. Kept is ``Y = K Omega``, a sum
-over rows, for an orthonormal Omega (d, l) that no row had a say in: rows leave Y by subtraction. ``K ~ Y C^+ Y^T`` with
-``C = Omega^T Y``, never more than K, and exactly K once l covers its rank.
+In the coordinates whitened by the ridge D, A is ``I + K`` with ``K = Rt^T Rt`` and
+``Rt = R D^{-1/2}``. The inverse stores ``Y = K Omega`` for an orthonormal Omega (d, l) that does
+not depend on the rows. Y is a sum over rows, so a downdate subtracts rows from Y. The Nystrom
+approximation ``K ~ Y C^+ Y^T`` with ``C = Omega^T Y`` is never larger than K, and equals K once l
+is at least the rank of K.
 
-Coordinates without penalty, E below, have an eigenvalue of K near ``1 / ridge``. They are unit vectors in Omega, first, so their
-rows and columns of A are known exactly and are eliminated exactly, with their ridge; the sketch serves the Schur complement
-on the other coordinates, N. Where Omega is the identity E is everything.
+An unpenalised coordinate gives K an eigenvalue near ``1 / ridge``. These coordinates, E below, are
+the first columns of Omega, as unit vectors, so the rows and columns E of A are known exactly and
+are eliminated exactly, with their ridge. The sketch approximates the Schur complement on the other
+coordinates, N below. If Omega is the identity, E has all coordinates. ``unit`` in a name refers to
+E, ``rest`` to N.
 """
 
 import copy
-from typing import NamedTuple
 
 import numpy as np
-from numpy.linalg import LinAlgError
-from scipy import sparse
+from numpy.typing import NDArray
 
-from sklearn_ssse import _kernels
+from sklearn_ssse._gradients import CurvatureRows, Layer, Scores
 from sklearn_ssse._inverse.base import (
     AbstractInverse,
     PendingDowndate,
-    largest_eigenvalues,
-    not_positive_definite,
-    resolve,
+    Ridge,
+    Shapes,
+    largest_eigenvalues_by_sample,
+    resolve_ridge,
 )
-from sklearn_ssse._inverse.sketch import GROUP, Omega, RowBlocks, parts, touched
-from sklearn_ssse._kernels import invert_lower, one_thread
-from sklearn_ssse._utils.chunks import add_up, slices
+from sklearn_ssse._inverse.low_rank_rows import WhitenedRows, row_slices, to_dense, whiten_rows
+from sklearn_ssse._inverse.nystrom import (
+    TINY,
+    eliminate,
+    factor_from_sketch,
+    factorise,
+    is_positive_semidefinite,
+)
+from sklearn_ssse._inverse.sketch import Omega, RowBlocks, compute_sketch
+from sklearn_ssse._kernels import Inputs, Kernels, cpu, one_thread
 
-EPS = np.finfo(np.float64).eps
-# A coordinate whose ridge is below this share of the curvature's diagonal counts as unpenalised.
-UNPENALISED = 1e-6
-# Columns of Omega for each eigenvalue wanted, and some more: the error is then 1 to 3 times that of the SVD.
-OVERSAMPLING, EXTRA = 2, 8
-# rank=None: eigenvalues of K above this are wanted, between so many and so many. Beyond 512 an erasure takes tenths of a second.
+# A coordinate is unpenalised if its ridge is below this share of the diagonal of ``R^T R``.
+UNPENALISED_SHARE = 1e-6
+# Columns of Omega: this number for each eigenvalue of the rank, plus some. The error is then 1 to 3
+# times the error of a truncated SVD.
+OVERSAMPLING = 2
+EXTRA_COLUMNS = 8
+# With rank=None the rank is the number of eigenvalues of K above the first number, within the other
+# two. At rank 512 an erasure takes some tenths of a second.
 SMALLEST_EIGENVALUE = 0.1
-MIN_RANK, MAX_RANK = 8, 512
-# An erasure reuses Y^T Y where reading Y takes more operations than this and the estimated error stays below the other.
-LONG = 5e8
-REUSE_ERROR = 1e-8
-# C is no sum of squares where an eigenvalue is below minus this share of the trace.
-IMPOSSIBLE = 1e-9
-# The condition number takes the variances of so many coordinates exactly and bounds those of the others, whose curvature is less.
-N_EXACT = 64
-
-
-class Rows(NamedTuple):
-    """Whitened rows on the coordinates that they touch."""
-
-    unit: np.ndarray  # (m, e), on E
-    free: np.ndarray  # (m, t), on N, dense or CSR
-    at: np.ndarray  # (t,), positions in N
+MIN_RANK = 8
+MAX_RANK = 512
+# Rows for which `LowRankInverse.leverage` forms ``R A^{-1} R^T`` at a time.
+LEVERAGE_ROWS = 256
+# Coordinates whose variances `LowRankInverse.condition` computes; it bounds the others.
+N_EXACT_VARIANCES = 64
 
 
 class LowRankInverse(AbstractInverse):
-    """Inverse of ``diag(ridge)`` and a low-rank sketch of ``R^T R``: 8 d l bytes, l about twice the rank.
+    """Inverse of ``diag(ridge)`` plus a low-rank sketch of ``R^T R``: 8 d l bytes.
 
-    The inverse is exact once l covers the rank of the rows. With less it is too large, never too small, and `discarded` bounds
-    the error. ``downdate`` is as exact as for any other structure: the sketch is linear in ``R^T R``.
+    The number l of columns of the sketch is about twice the rank. The inverse is exact if l is at
+    least the rank of the rows. Otherwise it is too large, never too small, and `discarded` bounds
+    the error. ``downdate`` is as exact as for the other structures, because the sketch is linear in
+    ``R^T R``.
 
     Parameters
     ----------
-    omega : Omega
-    Y : RowBlocks
-        The rows N of the sketch; the rows E are those of C.
-    C, G : ndarray of shape (l, l)
-        ``Omega^T Y``; ``Y^T Y`` over the rows N, or None to work it out.
-    reused : int
-        Erasures since G was worked out from Y.
-    before : ndarray of shape (l, l), default=None
-        C before rows left of which it is not certain that they were there.
+    omega : Omega of shape (d, l)
+        The directions of the sketch.
+    Y : RowBlocks of shape (d - e, l)
+        Rows N of the sketch. The rows E are the first rows of C.
+    C : ndarray of shape (l, l)
+        ``Omega^T Y`` over all rows.
+    G : ndarray of shape (l, l) or None
+        ``Y^T Y`` over the rows N; None to compute it.
     ridge, diagonal
         See `AbstractInverse`.
+    reused : int, default=0
+        Number of updates of G since it was computed from Y.
 
     Attributes
     ----------
-    unit_inverse : ndarray of shape (e, e)
-        Whitened inverse of the block E of A.
-    cross : ndarray of shape (l, e)
-        ``Y^T Y_E`` over the rows N, times ``unit_inverse``.
-    factor : ndarray of shape (l, l - e)
-        T: the whitened inverse of the Schur complement on N is ``I - (Y T) (Y T)^T``.
+    unit_inverse, cross, factor
+        See `nystrom.NystromFactors`.
     """
 
     options = ("rank",)
     inversion = "nystrom"
 
-    def __init__(self, omega, Y, C, G, ridge, diagonal, *, reused=0, before=None):
-        self.omega, self.Y, self.C = omega, Y, C
-        self.ridge, self.diagonal, self.reused = ridge, diagonal, reused
-        e = omega.unit.size
-        self.unit_inverse = _invert(C[:e, :e], ridge)
-        self.G, self.cross, self.factor, self._eigenvalues = G, None, None, None
-        X, C_free = self._eliminated()
-        self.possible = before is None or _could_be(C_free, before)
-        if G is not None and Y.shape[0] * len(C) ** 2 >= LONG:
-            self.factor = self._factor_from_gram(X, C_free)
-        if self.factor is None:
-            self.reused = 0
-            self.G = add_up((slab.T @ slab for slab in Y.slabs()), np.zeros(C.shape))
-            self.factor, self._eigenvalues = self._factor_from_sketch(X, C_free)
-        elif EPS * np.linalg.norm(self.unit_inverse) * np.linalg.norm(G[:e, :e]) <= REUSE_ERROR:
-            self.cross = G[:, :e] @ self.unit_inverse
-        if (
-            self.cross is None
-        ):  # G has lost a flat direction of E (softmax): not the product in this order
-            products = (slab.T @ (slab[:, :e] @ self.unit_inverse) for slab in Y.slabs())
-            self.cross = add_up(products, np.zeros((len(C), e)))
+    def __init__(
+        self,
+        omega: Omega,
+        Y: RowBlocks,
+        C: NDArray,
+        G: NDArray | None,
+        ridge: NDArray,
+        diagonal: NDArray,
+        *,
+        reused: int = 0,
+    ) -> None:
+        self.omega = omega
+        self.Y = Y
+        self.C = C
+        self.ridge = ridge
+        self.diagonal = diagonal
+        factors = factorise(Y, C, G, ridge, omega.unit.size, reused)
+        self.G, self.reused, self.unit_inverse, self.cross, self.factor, self._eigenvalues = factors
 
     @classmethod
-    def build(cls, scores, ridge, *, kernels=None, rank=None):
-        kernels = kernels or _kernels.load("numba")
-        ridge, diagonal = resolve(ridge, kernels.to_numpy(scores.diagonal()))
+    def build(
+        cls, scores: CurvatureRows, ridge: Ridge, *, kernels: Kernels = cpu, rank: int | None = None
+    ) -> "LowRankInverse":
+        ridge, diagonal = resolve_ridge(ridge, kernels.to_numpy(scores.diagonal()))
         ridge = np.asarray(ridge, dtype=np.float64)
         if rank is not None:
-            return cls._sketch(scores, ridge, diagonal, rank, kernels)
+            return cls._build_with_rank(scores, ridge, diagonal, rank, kernels)
         rank = MIN_RANK
         while True:
             rank = min(2 * rank, MAX_RANK)
-            built = cls._sketch(scores, ridge, diagonal, rank, kernels)
-            wanted = int(np.sum(built.eigenvalues() > SMALLEST_EIGENVALUE))
-            if wanted <= rank or rank == MAX_RANK:
+            built = cls._build_with_rank(scores, ridge, diagonal, rank, kernels)
+            needed = int(np.sum(built.eigenvalues() > SMALLEST_EIGENVALUE))
+            if needed <= rank or rank == MAX_RANK:
                 break
-        e, n_random = built.omega.unit.size, OVERSAMPLING * max(wanted, MIN_RANK) + EXTRA
+        n_random = OVERSAMPLING * max(needed, MIN_RANK) + EXTRA_COLUMNS
         if n_random >= built.omega.frequencies.size:
             return built
-        first = slice(e + n_random)
+        first = slice(built.omega.unit.size + n_random)
         Y = RowBlocks(built.Y.array()[:, first])
-        return cls(
-            built.omega.first(n_random), Y, built.C[first, first].copy(), None, ridge, diagonal
-        )
+        C = built.C[first, first].copy()
+        return cls(built.omega.first(n_random), Y, C, None, ridge, diagonal)
 
     @classmethod
-    def _sketch(cls, scores, ridge, diagonal, rank, kernels):
+    def _build_with_rank(
+        cls, scores: CurvatureRows, ridge: NDArray, diagonal: NDArray, rank: int, kernels: Kernels
+    ) -> "LowRankInverse":
+        """Build the inverse from a sketch for a given rank."""
         d = ridge.size
-        share = ridge / (diagonal - ridge).clip(min=np.finfo(np.float64).tiny)
-        most = min(
-            sum(n_outputs for n_outputs, _ in scores.shapes), int(np.sum(share < UNPENALISED))
-        )
-        unit = np.sort(np.argsort(share, kind="stable")[:most])
-        n_random = OVERSAMPLING * rank + EXTRA
+        share = ridge / (diagonal - ridge).clip(min=TINY)
+        n_unpenalised = int(np.sum(share < UNPENALISED_SHARE))
+        e = min(sum(n_outputs for n_outputs, _ in scores.shapes), n_unpenalised)
+        unit = np.sort(np.argsort(share, kind="stable")[:e])
+        n_random = OVERSAMPLING * rank + EXTRA_COLUMNS
         if unit.size + n_random >= d:
             unit = np.arange(d)
         omega = Omega(d, unit, min(n_random, d - unit.size))
-        Y, C = _sketched(scores, omega, ridge, kernels)
+        Y, C = compute_sketch(scores, omega, ridge, kernels)
         return cls(omega, RowBlocks(Y), C, None, ridge, diagonal)
 
     @staticmethod
-    def bytes_needed(shapes, rank=None):
+    def bytes_needed(shapes: Shapes, rank: int | None = None) -> int:
         d = sum(n_outputs * width for n_outputs, width in shapes)
-        width = (
-            OVERSAMPLING * (rank or MAX_RANK) + EXTRA + sum(n_outputs for n_outputs, _ in shapes)
-        )
-        width = min(d, width)
-        return 8 * (d * (width + 6) + 3 * width**2) + d
+        n_outputs = sum(n_outputs for n_outputs, _ in shapes)
+        n_columns = min(d, OVERSAMPLING * (rank or MAX_RANK) + EXTRA_COLUMNS + n_outputs)
+        return 8 * (d * (n_columns + 6) + 3 * n_columns**2) + d
 
-    def _eliminated(self):
-        """E eliminated: X, by which the columns after those of E become ``Y_2 - Y_E X``, and C of the Schur complement."""
-        e = self.omega.unit.size
-        X = self.unit_inverse @ self.C[:e, e:]
-        C = self.C[e:, e:] - self.C[e:, :e] @ X
-        return X, (C + C.T) / 2
-
-    def _eliminated_gram(self, X):
-        """``Y^T Y`` of the eliminated columns."""
-        e = len(X)
-        half = self.G[e:, :e] @ X
-        return self.G[e:, e:] - half - half.T + X.T @ self.G[:e, :e] @ X
-
-    def _reuse_error(self, factor):
-        """Estimated error of the inverse through G, which has the squares of the eigenvalues of K.
-
-        An error E of ``F = G + C`` shows as ``Y F^{-1} E F^{-1} Y^T``; ``Y F^{-1}`` is at most ``F^{-1/2}`` in norm, and about
-        ``sqrt(d / l)`` as Omega takes that share of a direction.
-        """
-        e, norm = self.omega.unit.size, 0.0
-        x = np.ones(factor.shape[1])
-        for _ in range(8):  # power iterations for the norm of F^{-1} = T T^T
-            x = factor.T @ (factor @ x)
-            norm = np.linalg.norm(x)
-            x /= norm
-        growth = min(norm, self.Y.shape[0] / self.Y.shape[1])
-        return EPS * np.trace(self.G[e:, e:]) * growth * np.sqrt(1 + self.reused)
-
-    def _factor_from_gram(self, X, C):
-        """T from l x l matrices alone: ``T T^T = (G + C)^{-1}``. None where that needs more digits."""
-        F = self._eliminated_gram(X)
-        F.flat[:: len(F) + 1] += EPS * np.trace(F)
-        F += C
-        try:
-            half = invert_lower(np.linalg.cholesky(F)).T
-        except LinAlgError:
-            return None
-        factor = np.vstack([-X @ half, half])
-        return factor if self._reuse_error(factor) <= REUSE_ERROR else None
-
-    def _factor_from_sketch(self, X, C):
-        """T and the eigenvalues of the sketch of K, from Y: B B^T with ``B = Y C^{-1/2}`` squares no eigenvalue."""
-        shift = np.sqrt(self.Y.shape[0]) * EPS * np.linalg.norm(self._eliminated_gram(X), 2) ** 0.5
-        values, V = np.linalg.eigh(C)
-        root = V / np.sqrt(values.clip(min=0.0) + max(shift, np.finfo(np.float64).tiny))
-        root = np.vstack([-X @ root, root])
-        products = (slab @ root for slab in self.Y.slabs())
-        eigenvalues, W = np.linalg.eigh(add_up((B.T @ B for B in products), np.zeros(C.shape)))
-        eigenvalues = eigenvalues.clip(min=0.0)
-        return root @ (W / np.sqrt(1.0 + eigenvalues)), eigenvalues
-
-    def eigenvalues(self):
-        """Eigenvalues of the sketch of the whitened curvature, E eliminated, ascending."""
-        return (
-            self._factor_from_sketch(*self._eliminated())[1]
-            if self._eigenvalues is None
-            else self._eigenvalues
-        )
+    def eigenvalues(self) -> NDArray:
+        """Eigenvalues of the sketch of the whitened curvature after E is eliminated, ascending."""
+        if self._eigenvalues is not None:
+            return self._eigenvalues
+        return factor_from_sketch(*eliminate(self.C, self.unit_inverse), self.G, self.Y)[1]
 
     @property
-    def discarded(self):
-        """Bound of the spectral error of the whitened curvature: the trace that the sketch leaves out."""
+    def discarded(self) -> float:
+        """Bound of the spectral error of the whitened curvature: the trace outside the sketch."""
         e = self.omega.unit.size
         trace = self.omega.split((self.diagonal - self.ridge) / self.ridge)[1].sum()
         trace -= np.trace(self.cross[:e])
         return max(float(trace - self.eigenvalues().sum()), 0.0)
 
-    def _coefficients(self, v_unit, z):
-        """From a whitened v, on E and as ``Y^T v`` over N: a and s such that ``A^{-1} v`` on N is ``v - Y s``."""
+    def _coefficients(self, v_unit: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
+        """Coefficients a and s such that ``A^{-1} v`` on N is ``v - Y s``.
+
+        The whitened v is given by its rows on E and by ``z = Y^T v`` over N.
+        """
         e = self.omega.unit.size
         a = self.unit_inverse @ v_unit
-        # In this order, T last: T has entries of the size of 1 / sqrt(rounding error), and T T^T would have its square.
+        # T T^T is not formed: T has elements as large as 1 / sqrt(rounding error).
         s = self.factor @ (self.factor.T @ (z - self.cross @ v_unit))
         s[:e] += a
         return a, s
 
-    def _on_unit(self, a, s, z):
+    def _solution_on_unit(self, a: NDArray, s: NDArray, z: NDArray) -> NDArray:
+        """Rows E of ``A^{-1} v``, whitened, from the coefficients of v."""
         return a - self.unit_inverse @ z[: len(a)] + self.cross.T @ s
 
-    def whiten(self, v):
-        """v of shape (d, m): whitened, on E, on N, and ``Y^T v`` over N."""
-        v_unit, v_free = self.omega.split(v / np.sqrt(self.ridge)[:, np.newaxis])
-        return v_unit, v_free, self.Y.tdot(v_free)
+    def whiten(self, v: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        """Whiten v, (d, m): return its rows on E, its rows on N, and ``Y^T v`` over N."""
+        v_unit, v_rest = self.omega.split(v / np.sqrt(self.ridge)[:, np.newaxis])
+        return v_unit, v_rest, self.Y.tdot(v_rest)
 
-    def apply(self, v_unit, v_free, z):
-        """``A^{-1} v`` for v as `whiten` returns it."""
+    def solve_whitened(self, v_unit: NDArray, v_rest: NDArray, z: NDArray) -> NDArray:
+        """Compute ``A^{-1} v``, (d, m), for v as `whiten` returns it."""
         a, s = self._coefficients(v_unit, z)
-        out = np.empty((self.ridge.size, v_free.shape[1]))
-        free = np.ones(self.ridge.size, dtype=bool)
-        free[self.omega.unit] = False
-        out[free] = v_free - self.Y.dot(s)
-        out[self.omega.unit] = self._on_unit(a, s, z)
+        out = np.empty((self.ridge.size, v_rest.shape[1]))
+        in_rest = np.ones(self.ridge.size, dtype=bool)
+        in_rest[self.omega.unit] = False
+        out[in_rest] = v_rest - self.Y.dot(s)
+        out[self.omega.unit] = self._solution_on_unit(a, s, z)
         out /= np.sqrt(self.ridge)[:, np.newaxis]
         return out
 
-    def solve(self, v):
-        return self.apply(*self.whiten(np.reshape(v, (self.ridge.size, -1)))).reshape(np.shape(v))
+    def solve(self, v: NDArray) -> NDArray:
+        columns = np.reshape(v, (self.ridge.size, -1))
+        return self.solve_whitened(*self.whiten(columns)).reshape(np.shape(v))
 
-    def pending_downdate(self, scores):
+    def pending_downdate(self, scores: CurvatureRows) -> "LowRankDowndate":
         with one_thread():
-            return LowRankPendingDowndate(self, scores.collect())
+            return LowRankDowndate(self, scores.collect())
 
-    def update(self, scores):
+    def update(self, scores: CurvatureRows) -> "LowRankInverse":
         diagonal = self.diagonal + scores.diagonal()
         with one_thread():
             if scores.n_rows >= len(self.C):
-                Y, C = _sketched(scores, self.omega, self.ridge, _kernels.load("numba"))
+                Y, C = compute_sketch(scores, self.omega, self.ridge, cpu)
                 Y += self.Y.array()
-                return LowRankInverse(
-                    self.omega, RowBlocks(Y), self.C + C, None, self.ridge, diagonal
-                )
-            rows = self.rows(*touched(scores.collect()))
-            Y = self.Y.take(rows.at)
-            return self.changed(rows, +1, Y, (rows.free @ Y).T, diagonal)
+                C = self.C + C
+                return LowRankInverse(self.omega, RowBlocks(Y), C, None, self.ridge, diagonal)
+            rows = whiten_rows(scores.collect(), self.ridge, self.omega.unit)
+            Y = self.Y.take(rows.positions)
+            return self.with_rows(rows, +1, Y, (rows.rest @ Y).T, diagonal)
 
-    def changed(self, rows, sign, Y, z, diagonal, before=None):
-        """The inverse with whitened rows (sign 1), or without them (-1); Y, at their positions, is changed in place."""
+    def with_rows(
+        self, rows: WhitenedRows, sign: int, Y: NDArray, z: NDArray, diagonal: NDArray
+    ) -> "LowRankInverse":
+        """Add or remove whitened rows.
+
+        Parameters
+        ----------
+        rows : WhitenedRows
+            The rows.
+        sign : {1, -1}
+            1 to add the rows, -1 to remove them.
+        Y : ndarray of shape (t, l)
+            Rows of the sketch at the positions of the rows; overwritten by the new ones.
+        z : ndarray of shape (l, m)
+            ``Y^T R^T`` over N, before the change.
+        diagonal : ndarray of shape (d,)
+            Diagonal of A after the change.
+        """
         if not len(rows.unit):
             return copy.copy(self)
-        sketched = np.hstack([rows.unit, rows.free @ self.omega.free(rows.at)])
-        change = rows.free.T @ sketched
-        Y += sign * change
+        sketched = np.hstack([rows.unit, rows.rest @ self.omega.random_rows(rows.positions)])
+        Y += sign * (rows.rest.T @ sketched)
         G = None
         if len(sketched) < len(self.C):
-            own = rows.free @ rows.free.T
-            own = own.toarray() if sparse.issparse(own) else own
-            half = (z + sign * (sketched.T @ own / 2)) @ sketched
+            gram = to_dense(rows.rest @ rows.rest.T)
+            half = (z + sign * (sketched.T @ gram / 2)) @ sketched
             G = self.G + sign * (half + half.T)
         return LowRankInverse(
             self.omega,
-            self.Y.replace(rows.at, Y),
+            self.Y.replace(rows.positions, Y),
             self.C + sign * (sketched.T @ sketched),
             G,
             self.ridge,
             diagonal,
             reused=self.reused + 1,
-            before=before,
         )
 
-    def rows(self, R, columns):
-        """Rows over some coordinates, (m, t), whitened."""
-        scale = 1.0 / np.sqrt(self.ridge[columns])
-        R = R * scale if isinstance(R, np.ndarray) else (R @ sparse.diags_array(scale)).tocsr()
-        unit, e = self.omega.unit, self.omega.unit.size
-        before = np.searchsorted(unit, columns)
-        known = np.zeros(columns.size, dtype=bool)
-        known[before < e] = unit[before[before < e]] == columns[before < e]
-        on_unit, part = np.zeros((R.shape[0], e)), R[:, known]
-        on_unit[:, before[known]] = part.toarray() if sparse.issparse(part) else part
-        return Rows(on_unit, R[:, ~known], (columns - before)[~known])
+    def product(
+        self, rows: WhitenedRows, z_rows: NDArray, v_unit: NDArray, v_rest: Inputs, z: NDArray
+    ) -> NDArray:
+        """Compute ``R A^{-1} v`` for whitened rows R.
 
-    def product(self, rows, z_rows, v_unit, v_at, z):
-        """``R A^{-1} v`` for whitened rows; ``z_rows = Y^T R^T`` over N, v on E, at the positions of the rows, ``z = Y^T v`` over N."""
+        Parameters
+        ----------
+        rows : WhitenedRows
+            The m rows.
+        z_rows : ndarray of shape (l, m)
+            ``Y^T R^T`` over N.
+        v_unit : ndarray of shape (e, k)
+            The whitened v on E.
+        v_rest : ndarray or csr_array of shape (t, k)
+            The whitened v at the positions of the rows.
+        z : ndarray of shape (l, k)
+            ``Y^T v`` over N.
+        """
         a, s = self._coefficients(v_unit, z)
-        own = rows.free @ v_at
-        own = own.toarray() if sparse.issparse(own) else own
-        return own - z_rows.T @ s + rows.unit @ self._on_unit(a, s, z)
+        on_unit = rows.unit @ self._solution_on_unit(a, s, z)
+        return to_dense(rows.rest @ v_rest) - z_rows.T @ s + on_unit
 
-    def leverage(self, scores):
-        out = [np.zeros(0)]
-        for part in parts(scores, 256):
-            rows = self.rows(*touched(part))
-            z = (rows.free @ self.Y.take(rows.at)).T
-            M = self.product(rows, z, rows.unit.T, rows.free.T, z)
-            out.append(_own_blocks(M, part))
-        return np.concatenate(out)
+    def quadratic_form(self, rows: WhitenedRows, z_rows: NDArray) -> NDArray:
+        """Compute ``R A^{-1} R^T``, (m, m), see `product`."""
+        return self.product(rows, z_rows, rows.unit.T, rows.rest.T, z_rows)
 
-    def to_dense(self):
+    def leverage(self, scores: CurvatureRows) -> NDArray:
+        leverages = [np.zeros(0)]
+        for some in row_slices(scores, LEVERAGE_ROWS):
+            rows = whiten_rows(some, self.ridge, self.omega.unit)
+            M = self.quadratic_form(rows, (rows.rest @ self.Y.take(rows.positions)).T)
+            leverages.append(largest_eigenvalues_by_sample(M, some))
+        return np.concatenate(leverages)
+
+    def to_dense(self) -> NDArray:
         P = self.solve(np.eye(self.n_parameters))
         return (P + P.T) / 2
 
     @property
-    def condition(self):
-        """An upper bound; within rounding of the value for few parameters."""
+    def condition(self) -> float:
+        """See `AbstractInverse.condition`; an upper bound, exact for few parameters."""
         e = self.omega.unit.size
-        on_unit, on_free = self.omega.split(self.diagonal / self.ridge)
-        own = (self.unit_inverse @ (np.eye(e) + self.cross[:e])).diagonal()
-        own = own - np.square(self.cross.T @ self.factor).sum(axis=1)
-        total = on_unit @ own + on_free.sum()
-        large = (
-            np.sort(np.argpartition(-on_free, N_EXACT)[:N_EXACT])
-            if on_free.size > N_EXACT
-            else np.arange(on_free.size)
-        )
-        return float(
-            total - on_free[large] @ np.square(self.Y.take(large) @ self.factor).sum(axis=1)
-        )
+        on_unit, on_rest = self.omega.split(self.diagonal / self.ridge)
+        variances = (self.unit_inverse @ (np.eye(e) + self.cross[:e])).diagonal()
+        variances = variances - np.square(self.cross.T @ self.factor).sum(axis=1)
+        bound = on_unit @ variances + on_rest.sum()
+        largest = np.arange(on_rest.size)
+        if on_rest.size > N_EXACT_VARIANCES:
+            largest = np.sort(np.argpartition(-on_rest, N_EXACT_VARIANCES)[:N_EXACT_VARIANCES])
+        reductions = np.square(self.Y.take(largest) @ self.factor).sum(axis=1)
+        return float(bound - on_rest[largest] @ reductions)
 
     @property
-    def nbytes(self):
-        kept = (
-            self.omega,
-            self.Y,
-            self.C,
-            self.G,
-            self.unit_inverse,
-            self.cross,
-            self.factor,
-            self.ridge,
-            self.diagonal,
-        )
-        return sum(part.nbytes for part in kept)
+    def nbytes(self) -> int:
+        sketch = self.omega.nbytes + self.Y.nbytes + self.C.nbytes + self.G.nbytes
+        factors = self.unit_inverse.nbytes + self.cross.nbytes + self.factor.nbytes
+        return sketch + factors + self.ridge.nbytes + self.diagonal.nbytes
 
 
-class LowRankPendingDowndate(PendingDowndate):
-    """PendingDowndate from a `LowRankInverse`: the sketch without the rows first, everything else from it.
+class LowRankDowndate(PendingDowndate):
+    """Pending downdate of a `LowRankInverse`: the sketch is downdated first.
 
-    A truncated sketch may hold less of the rows than they are, so that ``A - R_S^T R_S`` with the sketch of A is not A without
-    the rows, nor even positive. So P here is the inverse of A' + R_S^T R_S, with A' the sketch without the rows: the same where
-    the sketch covers the rank, and better where it does not. With m' the eigenvalues of ``R_S A'^{-1} R_S^T`` those of
-    ``R_S P R_S^T`` are ``m' / (1 + m')``. Rows that were never there show in the stored inverse and in C: the margin is 0 then.
+    A sketch with fewer columns than the rank approximates A from below, so subtracting the exact
+    ``R_S^T R_S`` may not even leave a positive matrix. The downdate therefore defines P as the
+    inverse of ``A' + R_S^T R_S``, with A' the downdated sketch. This P equals the stored inverse if
+    the sketch has the full rank, and is more accurate if not. With the eigenvalues m' of
+    ``R_S A'^{-1} R_S^T``, the eigenvalues of ``R_S P R_S^T`` are ``m' / (1 + m')``. Rows that were
+    never part of the curvature are detected by the stored inverse and by C; the margin is then 0.
     """
 
-    def __init__(self, inverse, scores):
-        many = scores.n_rows > scores.n_parameters
-        if many:  # as many rows as parameters, with the same Gram matrix
+    def __init__(self, inverse: LowRankInverse, scores: Scores) -> None:
+        d = scores.n_parameters
+        many_rows = scores.n_rows > d
+        equivalent = scores
+        if many_rows:  # d rows with the same Gram matrix
             values, V = np.linalg.eigh(scores.gram())
-            R, columns = (V * np.sqrt(values.clip(min=0.0))).T, np.arange(scores.n_parameters)
+            R = (V * np.sqrt(values.clip(min=0.0))).T
+            equivalent = Scores([Layer(R, np.ones((d, 1, 1)), False)])
+        self._rows = rows = whiten_rows(equivalent, inverse.ridge, inverse.omega.unit)
+        Y = inverse.Y.take(rows.positions)
+        z = (rows.rest @ Y).T
+        M = inverse.quadratic_form(rows, z)
+        if many_rows:
+            self.leverage = inverse.leverage(scores)
         else:
-            R, columns = touched(scores)
-        self._rows = rows = inverse.rows(R, columns)
-        Y = inverse.Y.take(rows.at)
-        z = (rows.free @ Y).T
-        M = inverse.product(rows, z, rows.unit.T, rows.free.T, z)
-        self.leverage = inverse.leverage(scores) if many else _own_blocks(M, scores)
+            self.leverage = largest_eigenvalues_by_sample(M, scores)
         suspect = np.linalg.eigvalsh((M + M.T) / 2).max(initial=0.0) >= 1.0
         diagonal = inverse.diagonal - scores.diagonal()
-        self._new = inverse.changed(rows, -1, Y, z, diagonal, inverse.C if suspect else None)
-        self._z = (rows.free @ Y).T
-        M_new = self._new.product(rows, self._z, rows.unit.T, rows.free.T, self._z)
+        self._new = new = inverse.with_rows(rows, -1, Y, z, diagonal)
+        self._z = (rows.rest @ Y).T
+        M_new = new.quadratic_form(rows, self._z)
         self._growth, self._V = np.linalg.eigh((M_new + M_new.T) / 2)
         self.spectrum = self._growth / (1.0 + self._growth)
-        if not self._new.possible:
-            self.spectrum = np.maximum(self.spectrum, 1.0)
+        if suspect:
+            C_rest = eliminate(new.C, new.unit_inverse)[1]
+            if not is_positive_semidefinite(C_rest, inverse.C):
+                self.spectrum = np.maximum(self.spectrum, 1.0)
 
-    def solve(self, v, *, damped=False):
-        new, rows = self._new, self._rows
-        v_unit, v_free, z = new.whiten(np.reshape(v, (-1, 1)))
+    def solve(self, v: NDArray, *, damped: bool = False) -> NDArray:
+        new = self._new
+        rows = self._rows
+        v_unit, v_rest, z = new.whiten(np.reshape(v, (-1, 1)))
         if damped:
             share = 1.0 / (1.0 + self._growth)
-            w = self._V.T @ new.product(rows, self._z, v_unit, v_free[rows.at], z)
-            w = self._V @ ((share * (share * self.factor(damped=True) - 1.0))[:, np.newaxis] * w)
-            v_free[rows.at] += rows.free.T @ w
-            v_unit, z = v_unit + rows.unit.T @ w, z + self._z @ w
-        return new.apply(v_unit, v_free, z)[:, 0]
+            factor = share * (share * self.factor(damped=True) - 1.0)
+            w = self._V.T @ new.product(rows, self._z, v_unit, v_rest[rows.positions], z)
+            w = self._V @ (factor[:, np.newaxis] * w)
+            v_rest[rows.positions] += rows.rest.T @ w
+            v_unit = v_unit + rows.unit.T @ w
+            z = z + self._z @ w
+        return new.solve_whitened(v_unit, v_rest, z)[:, 0]
 
-    def inverse(self):
+    def inverse(self) -> LowRankInverse:
         return self._new
-
-
-def _sketched(scores, omega, ridge, kernels):
-    """Y over the rows N, and C, of curvature rows that are read once."""
-    weight = 1.0 / np.sqrt(ridge)
-    groups = omega.groups(weight)
-    Y, C = np.zeros((ridge.size, omega.n_columns)), np.zeros((omega.n_columns,) * 2)
-    for part in parts(scores):
-        groups, Y, C = [part.like(group) for group in groups], part.like(Y), part.like(C)
-        products = [part.matvec(group) for group in groups]
-        Z = part.xp.concat(products, axis=1)
-        C += Z.T @ Z
-        for columns, product in zip(slices(omega.n_columns, GROUP), products, strict=True):
-            Y[:, columns] += part.rmatvec(product)
-    del groups
-    Y, C = kernels.to_numpy(Y), kernels.to_numpy(C)
-    Y *= weight[:, np.newaxis]
-    return omega.split(Y)[1], C
-
-
-def _own_blocks(M, scores):
-    n, c = scores.n_samples, scores.rows_per_sample
-    return largest_eigenvalues(M.reshape(n, c, n, c)[np.arange(n), :, np.arange(n)])
-
-
-def _could_be(C, before):
-    """Whether C is positive semi-definite, up to rounding in C ``before`` rows left. If not, some were never there."""
-    C = C.copy()
-    C.flat[:: len(C) + 1] += (
-        IMPOSSIBLE * np.trace(before[-len(C) :, -len(C) :]) + np.finfo(np.float64).tiny
-    )
-    try:
-        np.linalg.cholesky(C)
-    except LinAlgError:
-        return False
-    return True
-
-
-def _invert(C, ridge):
-    """``(I + C)^{-1}``, scaled to unit diagonal on the way."""
-    A = C + np.eye(len(C))
-    scale = 1.0 / np.sqrt(A.diagonal().clip(min=np.finfo(np.float64).tiny))
-    try:
-        half = np.linalg.inv(np.linalg.cholesky(A * scale * scale[:, np.newaxis])) * scale
-    except LinAlgError:
-        raise not_positive_definite(ridge) from None
-    return half.T @ half

@@ -1,8 +1,9 @@
 """Linear algebra: the same function names and signatures for every backend.
 
-"numba": NumPy's matrix products, and compiled recurrences. "torch": the same on any device of torch,
-in float64. Arrays enter as NumPy, cross over in ``asarray``, and are stored as NumPy after
-``to_numpy``. The folder knows arrays; it must not know a curvature, a model or an estimator.
+Backend "numba" uses NumPy's matrix products and compiled recurrences. Backend "torch" runs the same
+algorithms in float64 on any device of torch. Arrays enter as NumPy arrays, are moved to the device
+by ``asarray``, and are stored as NumPy arrays after ``to_numpy``. The folder handles arrays; it
+must not import a curvature, a model or an estimator.
 """
 
 from sklearn_ssse._kernels import cpu, grams
@@ -17,3 +18,4 @@ from sklearn_ssse._kernels.blas import (
     symmetric,
 )
 from sklearn_ssse._kernels.threads import each, each_some, one_thread
+from sklearn_ssse._kernels.types import Array, Inputs, Kernels

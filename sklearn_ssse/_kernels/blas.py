@@ -1,29 +1,49 @@
 """Inverses of symmetric matrices, by BLAS and LAPACK."""
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from sklearn_ssse._kernels.threads import each_some
 from sklearn_ssse._utils.chunks import slices
 
-# Up to this size the factorisation stays with NumPy's BLAS: SciPy brings a second one, and while the threads of the first
-# still spin after the Gram matrix, a call to the second waits for tens of milliseconds.
-SMALL = 1024
-# Rows that `rank_b_update` takes at once.
-WIDTH = 256
-# Multiples of this number of rows, and up to this number of columns, are where NumPy's ``U @ U.T`` is slow.
-CONFLICT, FEW = 64, 20
+# Largest size that `invert` factorises by NumPy. SciPy has its own copy of BLAS: a call to it waits
+# tens of milliseconds while the threads of NumPy's BLAS still spin after a matrix product.
+NUMPY_SIZE = 1024
+# Rows that `rank_b_update` processes at once.
+UPDATE_ROWS = 256
+# NumPy's ``U @ U.T`` is slow if the number of rows of U is a multiple of the first number and the
+# number of columns is at most the second.
+CACHE_CONFLICT_ROWS = 64
+CACHE_CONFLICT_COLUMNS = 20
+# Largest triangular matrix that `invert_lower` passes to NumPy's general inverse.
+DIRECT_SIZE = 64
+# Rows of a block that `mirror_lower` copies at once.
+MIRROR_ROWS = 256
 
 
-def invert(A, scale):
-    """``diag(scale) A^{-1} diag(scale)``, exactly symmetric; None if A, which is overwritten, is not positive definite."""
-    if len(A) <= SMALL:
+def invert(A: NDArray, scale: NDArray) -> NDArray | None:
+    """Compute ``diag(scale) A^{-1} diag(scale)``, exactly symmetric.
+
+    Parameters
+    ----------
+    A : ndarray of shape (d, d)
+        Symmetric; overwritten.
+    scale : ndarray of shape (d,)
+        Factors of the rows and columns of the inverse.
+
+    Returns
+    -------
+    P : ndarray of shape (d, d) or None
+        None if A is not positive definite.
+    """
+    if len(A) <= NUMPY_SIZE:
         try:
             half = invert_lower(np.linalg.cholesky(A)) * scale
         except np.linalg.LinAlgError:
             return None
         return half.T @ half
-    # LAPACK's upper triangle in Fortran order is the lower one in C order: no copy is made.
+    # The upper triangle in LAPACK's Fortran order is the lower one in C order: no copy is made.
     factor, info = lapack.dpotrf(A.T, lower=0, clean=0, overwrite_a=1)
     if info == 0:
         factor, info = lapack.dpotri(factor, lower=0, overwrite_c=1)
@@ -36,12 +56,12 @@ def invert(A, scale):
     return P
 
 
-def invert_blocks(A, scale):
-    """`invert` for blocks (n_blocks, size, size) and scales (n_blocks, size)."""
+def invert_blocks(A: NDArray, scale: NDArray) -> NDArray | None:
+    """Apply `invert` to blocks (n_blocks, size, size) with scales (n_blocks, size)."""
     P = np.empty_like(A)
     failed = []
 
-    def invert_some(blocks):
+    def invert_some(blocks: slice) -> None:
         try:
             half = np.linalg.inv(np.linalg.cholesky(A[blocks])) * scale[blocks, np.newaxis, :]
             P[blocks] = half.transpose(0, 2, 1) @ half
@@ -52,17 +72,20 @@ def invert_blocks(A, scale):
     return None if failed else P
 
 
-def rank_b_update(P, R):
-    """Take the rows of R into the inverse P, ``WIDTH`` rows at once, in place: ``P <- P - P R^T (I + R P R^T)^{-1} R P``.
+def rank_b_update(P: NDArray, R: NDArray) -> None:
+    """Add the rows R to the curvature whose inverse is P, in place.
 
-    Reads and writes the lower triangle and the upper one: P stays symmetric up to rounding.
+    Each step processes ``UPDATE_ROWS`` rows: ``P <- P - P R^T (I + R P R^T)^{-1} R P``. Both
+    triangles are read and written: P stays symmetric up to rounding.
 
     Parameters
     ----------
     P : ndarray of shape (d, d)
+        The inverse; overwritten.
     R : ndarray of shape (m, d)
+        Curvature rows.
     """
-    for some in slices(len(R), WIDTH):
+    for some in slices(len(R), UPDATE_ROWS):
         rows = R[some]
         K = rows @ P
         M = K @ rows.T
@@ -71,40 +94,42 @@ def rank_b_update(P, R):
         P -= half.T @ half
 
 
-def outer(U):
-    """``U U^T`` of each matrix, (..., d, k), exactly symmetric.
+def outer(U: NDArray) -> NDArray:
+    """Compute ``U U^T`` for each matrix of (..., d, k), exactly symmetric.
 
-    NumPy forms one triangle and copies it across the diagonal. Where rows are a large power of two apart, each element that is copied
-    falls out of the cache: all of the product of a few columns then takes half as long.
+    NumPy computes one triangle of ``U @ U.T`` and copies it across the diagonal. If d is a multiple
+    of a large power of two, every copied element misses the cache. For few columns the general
+    product with a copy of U then takes half the time.
     """
-    V, (d, k) = np.swapaxes(U, -1, -2), U.shape[-2:]
+    V = np.swapaxes(U, -1, -2)
+    d, k = U.shape[-2:]
     if k == 1:
         return np.multiply(U, V)
-    return U @ (V.copy() if d % CONFLICT == 0 and k <= FEW else V)
+    copy_is_faster = d % CACHE_CONFLICT_ROWS == 0 and k <= CACHE_CONFLICT_COLUMNS
+    return U @ (V.copy() if copy_is_faster else V)
 
 
-def invert_lower(L):
-    """Inverse of a lower triangular matrix; NumPy has none of its own, and SciPy brings a second BLAS."""
+def invert_lower(L: NDArray) -> NDArray:
+    """Invert a lower triangular matrix by NumPy alone (SciPy would use its own copy of BLAS)."""
     n = len(L)
-    if n <= 64:
+    if n <= DIRECT_SIZE:
         return np.linalg.inv(L) if n else L
-    out, h = np.zeros_like(L), n // 2
-    out[:h, :h], out[h:, h:] = invert_lower(L[:h, :h]), invert_lower(L[h:, h:])
+    out = np.zeros_like(L)
+    h = n // 2
+    out[:h, :h] = invert_lower(L[:h, :h])
+    out[h:, h:] = invert_lower(L[h:, h:])
     out[h:, :h] = -out[h:, h:] @ (L[h:, :h] @ out[:h, :h])
     return out
 
 
-def symmetric(stack):
-    """Symmetric part of each of many blocks."""
-    return (stack + stack.transpose(0, 2, 1)) / 2
+def symmetric(blocks: NDArray) -> NDArray:
+    """Symmetric part of each block of (n_blocks, size, size)."""
+    return (blocks + blocks.transpose(0, 2, 1)) / 2
 
 
-def mirror_lower(P):
-    """Copy the lower triangle onto the upper one, in place, block by block."""
-    d = len(P)
-    step = 256
-    for i in range(0, d, step):
-        rows = slice(i, min(i + step, d))
+def mirror_lower(P: NDArray) -> None:
+    """Copy the lower triangle of P, (d, d), onto the upper one, in place, block by block."""
+    for rows in slices(len(P), MIRROR_ROWS):
         block = np.tril(P[rows, rows], -1)
         P[rows, rows] = np.tril(P[rows, rows]) + block.T
         P[: rows.start, rows] = P[rows, : rows.start].T

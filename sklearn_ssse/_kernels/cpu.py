@@ -1,10 +1,15 @@
-"""Kernels for the CPU. Products of matrices are NumPy's; numba is loaded when the recurrence row by row needs it."""
+"""Kernels for the CPU.
+
+NumPy computes the matrix products; numba is imported only by the recurrence row by row.
+"""
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from sklearn_ssse._kernels.blas import invert, invert_blocks, rank_b_update
 from sklearn_ssse._kernels.grams import add_unit_grams, layer_gram, product
+from sklearn_ssse._kernels.types import Inputs
 
 __all__ = [
     "activate",
@@ -31,32 +36,34 @@ ACTIVATIONS = {
 }
 
 
-def activate(name, z):
-    """The activation of scikit-learn's ``name``, a new array or z itself."""
+def activate(name: str, z: NDArray) -> NDArray:
+    """Apply scikit-learn's activation ``name``: a new array, or z itself for "identity"."""
     return ACTIVATIONS[name](z)
 
 
-def asarray(array):
+def asarray(array: NDArray) -> NDArray:
+    """Return the array itself: NumPy arrays need no transfer."""
     return array
 
 
-def inputs(a):
-    """Rows of data, (n_samples, n_inputs), dense or CSR."""
+def inputs(a: Inputs) -> Inputs:
+    """Return rows of data, (n_samples, n_inputs), dense or CSR, as they are."""
     return a
 
 
-def to_numpy(array):
+def to_numpy(array: NDArray) -> NDArray:
+    """Return the array itself: it is a NumPy array."""
     return array
 
 
-def rank1_update(P, R):
+def rank1_update(P: NDArray, R: NDArray) -> None:
     """See `rank1.rank1_update`."""
     from sklearn_ssse._kernels import rank1
 
     rank1.rank1_update(P, R)
 
 
-def rank1_update_blocks(P, R):
+def rank1_update_blocks(P: NDArray, R: NDArray) -> None:
     """See `rank1.rank1_update_blocks`."""
     from sklearn_ssse._kernels import rank1
 

@@ -2,27 +2,32 @@
 
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
 
-FAST = {"reassoc", "contract", "nsz"}
+# LLVM fast-math flags. "nnan" and "ninf" are left out, so that NaN and infinity propagate.
+FAST_MATH = {"reassoc", "contract", "nsz"}
 
 
-@njit(cache=True, fastmath=FAST)
-def rank1_update(P, R):
-    """Take the rows of R into the inverse P, one after the other, in place.
+@njit(cache=True, fastmath=FAST_MATH)
+def rank1_update(P: NDArray, R: NDArray) -> None:
+    """Add the rows R to the curvature whose inverse is P, one after the other, in place.
 
-    ``P <- P - v v^T / (1 + g^T v)``, ``v = P g``, for every row g. Only the lower triangle of P is read and written, and
-    each update streams it once: the product of the updated matrix with the next row is summed on the way.
+    Each row g updates ``P <- P - v v^T / (1 + g^T v)`` with ``v = P g``. Only the lower triangle of
+    P is read and written. Each update reads it once: the same pass sums the product of the updated
+    matrix and the next row.
 
     Parameters
     ----------
     P : ndarray of shape (d, d)
+        The inverse; its lower triangle is overwritten.
     R : ndarray of shape (m, d)
+        Curvature rows.
     """
     m, d = R.shape
     if m == 0:
         return
     v = np.zeros(d)
-    nxt = np.zeros(d)
+    v_next = np.zeros(d)
     g = R[0]
     for i in range(d):
         acc = 0.0
@@ -37,7 +42,7 @@ def rank1_update(P, R):
             denominator += g[i] * v[i]
         h = R[min(r + 1, m - 1)]
         for i in range(d):
-            nxt[i] = 0.0
+            v_next[i] = 0.0
         for i in range(d):
             vi = v[i] / denominator
             hi = h[i]
@@ -46,20 +51,22 @@ def rank1_update(P, R):
                 pij = P[i, j] - vi * v[j]
                 P[i, j] = pij
                 acc += pij * h[j]
-                nxt[j] += pij * hi
+                v_next[j] += pij * hi
             P[i, i] -= vi * v[i]
-            nxt[i] += acc + P[i, i] * hi
-        v, nxt = nxt, v
+            v_next[i] += acc + P[i, i] * hi
+        v, v_next = v_next, v  # swap the buffers
 
 
-@njit(cache=True, fastmath=FAST, parallel=True)
-def rank1_update_blocks(P, R):
-    """`rank1_update` on many blocks in parallel.
+@njit(cache=True, fastmath=FAST_MATH, parallel=True)
+def rank1_update_blocks(P: NDArray, R: NDArray) -> None:
+    """Apply `rank1_update` to many blocks in parallel.
 
     Parameters
     ----------
     P : ndarray of shape (n_blocks, size, size)
+        The inverses of the blocks; their lower triangles are overwritten.
     R : ndarray of shape (n_blocks, m, size)
+        Curvature rows over the parameters of each block.
     """
     for b in prange(P.shape[0]):
         rank1_update(P[b], R[b])

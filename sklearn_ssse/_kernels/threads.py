@@ -1,33 +1,47 @@
-"""Independent jobs that are products of matrices, over threads.
+"""Run independent jobs, each a few matrix products, in threads.
 
-Products too narrow for BLAS to divide run one on each of its threads instead.
+BLAS does not divide a narrow product among its threads. The jobs run at the same time instead, each
+on one thread of BLAS.
 """
 
 import math
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
 
 from sklearn_ssse._utils.chunks import slices
-from sklearn_ssse._utils.compat import threadpool_controller
 
-# Operations of a job from which it is worth starting threads for.
-WORTH_A_THREAD = 1e7
+# Floating-point operations of a job above which a thread of its own saves more than it costs.
+THREAD_OPERATIONS = 1e7
 
 
 @cache
-def _blas():
-    return threadpool_controller().select(user_api="blas")
+def _blas() -> ThreadpoolController:
+    """Return the controller of the BLAS libraries that are loaded."""
+    return ThreadpoolController().select(user_api="blas")
 
 
-def each(function, jobs, operations):
-    """Call ``function(job)`` for every job; each takes about so many ``operations``. The jobs must not share what they write."""
+def each(function: Callable[[Any], None], jobs: Sequence[Any], operations: float) -> None:
+    """Call ``function(job)`` for every job, in threads if the jobs are large enough.
+
+    Parameters
+    ----------
+    function : callable
+        Called with one job. Two calls must not write to the same memory.
+    jobs : sequence
+        Arguments of the calls.
+    operations : float
+        Floating-point operations of one call, roughly.
+    """
     threads = 1
-    if operations >= WORTH_A_THREAD and len(jobs) > 1:
-        threads = min(
-            len(jobs), max((library.num_threads for library in _blas().lib_controllers), default=1)
-        )
+    if operations >= THREAD_OPERATIONS and len(jobs) > 1:
+        blas_threads = (library.num_threads for library in _blas().lib_controllers)
+        threads = min(len(jobs), max(blas_threads, default=1))
     if threads == 1:
         for job in jobs:
             function(job)
@@ -37,21 +51,32 @@ def each(function, jobs, operations):
             pass
 
 
-def each_some(function, n_blocks, operations):
-    """Call ``function(slice)`` for as many of the blocks at a time as are worth a thread; each takes about so many ``operations``."""
-    step = max(1, math.ceil(WORTH_A_THREAD / max(operations, 1)))
+def each_some(function: Callable[[slice], None], n_blocks: int, operations: float) -> None:
+    """Call ``function(slice)`` for groups of blocks, each group large enough for a thread.
+
+    Parameters
+    ----------
+    function : callable
+        Called with the slice of one group. Two calls must not write to the same memory.
+    n_blocks : int
+        Number of blocks that the slices cover.
+    operations : float
+        Floating-point operations for one block, roughly.
+    """
+    step = max(1, math.ceil(THREAD_OPERATIONS / max(operations, 1)))
     each(function, list(slices(n_blocks, step)), step * operations)
 
 
 @contextmanager
-def one_thread():
-    """Context in which BLAS runs on one thread: for small products in a row, the waiting of a second costs more than it does.
+def one_thread() -> Iterator[None]:
+    """Context in which BLAS uses one thread.
 
-    The limit is that of the process, so the last of several threads that are inside takes it back.
+    In a sequence of small products, waiting for a second thread costs more time than it saves. The
+    limit holds for the whole process; the last of several threads to leave the context lifts it.
     """
     with _Limit.lock:
         if _Limit.depth == 0:
-            _Limit.held = _blas().limit(limits=1)
+            _Limit.limiter = _blas().limit(limits=1)
         _Limit.depth += 1
     try:
         yield
@@ -59,8 +84,12 @@ def one_thread():
         with _Limit.lock:
             _Limit.depth -= 1
             if _Limit.depth == 0:
-                _Limit.held.restore_original_limits()
+                _Limit.limiter.restore_original_limits()
 
 
 class _Limit:
-    lock, depth, held = threading.Lock(), 0, None
+    """State of `one_thread` that the threads of the process share."""
+
+    lock = threading.Lock()
+    depth = 0  # threads inside the context
+    limiter: Any = None

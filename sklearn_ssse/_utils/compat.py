@@ -14,7 +14,6 @@ from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
-from sklearn.utils.parallel import _get_threadpool_controller as threadpool_controller
 from sklearn.utils.validation import _check_sample_weight
 from sklearn.utils.validation import _num_samples as num_samples
 
@@ -64,7 +63,6 @@ __all__ = [
     "routing_enabled",
     "safe_indexing",
     "scale_of",
-    "threadpool_controller",
     "with_callbacks",
 ]
 

@@ -1,0 +1,10 @@
+"""Names for the types of annotations that more than one backend fulfils."""
+
+from typing import Any, TypeAlias
+
+# A dense array of NumPy, or a tensor of torch on the device of the kernels.
+Array: TypeAlias = Any
+# The inputs of a layer: an `Array`, or a CSR array of SciPy.
+Inputs: TypeAlias = Any
+# The kernels of a backend: the module `cpu`, or an object with the same functions.
+Kernels: TypeAlias = Any
