@@ -259,6 +259,8 @@ def _alike(models):
     coef = models[0].coef_
     if state.minibatch or state.stale or sparse.issparse(coef) or len(coef) > 1:
         return False
+    if CURVATURES[state.curvature].rows_per_sample(1) > 1:
+        return False
     first = _traits(models[0])
     return models[0].curvature_.is_matrix and all(_traits(model) == first for model in models[1:])
 

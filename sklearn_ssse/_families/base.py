@@ -1,12 +1,21 @@
 """Fitted models and rows of data: the code that all model families share."""
 
 from copy import copy
+from functools import singledispatch
 
 import numpy as np
 
 from sklearn_ssse._families.affine import map_first_layer
 from sklearn_ssse._gradients import CURVATURES, ScoreStream, SignedStream
 from sklearn_ssse._utils.progress import SILENT
+
+
+@singledispatch
+def pack(estimator):
+    """Parameters of a fitted classifier as one float64 vector, (d,), in the layout of its family.
+
+    A family registers its function for the plain class. The default reads a linear classifier.
+    """
 
 
 class Family:

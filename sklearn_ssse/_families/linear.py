@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit, softmax
 
-from sklearn_ssse._families.base import Batch, Family
+from sklearn_ssse._families.base import Batch, Family, pack
 from sklearn_ssse._gradients import CURVATURES, Layer, gradient
 from sklearn_ssse._utils.chunks import add_up, slices
 
@@ -17,6 +17,7 @@ from sklearn_ssse._utils.chunks import add_up, slices
 CHUNK_BYTES = 2**22
 
 
+@pack.register(object)
 def pack_linear(estimator):
     """Parameters of a fitted linear classifier as one float64 vector, (d,)."""
     coef = estimator.coef_

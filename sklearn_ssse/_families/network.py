@@ -6,8 +6,9 @@ L2 penalty and the traces that training leaves in an estimator.
 
 import numpy as np
 from scipy.special import expit, softmax
+from sklearn.neural_network import MLPClassifier
 
-from sklearn_ssse._families.base import Batch, Family
+from sklearn_ssse._families.base import Batch, Family, pack
 from sklearn_ssse._gradients import CURVATURES, GRADIENT, Layer, Scores
 from sklearn_ssse._kernels import cpu
 from sklearn_ssse._utils.chunks import add_up, slices
@@ -21,6 +22,7 @@ DERIVATIVES = {
 }
 
 
+@pack.register(MLPClassifier)
 def pack_network(estimator):
     """Parameters of a fitted multi-layer perceptron as one float64 vector, (d,)."""
     layers = zip(estimator.coefs_, estimator.intercepts_, strict=True)

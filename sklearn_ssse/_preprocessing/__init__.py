@@ -8,7 +8,10 @@ from sklearn_ssse._preprocessing import containers, simple_imputer, standard_sca
 from sklearn_ssse._preprocessing.state import PreprocessingState
 from sklearn_ssse._preprocessing.steps import (
     caches_and_warnings,
+    downdate_step,
     downdate_steps,
+    fitted_with_weights,
+    follows_columns,
     is_fitted_to_rows,
     keep_steps,
     kept_message,

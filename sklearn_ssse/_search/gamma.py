@@ -2,10 +2,9 @@
 
 import numpy as np
 from sklearn.multioutput import MultiOutputClassifier
-from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 
-from sklearn_ssse._families import pack_linear, pack_network
+from sklearn_ssse._families import pack
 from sklearn_ssse._search.attributes import areas
 
 # Metrics that D may compare, see `gamma_score`.
@@ -51,7 +50,7 @@ def pack_parameters(model):
         return pack_parameters(model.steps[-1][1])
     if isinstance(model, MultiOutputClassifier):
         return np.concatenate([pack_parameters(output) for output in model.estimators_])
-    return pack_network(model) if isinstance(model, MLPClassifier) else pack_linear(model)
+    return pack(model)
 
 
 def distance_ratio(original, erased, retrained):
