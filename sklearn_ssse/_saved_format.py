@@ -1,6 +1,7 @@
 """What a saved model says of itself, and what may be trusted in one."""
 
 from sklearn_ssse._version import __version__
+from sklearn_ssse.exceptions import ErasureError
 
 # Raise it when `_erasure_state`, a curvature or a calibration can no longer be read as before, and read the older formats below.
 FORMAT = 1
@@ -72,7 +73,7 @@ def checked(state):
     """The state of a model from a file, without its format; an error for one that is newer than this version."""
     found = state.get(KEY, FORMAT)
     if found > FORMAT:
-        raise ValueError(
+        raise ErasureError(
             f"A saved model must have format {FORMAT} or older for sklearn-ssse {__version__}, got format {found}, of a newer version. "
             "Load it after: pip install -U sklearn-ssse"
         )

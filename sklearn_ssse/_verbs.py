@@ -13,6 +13,7 @@ from sklearn_ssse._composites import (
     third_party,
 )
 from sklearn_ssse._erasure import carry_out, check_pairs, each_row
+from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 PREPROCESSING = ("keep", "downdate")
 
@@ -269,7 +270,7 @@ def plan_unlearn(
     Plan
     """
     if preprocessing not in PREPROCESSING:
-        raise ValueError(
+        raise ErasureError(
             f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {preprocessing!r}."
         )
     positions = params.pop("positions", None)
@@ -284,7 +285,7 @@ def plan_unlearn(
             known = getattr(estimator, "n_features_in_", None)
     found = plan(estimator, rows_of_groups(rows, groups, forget, known))
     if positions is not None and not takes_positions(estimator):
-        raise TypeError(
+        raise ErasureTypeError(
             f"Positions are for a BaggingClassifier, got {type(estimator).__name__} without one. "
             "Leave them out."
         )

@@ -10,7 +10,7 @@ from sklearn.utils.validation import validate_data
 
 from sklearn_ssse._utils.compat import check_sample_weight, num_samples
 from sklearn_ssse._utils.memory import available_bytes, readable
-from sklearn_ssse.exceptions import ErasureError
+from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # Smallest eigenvalue of I - R_S P R_S^T that lets an erasure through.
 LEAST_MARGIN = 1e-6
@@ -119,7 +119,7 @@ def encode(classes, y):
 def check_pairs(X_old, X_new):
     """Refuse rows of which not each has its corrected version."""
     if num_samples(X_old) != num_samples(X_new):
-        raise ValueError(
+        raise ErasureError(
             f"Each row must come with its corrected version, got {num_samples(X_old)} old rows and {num_samples(X_new)} new ones. Pass the "
             "same rows in the same order, or use `unlearn` and `learn`."
         )
@@ -129,7 +129,7 @@ def check_outputs(y, n_outputs):
     """Labels of many outputs as an array, (n_rows, n_outputs)."""
     y = y.toarray() if sparse.issparse(y) else np.asarray(y)
     if y.ndim != 2 or y.shape[1] != n_outputs:
-        raise ValueError(
+        raise ErasureError(
             f"y must have one column for each of the {n_outputs} outputs, got shape {y.shape}. Pass the labels as they were given to fit."
         )
     return y
@@ -159,7 +159,7 @@ def as_objects(values):
 def check_positions(positions, n_rows, n_samples):
     """Positions of rows in the data of a fit, each once."""
     if positions is None:
-        raise TypeError(
+        raise ErasureTypeError(
             "Rows leave a BaggingClassifier by their positions in the data of fit, which decide the members that drew them, got none. "
             "Pass positions=."
         )
@@ -167,11 +167,11 @@ def check_positions(positions, n_rows, n_samples):
         positions if isinstance(positions, np.ndarray) else as_objects(positions)
     )
     if len(positions) != n_rows or not np.issubdtype(positions.dtype, np.integer):
-        raise ValueError(
+        raise ErasureError(
             f"positions must hold one integer for each of the {n_rows} rows, got {len(positions)} of type {positions.dtype}."
         )
     if len(np.unique(positions)) < n_rows or not ((positions >= 0) & (positions < n_samples)).all():
-        raise ValueError(
+        raise ErasureError(
             f"positions must be different and from 0 to {n_samples - 1}, got {n_rows - len(np.unique(positions))} twice and "
             f"{int(((positions < 0) | (positions >= n_samples)).sum())} outside. Pass those in the data of fit."
         )

@@ -7,12 +7,12 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_ssse._utils.chunks import slices
-from sklearn_ssse.exceptions import ErasureError
+from sklearn_ssse.exceptions import ErasureError, MissingPackageError
 
 try:
     import torch
 except ImportError as error:
-    raise ImportError(
+    raise MissingPackageError(
         "backend='torch' needs torch, which could not be imported: pip install 'sklearn-ssse[torch]'"
     ) from error
 
