@@ -85,15 +85,17 @@ def _describe(column, step, i):
     elif isinstance(step, BaseEstimator):
         tags = get_tags(step)
         column.text |= tags.input_tags.string and not tags.input_tags.two_d_array
-        column.number |= _takes_numbers(step, tags)
+        takes_others = tags.no_validation or tags.input_tags.string or tags.input_tags.categorical
+        is_known = type(step).__module__.partition(".")[0] in ("sklearn", "sklearn_ssse")
+        column.number |= is_known and not takes_others
 
 
 def _first_steps(step, positions):
     """The fitted steps that take columns of the input unchanged or imputed, with the positions."""
+    if getattr(step, "n_features_in_", len(positions)) != len(positions):
+        return  # a chain adds columns, an imputer may drop or add some
     if isinstance(step, Pipeline):
         for _, inner in transformers(step.steps):
-            if not _takes_all(inner, positions):  # the imputer before dropped or added columns
-                return
             yield from _first_steps(inner, positions)
             if not isinstance(inner, SimpleImputer):
                 return
@@ -107,18 +109,6 @@ def _first_steps(step, positions):
                 yield from _first_steps(inner, own)
     elif inside(step) and not isinstance(step, BaggingClassifier):
         for part in inside(step):
-            if _takes_all(part, positions):  # a chain adds columns
-                yield from _first_steps(part, positions)
+            yield from _first_steps(part, positions)
     else:  # also a bag, whose members take the columns in orders of their own
         yield step, positions
-
-
-def _takes_all(step, positions):
-    return getattr(step, "n_features_in_", len(positions)) == len(positions)
-
-
-def _takes_numbers(step, tags):
-    """Whether a step is one of scikit-learn's, or ours, that converts its input to numbers."""
-    if type(step).__module__.partition(".")[0] not in ("sklearn", "sklearn_ssse"):
-        return False
-    return not (tags.no_validation or tags.input_tags.string or tags.input_tags.categorical)

@@ -25,30 +25,30 @@ from sklearn_ssse.exceptions import ErasureWarning
 
 # Options of the command line that `read_rows` takes.
 ROW_OPTIONS = ("weights", "positions", "group", "forget", "missing", "text")
+ERASURES = ("erasures", "Erasure from model")
 
 
 def run_unlearn(args):
     """Erase, then write the model and the record together. Returns the text to print."""
     file, report = _erase(args, carry_out)
     data = file.dumps(file.model)
-    report |= {
-        "erased_model": args.out.name,
-        "sha256": file.sha256,
-        "erased_sha256": sha256(data),
-    }
+    report |= {"erased_model": args.out.name, "sha256": file.sha256}
+    report["erased_sha256"] = sha256(data)
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     # The record is written first. The hash shows that a record has no model; a model without its
     # record could be erased from twice.
     files = {args.record.resolve(): (text.encode(), None), args.out.resolve(): (data, args.model)}
     with file_access(f"{args.out} and {args.record}", "write"):
         write_together(files, overwrite=args.force)
-    return _lines(report)
+    return _lines(report, *ERASURES)
 
 
 def run_preview(args):
     """The report that ``run_unlearn`` would record; nothing is written. Returns the text."""
     _, report = _erase(args, lambda erasures, changes: None)
-    return json.dumps(report, indent=2, allow_nan=False) if args.json else _lines(report)
+    if args.json:
+        return json.dumps(report, indent=2, allow_nan=False)
+    return _lines(report, *ERASURES)
 
 
 def run_inspect(args):
@@ -64,12 +64,8 @@ def run_inspect(args):
     }
     if args.json:
         return json.dumps(found, indent=2, allow_nan=False)
-    lines = [_pair(name, found[name]) for name in ("model", "sha256", "type")]
-    if not models:
-        lines.append("Rows cannot be erased from it: it holds no fitted model of sklearn-ssse.")
-    for i, model in enumerate(found["erasable"]):
-        lines += [f"\nErasable model {i + 1} of {len(models)}", *_text(model)]
-    return "\n".join(lines)
+    none = "\nRows cannot be erased from it: it holds no fitted model of sklearn-ssse."
+    return _lines(found, "erasable", "Erasable model") + ("" if models else none)
 
 
 def _read_model(args):
@@ -152,11 +148,11 @@ def _inspected(model, kept):
     calibrated = ["damping"] if model.damping == "auto" else []
     if state.calibration is not None and not isinstance(state.calibration, Exact):
         calibrated.append("epsilon")
-    counts = zip(model.classes_, state.class_counts, strict=True)
+    counts = zip(map(str, model.classes_), state.class_counts, strict=True)
     facts = {
         "type": type(model).__name__,
         "rows_remaining": model.n_samples_remaining_,
-        "rows_by_class": {str(name): count for name, count in counts},
+        "rows_by_class": dict(counts),
         "fitted_with_weights": bool(state.weighted),
         "parameters": model.curvature_.n_parameters,
         "structure": model.structure_,
@@ -178,12 +174,12 @@ def _inspected(model, kept):
     return _plain(facts)
 
 
-def _lines(report):
-    """A report as text."""
-    shown = report.keys() - {"erasures", "warnings"}
-    lines = [_pair(name, value) for name, value in report.items() if name in shown]
-    for i, record in enumerate(report["erasures"]):
-        lines += [f"\nErasure from model {i + 1} of {len(report['erasures'])}", *_text(record)]
+def _lines(report, key, title):
+    """A report as text, with a block for each item under ``key``."""
+    pairs = [item for item in report.items() if item[0] not in (key, "warnings")]
+    lines = [_pair(name, value) for name, value in pairs]
+    for i, item in enumerate(report[key]):
+        lines += [f"\n{title} {i + 1} of {len(report[key])}", *_text(item)]
     return "\n".join(lines)
 
 

@@ -71,11 +71,10 @@ def read_model(path, *, trust_pickle=False, trusted=()):
     except LibraryError:
         raise
     except Exception as error:  # any type, for a broken file or a missing package
+        must = f"{path} must be a whole model file whose packages are installed"
         name = getattr(error, "name", None)  # of the missing package or attribute
-        raise CommandError(
-            f"{path} must be a whole model file whose packages are installed, got "
-            f"{type(error).__name__}{f' for {name}' if name else ''} as it was read."
-        ) from None
+        found = f"{type(error).__name__} for {name}" if name else type(error).__name__
+        raise CommandError(f"{must}, got {found} as it was read.") from None
     return ModelFile(model, sha256(data), dumps)
 
 
@@ -87,22 +86,16 @@ def _skops(path, data, trusted):
         if SCHEMA not in archive.namelist():
             return None
         compression = archive.getinfo(SCHEMA).compress_type
-    try:
-        import skops.io
-    except ImportError:
-        raise CommandError(
-            f"{path} needs skops to be read: pip install 'sklearn-ssse[cli]'"
-        ) from None
+    import skops.io
+
     trusted = [*TRUSTED_TYPES, *trusted]
 
     def load(file):
         unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(trusted))
         if unknown:
-            raise CommandError(
-                f"{path} must hold types that are known to be safe, got also {', '.join(unknown)}. "
-                "If you know the origin of the file, and these types, add: "
-                f"{' '.join(f'--trust {name}' for name in unknown)}"
-            )
+            options = " ".join(f"--trust {name}" for name in unknown)
+            must = f"{path} must hold types that are known to be safe, got {', '.join(unknown)}"
+            raise CommandError(f"{must}. If you know the origin of the file, add: {options}")
         return skops.io.load(file, trusted=trusted)
 
     return load, partial(skops.io.dumps, compression=compression)
@@ -113,15 +106,11 @@ def _pickle(path, data, trust_pickle):
     names = (name for start, name in COMPRESSIONS.items() if data.startswith(start))
     compression = next(names, None)
     if compression is None and not data.startswith(PLAIN_PICKLE):
-        raise CommandError(
-            f"{path} must be a model saved by skops.io.dump, joblib.dump or pickle.dump, got "
-            "another file."
-        )
+        raise CommandError(f"{path} must be saved by skops.io.dump, joblib or pickle, got another.")
     if not trust_pickle:
         raise CommandError(
-            f"{path} is a pickle, or compressed as one may be, and a pickle can run any code when "
-            "it is loaded. Save the model by skops.io.dump, or add --trust-pickle if you know the "
-            "origin of the file."
+            f"{path} must be a skops file, got a pickle, which can run any code when it is loaded. "
+            "Save the model by skops.io.dump, or add --trust-pickle if you know the file's origin."
         )
     if compression is None and b"joblib.numpy_pickle" not in data:
         return pickle.load, pickle.dumps
@@ -148,32 +137,34 @@ def write_together(files, *, overwrite=False):
     overwrite : bool
         Whether existing files may be replaced.
     """
-    staged, moved = {}, []
+    staged = {}
+    before = {}
     try:
         for path, (data, like) in files.items():
             staged[path] = _stage(path, data, like)
-        last = path
         for path, temporary in staged.items():
             if path.exists() and not overwrite:
                 raise CommandError(f"{path} must not exist, got a file that was written meanwhile.")
-            before = path.read_bytes() if path.exists() and path != last else None
-            moved.append((path, before))  # before the move, which a signal may interrupt
+            before[path] = path.read_bytes() if path.exists() else None
             os.replace(temporary, path)
     except BaseException:
-        done = [(path, before) for path, before in moved if not staged[path].exists()]
-        if len(done) < len(files):  # else the writing was complete
-            for path, before in done:
-                if before is None:
-                    path.unlink()
-                else:
-                    os.replace(_stage(path, before, path), path)
+        done = [path for path in before if not staged[path].exists()]
+        for path in done if len(done) < len(files) else []:  # else the writing was complete
+            if before[path] is None:
+                path.unlink()
+            else:
+                os.replace(_stage(path, before[path], path), path)
         raise
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
     for folder in {path.parent for path in files}:
         with suppress(OSError):  # some systems cannot open a folder
-            _sync_folder(folder)
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 def _stage(path, data, like):
@@ -189,11 +180,3 @@ def _stage(path, data, like):
         temporary.unlink(missing_ok=True)
         raise
     return temporary
-
-
-def _sync_folder(folder):
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sklearn_ssse._cli.commands import run_inspect, run_preview, run_unlearn
@@ -40,6 +40,7 @@ EXAMPLES = {
     "unlearn": "unlearn model.skops --rows withdrawn.parquet --target income \\\n"
     "      --out erased.skops --record record.json",
 }
+FILE = {"type": Path, "required": True}
 REPEATED = {"action": "append", "default": []}
 
 
@@ -102,33 +103,26 @@ def _parser():
     names = "{unlearn,preview,inspect}"
     commands = parser.add_subparsers(dest="command", required=True, metavar=names)
 
-    def command(name, run, summary, text):
+    unlearn = "erase rows from a model, and write the model and a record"
+    preview = "show the effect of unlearn, and change nothing"
+    inspect = "show the contents of a model file, and its erasures"
+    for name, run, summary, text in (
+        ("unlearn", run_unlearn, unlearn, f"{ROWS}\n{RECORD}"),
+        ("preview", run_preview, preview, ROWS),
+        ("inspect", run_inspect, inspect, ""),
+    ):
         new = commands.add_parser(
             name,
             help=summary,
-            description=f"{summary[0].upper()}{summary[1:]}.",
+            description=f"{summary.capitalize()}.",
             epilog=_epilog(text, EXAMPLES[name]),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         new.set_defaults(run=run, parser=new)
-        return new.add_argument
-
-    summary = "erase rows from a model, and write the model and a record"
-    unlearn = command("unlearn", run_unlearn, summary, f"{ROWS}\n{RECORD}")
-    summary = "show the effect of unlearn, and change nothing"
-    preview = command("preview", run_preview, summary, ROWS)
-    summary = "show the contents of a model file, and its erasures"
-    inspect = command("inspect", run_inspect, summary, "")
-    for add in (unlearn, preview, inspect):
-        _add_model(add)
-    for add in (unlearn, preview):
-        _add_rows(add)
-    for add in (preview, inspect):
-        add("--json", action="store_true", help="print JSON")
-    file = {"type": Path, "required": True}
-    unlearn("--out", metavar="MODEL2", help="file for the erased model", **file)
-    unlearn("--record", metavar="JSON", help="file for the record", **file)
-    unlearn("--force", action="store_true", help="overwrite files; needed if MODEL2 is MODEL")
+        _add_model(new.add_argument)
+        if run is not run_inspect:
+            _add_rows(new.add_argument)
+        _add_outputs(new.add_argument, writes=run is run_unlearn)
     return parser
 
 
@@ -138,19 +132,15 @@ def _epilog(text, *examples):
 
 
 def _add_model(add):
-    text = "file written by skops.io.dump, or joblib or pickle"
-    add("model", metavar="MODEL", type=Path, help=text)
-    text = "load a pickle, which can run any code: only if you know its origin"
-    add("--trust-pickle", action="store_true", help=text)
-    text = "a further type that a skops file may hold"
-    add("--trust", metavar="TYPE", help=text, **REPEATED)
+    add("model", metavar="MODEL", type=Path, help="file written by skops.io.dump, joblib or pickle")
+    add("--trust-pickle", action="store_true", help="load a pickle, which can run any code")
+    add("--trust", metavar="TYPE", help="a further type that a skops file may hold", **REPEATED)
 
 
 def _add_rows(add):
-    text = "the rows to erase, a CSV or a Parquet file"
-    add("--rows", metavar="FILE", type=Path, required=True, help=text)
+    add("--rows", metavar="FILE", help="the rows to erase, a CSV or a Parquet file", **FILE)
     text = "column of the labels; for several outputs repeat it, or separate by commas"
-    add("--target", metavar="COLUMN", action="append", required=True, help=text)
+    add("--target", metavar="COLUMN", required=True, help=text, **REPEATED)
     text = "step size: a number, 'auto' or a multiple such as 0.5*auto (default: set by the model)"
     add("--epsilon", metavar="E", type=_epsilon, help=text)
     text = "whether the steps before the model keep the rows in their statistics (default: keep)"
@@ -167,11 +157,18 @@ def _add_rows(add):
     add("--forget", metavar="ID", nargs="+", help="erase only the rows of these groups")
 
 
+def _add_outputs(add, writes):
+    if not writes:
+        add("--json", action="store_true", help="print JSON")
+        return
+    add("--out", metavar="MODEL2", help="file for the erased model", **FILE)
+    add("--record", metavar="JSON", help="file for the record", **FILE)
+    add("--force", action="store_true", help="overwrite files; needed if MODEL2 is MODEL")
+
+
 def _epsilon(text):
-    try:
+    with suppress(ValueError):
         return float(text)
-    except ValueError:
-        pass
     try:
         read_epsilon(text)
     except ErasureError as error:

@@ -73,11 +73,8 @@ def read_rows(
         If the type of a column was inferred from its cells.
     """
     frame, typed = _read(path)
-    target = [
-        name
-        for given in target
-        for name in ([given] if given in frame.columns else given.split(","))
-    ]
+    if not set(target) <= set(frame.columns):
+        target = ",".join(target).split(",")
     named = [*target, *(name for name in (weights, positions, group) if name is not None)]
     features = _features(path, list(frame.columns), estimator, named)
     if group is not None:
@@ -86,9 +83,10 @@ def read_rows(
         raise CommandError(f"{path} must hold at least one row, got only the names of the columns.")
     y = _labels(frame, estimator, target)
     if weights is not None:
-        weights = _weights(weights, _cells(frame[weights]))
+        weights = _numbers(frame, weights, "finite weights of at least 0", _is_weight).astype(float)
     if positions is not None:
-        positions = _positions(positions, _cells(frame[positions]))
+        content = "positions in the data of fit, counted from 0"
+        positions = _numbers(frame, positions, content, _is_position)
     return Rows(_inputs(frame[features], estimator, typed, **types), y, weights, positions)
 
 
@@ -294,17 +292,19 @@ def _is_indicator(estimator):
     return any(_is_indicator(part) for part in inside(estimator))
 
 
-def _weights(name, cells):
-    values = [number(cell) for cell in cells]
-    bad = [value is None or not 0 <= value < np.inf for value in values]
-    _check(name, "the weights of the rows, finite numbers of at least 0,", bad)
-    return np.array(values, dtype=float)
+def _numbers(frame, name, content, is_valid):
+    """A column of numbers, (n,)."""
+    values = [number(cell) for cell in _cells(frame[name])]
+    _check(name, content, [not is_valid(value) for value in values])
+    return np.array(values)
 
 
-def _positions(name, cells):
-    bad = [not str(cell).strip().isdecimal() for cell in cells]
-    _check(name, "the positions of the rows in the data of fit, counted from 0,", bad)
-    return np.array([int(cell) for cell in cells])
+def _is_weight(value):
+    return value is not None and 0 <= value < np.inf
+
+
+def _is_position(value):
+    return type(value) is int and value >= 0
 
 
 def matches(cells, known):
