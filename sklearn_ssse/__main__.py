@@ -1,8 +1,9 @@
-"""``python -m sklearn_ssse``: erase rows from a model file, for whoever has the rows and not the code."""
+"""``python -m sklearn_ssse``: erase rows from a model file, without the code that fitted it."""
 
 import sys
 
 from sklearn_ssse._cli import main
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name may not fit the encoding
     sys.exit(main())

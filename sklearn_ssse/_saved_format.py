@@ -1,6 +1,7 @@
 """The format number of saved models, and the types that they may contain."""
 
 from sklearn_ssse._version import __version__
+from sklearn_ssse.exceptions import ErasureError
 
 # Number of the format. Raise it when `_erasure_state`, a curvature or a calibration changes so that
 # `checked` must convert the older formats.
@@ -81,7 +82,7 @@ def checked(state):
     """
     found = state.get(KEY, FORMAT)
     if found > FORMAT:
-        raise ValueError(
+        raise ErasureError(
             f"A saved model must have format {FORMAT} or older for sklearn-ssse {__version__}, got "
             f"format {found}, of a newer version. Load it after: pip install -U sklearn-ssse"
         )

@@ -13,6 +13,7 @@ from sklearn_ssse._composites import (
     third_party,
 )
 from sklearn_ssse._erasure import carry_out, check_pairs, weight_per_row
+from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # Values of the argument `preprocessing`.
 PREPROCESSING = ("keep", "downdate")
@@ -299,7 +300,7 @@ def plan_unlearn(
         Nothing has changed yet.
     """
     if preprocessing not in PREPROCESSING:
-        raise ValueError(
+        raise ErasureError(
             f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {preprocessing!r}. Pass "
             "one of them."
         )
@@ -314,7 +315,7 @@ def plan_unlearn(
         known = getattr(estimator, "n_features_in_", None) if names is None else names
     made = plan(estimator, rows_of_groups(rows, groups, forget, known))
     if positions is not None and not takes_positions(estimator):
-        raise TypeError(
+        raise ErasureTypeError(
             f"positions are for a BaggingClassifier, got {type(estimator).__name__} without one. "
             "Leave them out."
         )

@@ -3,7 +3,20 @@
 __all__ = ["ErasureError", "ErasureWarning"]
 
 
-class ErasureError(ValueError):
+class LibraryError(Exception):
+    """Base of the errors of this library, whose messages quote no value of a row but its label.
+
+    The command line prints the messages of these errors alone.
+
+    Examples
+    --------
+    >>> from sklearn_ssse.exceptions import ErasureError, LibraryError
+    >>> issubclass(ErasureError, LibraryError)
+    True
+    """
+
+
+class ErasureError(LibraryError, ValueError):
     """An erasure, or the computation of a curvature, is not possible with the given arguments.
 
     The message states what must hold, what was given, and what to do. It is raised before anything
@@ -13,6 +26,30 @@ class ErasureError(ValueError):
     --------
     >>> from sklearn_ssse import ErasureError
     >>> issubclass(ErasureError, ValueError)
+    True
+    """
+
+
+class ErasureTypeError(LibraryError, TypeError):
+    """Rows cannot be erased from an estimator of this type, or not with these arguments.
+
+    Raised before anything has changed: the model is as it was before the call.
+
+    Examples
+    --------
+    >>> from sklearn_ssse.exceptions import ErasureTypeError
+    >>> issubclass(ErasureTypeError, TypeError)
+    True
+    """
+
+
+class MissingPackageError(LibraryError, ImportError):
+    """A package that the chosen option needs is not installed.
+
+    Examples
+    --------
+    >>> from sklearn_ssse.exceptions import MissingPackageError
+    >>> issubclass(MissingPackageError, ImportError)
     True
     """
 

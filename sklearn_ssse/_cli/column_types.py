@@ -1,10 +1,11 @@
-"""What the fitted steps of a model know of the columns that it is given: numbers, or which categories, and how a missing value looks.
+"""The types of a model's columns, as its fitted steps define them.
 
-A CSV file holds text. Whether "1" was a number or a category called "1" at fit, the model knows better than a reader that guesses.
+A CSV file holds text. The steps decide whether "1" was a number or a category called "1" at fit.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import BaggingClassifier
@@ -21,11 +22,24 @@ ENCODERS = (OneHotEncoder, OrdinalEncoder, TargetEncoder)
 
 @dataclass
 class InputType:
-    """What is known of one column.
+    """The type of one column.
 
-    ``seen`` tells that some step does something with the column; ``text`` tells that a step takes the column as it stands. ``categories``
-    is an array, or None for a column that no encoder sees; ``complete`` tells that the encoder took them from the training rows, so that
-    these have no others. ``imputed`` tells that an imputer comes first, ``missing`` what it takes as missing.
+    Attributes
+    ----------
+    seen : bool
+        True if some step uses the column.
+    number : bool
+        True if a step converts the column to numbers.
+    text : bool
+        True if a step takes the column as plain text.
+    categories : ndarray or None
+        The categories of its encoder; None without an encoder.
+    complete : bool
+        True if the encoder found the categories in the training rows, so that these have no others.
+    imputed : bool
+        True if an imputer fills in the missing values.
+    missing : object
+        The value that stands for a missing one.
     """
 
     seen: bool = False
@@ -34,72 +48,67 @@ class InputType:
     categories: object = None
     complete: bool = False
     imputed: bool = False
-    missing: object = None
+    missing: object = np.nan
+
+    @property
+    def is_defined(self):
+        """Whether a step fixes the type of the column."""
+        return self.number or self.text or self.categories is not None
+
+    @property
+    def gap(self):
+        """None or NaN, as the model was given missing values at fit."""
+        return None if self.missing is None else np.nan
 
 
 def input_types(estimator, n_columns):
-    """An `InputType` for each column that the estimator is given."""
+    """An `InputType` for each of the estimator's columns."""
     types = [InputType() for _ in range(n_columns)]
-    for step, positions in _consumers(estimator, list(range(n_columns))):
-        columns = [types[i] for i in positions]
-        for column in columns:
-            column.seen |= not (isinstance(step, FunctionTransformer) and step.func is None)
-        if isinstance(step, SimpleImputer):
-            for column in columns:
-                column.number |= step.statistics_.dtype.kind != "O"
-                column.imputed, column.missing = True, step.missing_values
-        elif isinstance(step, ENCODERS):
-            for column, categories in zip(
-                columns, step.categories_, strict=False
-            ):  # an imputer may have added indicators
-                column.categories, column.complete = categories, isinstance(step.categories, str)
-        elif (
-            isinstance(step, BaseEstimator)
-            and get_tags(step).input_tags.string
-            and not get_tags(step).input_tags.two_d_array
-        ):
-            for column in columns:
-                column.text = True
-        elif _takes_numbers(step):
-            for column in columns:
-                column.number = True
+    for step, positions in _first_steps(estimator, list(range(n_columns))):
+        for i, position in enumerate(positions):
+            _describe(types[position], step, i)
     return types
 
 
-def _consumers(step, positions):
-    """The fitted steps that see columns of the input as they are, or with missing values filled in, and the columns' positions."""
+def _describe(column, step, i):
+    """Add to an `InputType` the facts that a step has about its column i."""
+    column.seen |= not (isinstance(step, FunctionTransformer) and step.func is None)
+    if isinstance(step, SimpleImputer):
+        column.number |= step.statistics_.dtype.kind != "O"
+        column.imputed = True
+        column.missing = step.missing_values
+    elif isinstance(step, ENCODERS):
+        column.categories = step.categories_[i]
+        column.complete = isinstance(step.categories, str)
+        if not column.imputed and any(category is None for category in column.categories):
+            column.missing = None
+    elif isinstance(step, BaseEstimator):
+        tags = get_tags(step)
+        column.text |= tags.input_tags.string and not tags.input_tags.two_d_array
+        takes_others = tags.no_validation or tags.input_tags.string or tags.input_tags.categorical
+        is_known = type(step).__module__.partition(".")[0] in ("sklearn", "sklearn_ssse")
+        column.number |= is_known and not takes_others
+
+
+def _first_steps(step, positions):
+    """The fitted steps that take columns of the input unchanged or imputed, with the positions."""
+    if getattr(step, "n_features_in_", len(positions)) != len(positions):
+        return  # a chain adds columns, an imputer may drop or add some
     if isinstance(step, Pipeline):
         for _, inner in transformers(step.steps):
-            if getattr(inner, "n_features_in_", len(positions)) != len(
-                positions
-            ):  # the imputer before dropped or added some
-                return
-            yield from _consumers(inner, positions)
+            yield from _first_steps(inner, positions)
             if not isinstance(inner, SimpleImputer):
                 return
     elif isinstance(step, FeatureUnion):
         for _, inner in step.transformer_list:
-            yield from _consumers(inner, positions)
+            yield from _first_steps(inner, positions)
     elif isinstance(step, ColumnTransformer):
         for name, inner, _ in step.transformers_:
             own = [positions[i] for i in step._transformer_to_input_indices.get(name, ())]
             if own and not isinstance(inner, str):
-                yield from _consumers(inner, own)
-    elif isinstance(step, BaggingClassifier):  # its members see columns in an order of their own
+                yield from _first_steps(inner, own)
+    elif inside(step) and not isinstance(step, BaggingClassifier):
+        for part in inside(step):
+            yield from _first_steps(part, positions)
+    else:  # also a bag, whose members take the columns in orders of their own
         yield step, positions
-    elif parts := inside(step):
-        for part in parts:
-            if getattr(part, "n_features_in_", len(positions)) == len(
-                positions
-            ):  # a chain adds columns
-                yield from _consumers(part, positions)
-    else:
-        yield step, positions
-
-
-def _takes_numbers(step):
-    """Whether it is a step of scikit-learn's, or ours, that turns its input into an array of numbers."""
-    if type(step).__module__.partition(".")[0] not in ("sklearn", "sklearn_ssse"):
-        return False
-    tags = get_tags(step)
-    return not (tags.no_validation or tags.input_tags.string or tags.input_tags.categorical)

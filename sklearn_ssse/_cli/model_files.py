@@ -1,4 +1,4 @@
-"""Model files: read in the format that is found, written in the same one, together with a record or not at all."""
+"""Model files: read in the format found, written in the same one together with a record."""
 
 import hashlib
 import io
@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import joblib
 
+from sklearn_ssse._cli.errors import CommandError, file_access
 from sklearn_ssse._saved_format import TRUSTED_TYPES
+from sklearn_ssse.exceptions import LibraryError
 
 SCHEMA = "schema.json"
 PLAIN_PICKLE = b"\x80"
@@ -30,7 +32,7 @@ COMPRESS_LEVEL = 3
 
 
 class ModelFile(NamedTuple):
-    """A model, the hash of the file that it came from, and the function that turns a model into such a file's bytes."""
+    """A model, the hash of its file, and the function that turns a model into such bytes."""
 
     model: object
     sha256: str
@@ -42,7 +44,7 @@ def sha256(data):
 
 
 def read_model(path, *, trust_pickle=False, trusted=()):
-    """Read a model; the format is that of the content, whatever the name.
+    """Read a model in the format of the file's content, whatever its name.
 
     Parameters
     ----------
@@ -50,24 +52,29 @@ def read_model(path, *, trust_pickle=False, trusted=()):
     trust_pickle : bool
         Whether a pickle may be loaded, which can run any code.
     trusted : sequence of str
-        Types in a skops file to be trusted beside `TRUSTED_TYPES`.
+        Types in a skops file to trust in addition to `TRUSTED_TYPES`.
 
     Returns
     -------
     ModelFile
+
+    Raises
+    ------
+    CommandError
+        If the file cannot be read, is not trusted, or holds no model.
     """
-    data = path.read_bytes()
+    with file_access(path, "read"):
+        data = path.read_bytes()
     load, dumps = _skops(path, data, trusted) or _pickle(path, data, trust_pickle)
     try:
         model = load(io.BytesIO(data))
-    except ValueError:
+    except LibraryError:
         raise
-    except (
-        Exception
-    ) as error:  # what a broken file, or a missing package, raises is anybody's guess
-        raise ValueError(
-            f"{path} must be a whole model file, whose packages are installed, got {type(error).__name__} as it was read: {error}"
-        ) from error
+    except Exception as error:  # any type, for a broken file or a missing package
+        must = f"{path} must be a whole model file whose packages are installed"
+        name = getattr(error, "name", None)  # of the missing package or attribute
+        found = f"{type(error).__name__} for {name}" if name else type(error).__name__
+        raise CommandError(f"{must}, got {found} as it was read.") from None
     return ModelFile(model, sha256(data), dumps)
 
 
@@ -79,21 +86,16 @@ def _skops(path, data, trusted):
         if SCHEMA not in archive.namelist():
             return None
         compression = archive.getinfo(SCHEMA).compress_type
-    try:
-        import skops.io
-    except ImportError as error:
-        raise ImportError(
-            f"{path} needs skops to be read: pip install 'sklearn-ssse[cli]'"
-        ) from error
+    import skops.io
+
     trusted = [*TRUSTED_TYPES, *trusted]
 
     def load(file):
         unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(trusted))
         if unknown:
-            raise ValueError(
-                f"{path} must hold types that are known to be safe, got also {', '.join(unknown)}. If you know where the file is from, "
-                f"and these types, add: {' '.join(f'--trust {name}' for name in unknown)}"
-            )
+            options = " ".join(f"--trust {name}" for name in unknown)
+            must = f"{path} must hold types that are known to be safe, got {', '.join(unknown)}"
+            raise CommandError(f"{must}. If you know the origin of the file, add: {options}")
         return skops.io.load(file, trusted=trusted)
 
     return load, partial(skops.io.dumps, compression=compression)
@@ -101,23 +103,19 @@ def _skops(path, data, trusted):
 
 def _pickle(path, data, trust_pickle):
     """Functions to load and to dump a pickle: joblib's, with its compression, or Python's own."""
-    compression = next(
-        (name for start, name in COMPRESSIONS.items() if data.startswith(start)), None
-    )
+    names = (name for start, name in COMPRESSIONS.items() if data.startswith(start))
+    compression = next(names, None)
     if compression is None and not data.startswith(PLAIN_PICKLE):
-        raise ValueError(
-            f"{path} must be a model saved by skops.io.dump, joblib.dump or pickle.dump, got a file that is none of these."
-        )
+        raise CommandError(f"{path} must be saved by skops.io.dump, joblib or pickle, got another.")
     if not trust_pickle:
-        raise ValueError(
-            f"{path} is a pickle, or compressed as one may be, and a pickle can run any code when it is loaded. Save the model by "
-            "skops.io.dump, or add --trust-pickle if you know where the file is from."
+        raise CommandError(
+            f"{path} must be a skops file, got a pickle, which can run any code when it is loaded. "
+            "Save the model by skops.io.dump, or add --trust-pickle if you know the file's origin."
         )
     if compression is None and b"joblib.numpy_pickle" not in data:
         return pickle.load, pickle.dumps
-    return joblib.load, partial(
-        _joblib_dumps, compress=(compression, COMPRESS_LEVEL) if compression else 0
-    )
+    compress = (compression, COMPRESS_LEVEL) if compression else 0
+    return joblib.load, partial(_joblib_dumps, compress=compress)
 
 
 def _joblib_dumps(model, compress):
@@ -129,45 +127,44 @@ def _joblib_dumps(model, compress):
 def write_together(files, *, overwrite=False):
     """Write several files: all of them, or none.
 
-    Each is written beside its place and moved there at the end, in the order given. If one cannot be moved, those before it
-    are put back as they were.
+    Each is written to a temporary file of the same folder and moved at the end, in the order
+    given. If a move fails, the files moved before are restored.
 
     Parameters
     ----------
     files : dict of Path to (bytes, Path or None)
         The content, and the file whose permissions to copy.
     overwrite : bool
-        Whether files may be there already.
+        Whether existing files may be replaced.
     """
-    staged, moved = {}, []
+    staged = {}
+    before = {}
     try:
         for path, (data, like) in files.items():
             staged[path] = _stage(path, data, like)
-        last = path
         for path, temporary in staged.items():
             if path.exists() and not overwrite:
-                raise FileExistsError(
-                    f"{path} must not be there, got a file that was written meanwhile."
-                )
-            before = path.read_bytes() if path.exists() and path != last else None
-            moved.append((path, before))  # first: a signal may come right after the move
+                raise CommandError(f"{path} must not exist, got a file that was written meanwhile.")
+            before[path] = path.read_bytes() if path.exists() else None
             os.replace(temporary, path)
     except BaseException:
-        done = [(path, before) for path, before in moved if not staged[path].exists()]
-        for path, before in (
-            done if len(done) < len(files) else []
-        ):  # once all are moved, all is as it was to be
-            if before is None:
+        done = [path for path in before if not staged[path].exists()]
+        for path in done if len(done) < len(files) else []:  # else the writing was complete
+            if before[path] is None:
                 path.unlink()
             else:
-                os.replace(_stage(path, before, path), path)
+                os.replace(_stage(path, before[path], path), path)
         raise
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
     for folder in {path.parent for path in files}:
         with suppress(OSError):  # some systems cannot open a folder
-            _sync_folder(folder)
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 def _stage(path, data, like):
@@ -183,11 +180,3 @@ def _stage(path, data, like):
         temporary.unlink(missing_ok=True)
         raise
     return temporary
-
-
-def _sync_folder(folder):
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -22,7 +22,7 @@ from sklearn_ssse._composites.inspection import TYPES_WITH_POSITIONS, erasable_m
 from sklearn_ssse._composites.registry import REFUSALS, inside, plan, plan_all, route
 from sklearn_ssse._erasure import Change, check_outputs, check_positions, encode
 from sklearn_ssse._utils.compat import BaseSearchCV, ConstantPredictor
-from sklearn_ssse.exceptions import ErasureError
+from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 BOOSTING = (
     "each stage of boosting was fitted to the errors that the earlier stages made on the rows. "
@@ -62,7 +62,7 @@ def route_to_best_estimator(estimator, rows):
 def inside_search(estimator):
     """`best_estimator_`, the model that was fitted on all rows."""
     if "best_estimator_" not in vars(estimator):
-        raise TypeError(
+        raise ErasureTypeError(
             f"Rows can be erased from {type(estimator).__name__} if it keeps a model fitted on all "
             "rows, got one without `best_estimator_`. Use refit=True."
         )
@@ -91,7 +91,7 @@ def route_to_fixed_threshold(estimator, rows):
 def route_to_tuned_threshold(estimator, rows):
     """Send the rows to the model behind the threshold; the threshold, tuned on them, keeps them."""
     if not estimator.refit and estimator.cv != "prefit":
-        raise TypeError(
+        raise ErasureTypeError(
             "Rows can be erased from TunedThresholdClassifierCV if its model was fitted on all "
             "rows, got refit=False, which keeps no list of the rows that tuned the threshold. Use "
             "refit=True, or cv='prefit'."
@@ -125,7 +125,7 @@ def route_to_calibrated(estimator, rows):
 def inside_calibrated(estimator):
     """The frozen model under the calibrators."""
     if not isinstance(estimator.estimator, FrozenEstimator):
-        raise TypeError(
+        raise ErasureTypeError(
             "Rows cannot be erased from CalibratedClassifierCV around an estimator that it fits "
             "itself: it does not keep the folds that its calibrators and models were fitted on. "
             "Fit the erasable model first and calibrate FrozenEstimator(model)."
@@ -166,7 +166,7 @@ def _check_constant_classes(pairs):
 def route_to_one_vs_one(estimator, rows):
     """Send the rows of both classes of each pair to the model of the pair."""
     if rows.positions is not None:
-        raise TypeError(
+        raise ErasureTypeError(
             "OneVsOneClassifier must be given rows without positions, got positions, which differ "
             "in the data of each pair. Use OneVsRestClassifier around a BaggingClassifier."
         )
@@ -186,7 +186,7 @@ def route_to_one_vs_one(estimator, rows):
 def route_to_chain(estimator, rows):
     """Send the rows to every model, with the labels of the earlier outputs as columns."""
     if estimator.cv is not None:
-        raise TypeError(
+        raise ErasureTypeError(
             "Rows can be erased from ClassifierChain with cv=None, got another cv: its models were "
             "fitted to out-of-fold predictions of models that it did not keep. Use cv=None, which "
             "fits them to the labels."
@@ -223,12 +223,12 @@ def route_to_votes(estimator, rows):
 def route_to_bagged(estimator, rows):
     """Send the rows to the members that drew them, each row as often as it was drawn."""
     if rows.added or rows.replaced:
-        raise TypeError(
+        raise ErasureTypeError(
             "Rows can only be erased from BaggingClassifier, got rows to add, which no member "
             "drew. Train it again with them."
         )
     if rows.sample_weight is not None:
-        raise TypeError(
+        raise ErasureTypeError(
             "unlearn for BaggingClassifier takes no sample_weight, got one: the number of times "
             "that a member drew a row is its weight there. Leave it out."
         )

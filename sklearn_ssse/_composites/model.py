@@ -3,6 +3,7 @@
 from sklearn_ssse._composites.registry import inside, route
 from sklearn_ssse._composites.rows import ModelRows, Plan
 from sklearn_ssse._erasure import ErasableMixin
+from sklearn_ssse.exceptions import ErasureTypeError
 
 
 @route.register(ErasableMixin)
@@ -12,7 +13,7 @@ def route_to_model(estimator, rows):
     if rows.positions is not None and not rows.path:  # siblings may take the positions
         unknown.append("positions")
     if unknown:
-        raise TypeError(
+        raise ErasureTypeError(
             f"unlearn for {type(estimator).__name__} takes no {', '.join(sorted(unknown))}. "
             "Leave it out."
         )

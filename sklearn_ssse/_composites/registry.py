@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._composites.rows import Plan
 from sklearn_ssse._erasure import Change, ErasableMixin
-from sklearn_ssse.exceptions import ErasureError
+from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # Types that rows cannot be erased from, and the reason.
 REFUSALS = {}
@@ -38,8 +38,8 @@ def route(estimator, rows):
     name = type(estimator).__name__
     for kind, reason in REFUSALS.items():
         if isinstance(estimator, kind):
-            raise TypeError(f"Rows cannot be erased from {name}: {reason}")
-    raise TypeError(
+            raise ErasureTypeError(f"Rows cannot be erased from {name}: {reason}")
+    raise ErasureTypeError(
         "Rows can be erased from ErasableLogisticRegression, ErasableMLPClassifier, and "
         f"pipelines, searches and other composites of them, got {name}. Make the model erasable "
         "with from_estimator, or register the type with unlearn.register."
@@ -88,7 +88,7 @@ def _plan_on_copy(function, estimator, rows):
     """Run a third party's function on a copy, whose attributes replace those of the estimator."""
     name = type(estimator).__name__
     if rows.added or rows.replaced:
-        raise TypeError(
+        raise ErasureTypeError(
             f"Rows can only be erased from {name}, got rows to add. Train it again with them."
         )
     if rows.column_map:

@@ -11,7 +11,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import validate_data
 
 from sklearn_ssse._utils.compat import check_sample_weight, num_samples
-from sklearn_ssse.exceptions import ErasureError
+from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 
 def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samples=1):
@@ -132,7 +132,7 @@ def encode(classes, y):
 def check_pairs(X_old, X_new):
     """Refuse old and new rows that differ in number."""
     if num_samples(X_old) != num_samples(X_new):
-        raise ValueError(
+        raise ErasureError(
             f"Each row must have its corrected version, got {num_samples(X_old)} old rows and "
             f"{num_samples(X_new)} new ones. Pass the same rows in the same order, or use "
             "`unlearn` and `learn`."
@@ -143,7 +143,7 @@ def check_outputs(y, n_outputs):
     """The labels of several outputs as an array, (n_rows, n_outputs)."""
     y = y.toarray() if sparse.issparse(y) else np.asarray(y)
     if y.ndim != 2 or y.shape[1] != n_outputs:
-        raise ValueError(
+        raise ErasureError(
             f"y must have one column for each of the {n_outputs} outputs, got shape {y.shape}. "
             "Pass the labels as they were given to fit."
         )
@@ -178,7 +178,7 @@ def as_objects(values):
 def check_positions(positions, n_rows, n_samples):
     """Validate the positions of rows in the data of a fit, each given once: (n_rows,)."""
     if positions is None:
-        raise TypeError(
+        raise ErasureTypeError(
             "positions must be given to erase rows from a BaggingClassifier, got none. Pass "
             "positions=, the positions of the rows in the data of fit: they decide which members "
             "drew them."
@@ -187,14 +187,14 @@ def check_positions(positions, n_rows, n_samples):
         positions if isinstance(positions, np.ndarray) else as_objects(positions)
     )
     if len(positions) != n_rows or not np.issubdtype(positions.dtype, np.integer):
-        raise ValueError(
+        raise ErasureError(
             f"positions must hold one integer for each of the {n_rows} rows, got {len(positions)} "
             f"of type {positions.dtype}. Pass the positions of the rows in the data of fit."
         )
     n_repeated = n_rows - len(np.unique(positions))
     n_outside = int(((positions < 0) | (positions >= n_samples)).sum())
     if n_repeated or n_outside:
-        raise ValueError(
+        raise ErasureError(
             f"positions must be different and from 0 to {n_samples - 1}, got {n_repeated} twice "
             f"and {n_outside} outside. Pass the positions of the rows in the data of fit."
         )

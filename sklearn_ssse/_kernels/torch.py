@@ -14,12 +14,12 @@ from scipy import sparse
 from sklearn_ssse._kernels.blas import UPDATE_ROWS
 from sklearn_ssse._kernels.types import Array, Inputs
 from sklearn_ssse._utils.chunks import slices
-from sklearn_ssse.exceptions import ErasureError
+from sklearn_ssse.exceptions import ErasureError, MissingPackageError
 
 try:
     import torch
 except ImportError as error:
-    raise ImportError(
+    raise MissingPackageError(
         "backend='torch' needs torch, which could not be imported. Install it: "
         "pip install 'sklearn-ssse[torch]'"
     ) from error

@@ -1,0 +1,43 @@
+"""The errors of the command line, and the text of an error that may be printed.
+
+Messages of the library quote no value of a row. Messages of other libraries, and of a model's own
+steps, may: they are replaced by the type of the error and advice.
+"""
+
+from contextlib import contextmanager
+
+from sklearn.exceptions import NotFittedError
+
+from sklearn_ssse.exceptions import LibraryError
+
+READ_IN_PYTHON = "the message is not printed because it may quote a row; call `unlearn` in Python"
+ADVICE = {
+    NotFittedError: "The file must hold a fitted model with a curvature, got one that is not "
+    "fitted. Call `fit` or `fit_curvature` first.",
+    ImportError: "A package is missing. Install those of the model's own steps, and: "
+    "pip install 'sklearn-ssse[cli]'",
+    UnicodeError: "A CSV file must be in UTF-8. Save it in UTF-8, or as Parquet.",
+    Exception: f"Check the rows for missing or changed values ({READ_IN_PYTHON} to read it).",
+}
+
+
+class CommandError(LibraryError):
+    """A file or an option that a command cannot use."""
+
+
+def printable(error):
+    """The message of an error of the library; the type and advice for any other error."""
+    if isinstance(error, LibraryError):
+        return str(error)
+    advice = next(text for kind, text in ADVICE.items() if isinstance(error, kind))
+    return f"{type(error).__name__}. {advice}"
+
+
+@contextmanager
+def file_access(name, verb):
+    """Turn a failure of the operating system into a `CommandError` that names the file."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise CommandError(f"It must be possible to {verb} {name}, got: {reason}.") from None

@@ -1,0 +1,341 @@
+"""The rows to erase, read from a CSV or a Parquet file with the types that the model was fitted to.
+
+No message quotes a value of a row.
+"""
+
+import csv
+import io
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas
+from sklearn.multiclass import OneVsRestClassifier
+
+from sklearn_ssse._cli.column_types import InputType, input_types
+from sklearn_ssse._cli.errors import CommandError, file_access
+from sklearn_ssse._composites import inside, known_columns
+from sklearn_ssse._erasure import ErasableMixin, is_multilabel
+from sklearn_ssse._utils.warnings import warn
+
+TRUTH = {"true": True, "false": False}
+# Names that an error message lists at most.
+MAX_NAMES = 8
+# Texts that stand for a missing value in any CSV file: nobody writes them as a word.
+BLANKS = {"", "nan", "NaN", "<NA>", "#N/A"}
+# Further texts that pandas reads as a missing value; they may be words.
+WORDS = {"NA", "N/A", "n/a", "NULL", "null", "None", "#NA", "#N/A N/A", "-nan", "-NaN"}
+MISSING_ADVICE = " If it stands for a missing value, name it by --missing."
+
+
+class Rows(NamedTuple):
+    """Arguments of ``unlearn``; weights and positions are None if no column holds them."""
+
+    X: object
+    y: np.ndarray
+    sample_weight: np.ndarray | None
+    positions: np.ndarray | None
+
+
+def read_rows(
+    path, estimator, target, *, weights=None, positions=None, group=None, forget=None, **types
+):
+    """Read the rows to erase.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file whose first line names the columns, or a Parquet file.
+    estimator : fitted estimator
+    target : list of str
+        The columns of the labels, one for each output; an item may hold several names, separated
+        by commas.
+    weights, positions, group : str, default=None
+        The columns of the weights, of the positions in the data of fit, and of the groups.
+    forget : list of str, default=None
+        The groups to erase. Rows of other groups are not checked.
+    **types
+        ``missing``, further texts that stand for a missing value, and ``text``, the columns of
+        text whose type the model does not define; each a sequence of str.
+
+    Returns
+    -------
+    Rows
+
+    Raises
+    ------
+    CommandError
+        If the file cannot be read, or does not match the model or the options.
+
+    Warns
+    -----
+    ErasureWarning
+        If the type of a column was inferred from its cells.
+    """
+    frame, typed = _read(path)
+    if not set(target) <= set(frame.columns):
+        target = ",".join(target).split(",")
+    named = [*target, *(name for name in (weights, positions, group) if name is not None)]
+    features = _features(path, list(frame.columns), estimator, named)
+    if group is not None:
+        frame = _of_groups(frame, group, forget)
+    if frame.empty:
+        raise CommandError(f"{path} must hold at least one row, got only the names of the columns.")
+    y = _labels(frame, estimator, target)
+    if weights is not None:
+        weights = _numbers(frame, weights, "finite weights of at least 0", _is_weight).astype(float)
+    if positions is not None:
+        content = "positions in the data of fit, counted from 0"
+        positions = _numbers(frame, positions, content, _is_position)
+    return Rows(_inputs(frame[features], estimator, typed, **types), y, weights, positions)
+
+
+def _read(path):
+    """The table, and whether its columns have types; those of a CSV file are all text."""
+    with file_access(path, "read"):
+        data = path.read_bytes()
+    if data.startswith(b"PAR1") or path.suffix == ".parquet":
+        frame = pandas.read_parquet(io.BytesIO(data), engine="pyarrow")
+        return frame.reset_index(drop=frame.index.names == [None]), True
+    names, *lines = _csv_lines(path, data)
+    return pandas.DataFrame(lines, columns=names, dtype=object), False
+
+
+def _csv_lines(path, data):
+    """The lines of a CSV file as lists of text, the first with the names as pandas makes them."""
+    csv.field_size_limit(2**31 - 1)  # in bytes; the default of 128 kB is less than some texts
+    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=None))
+    lines = [line for line in reader if line]
+    if not lines:
+        raise CommandError(f"{path} must name the columns in its first line, got an empty file.")
+    header = [name or f"Unnamed: {i}" for i, name in enumerate(lines[0])]
+    for i, line in enumerate(lines):
+        if len(line) != len(header):
+            must = f"{path} must have {len(header)} values in every row, one for each name"
+            raise CommandError(f"{must}, got {len(line)} in row {i}. Check that the file is whole.")
+    repeated = [header[:i].count(name) for i, name in enumerate(header)]
+    lines[0] = [f"{name}.{n}" if n else name for name, n in zip(header, repeated, strict=True)]
+    return lines
+
+
+def _features(path, header, estimator, named):
+    """Names of the model's columns, in its order; refuses a table without them, or with others."""
+    rest = [name for name in header if name not in named]
+    known = known_columns(estimator)
+    features = rest if known is None else list(known)
+    count = getattr(estimator, "n_features_in_", len(rest)) if known is None else len(features)
+    lacking = [name for name in dict.fromkeys([*features, *named]) if name not in header]
+    extra = [name for name in rest if name not in set(features)]
+    if lacking:
+        found = f"none called {_few(lacking)}"
+    elif extra:
+        found = f"also {_few(extra)}"
+    elif len(features) != count:
+        found = f"{len(features)} of the model"
+    else:
+        return features
+    raise CommandError(
+        f"{path} must have the {count} columns of the model and those named in the command, got "
+        f"{found}. A CSV file must be separated by commas, without the index (to_csv(index=False))."
+    )
+
+
+def _few(names):
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(map(str, names[:MAX_NAMES])) + more
+
+
+def _of_groups(frame, group, forget):
+    """The rows of the groups to erase."""
+    groups = [_stripped(cell) for cell in _cells(frame[group])]
+    lacking = sorted(set(forget).difference(groups))
+    if lacking:
+        must = f"Every ID of --forget must be in column {group}"
+        raise CommandError(f"{must}, got {_few(lacking)} without a row. Nothing was erased.")
+    return frame[np.isin(groups, forget)].reset_index(drop=True)
+
+
+def _cells(column):
+    """A column as a list of str, None for a value that is missing in a Parquet file."""
+    return [None if lost else str(cell) for cell, lost in zip(column, column.isna(), strict=True)]
+
+
+def _check(name, content, bad, advice=""):
+    """Refuse a column with a bad row; the values themselves are not quoted."""
+    if np.any(bad):
+        count = f"{np.sum(bad)} of {len(bad)} rows"
+        raise CommandError(f"Column {name} must hold {content}, got others in {count}.{advice}")
+
+
+def _inputs(frame, estimator, typed, missing=(), text=()):
+    """The rows as the model takes them: a DataFrame, an array, or texts alone as an array."""
+    unknown = [name for name in text if name not in frame.columns]
+    if unknown:
+        raise CommandError(f"--text must name columns of the model, got {_few(unknown)}.")
+    types = input_types(estimator, frame.shape[1])
+    has_names = known_columns(estimator) is not None
+    if not has_names and len(types) == 1 and types[0].text:
+        return frame.iloc[:, 0].to_numpy(dtype=object)
+    columns = {}
+    inferred = []
+    for (name, column), known in zip(frame.items(), types, strict=True):
+        if typed:
+            values = _convert(name, column, known, {*missing})
+        elif name in text:
+            values = _convert(name, column, InputType(), {"", *missing})
+        elif known.is_defined:
+            values = _convert(name, column, known, {*BLANKS, *WORDS, *missing})
+        else:
+            values = _inferred(name, column, known, missing)
+            inferred += [name] if known.seen and values.dtype.kind in "iufb" else []
+        # The dtype keeps objects and None, which pandas would convert.
+        columns[name] = pandas.Series(values, dtype=values.dtype)
+    if inferred:
+        warn(
+            f"The model does not define whether {_few(inferred)} held text or numbers at fit, got "
+            "numbers, truth values or missing values. If it was text, name it by --text."
+        )
+    X = pandas.DataFrame(columns)
+    return X if has_names else np.ascontiguousarray(X)
+
+
+def _convert(name, column, known, missing):
+    """A column in the type that the model defines; of others only the missing values change."""
+    cells = _cells(column)
+    empty = np.array([cell is None or cell.strip() in missing for cell in cells], dtype=bool)
+    if known.categories is not None:
+        return _categories(name, cells, empty, known)
+    if column.dtype.kind != "O":  # a Parquet column that is not text
+        return column
+    if known.number:
+        values = [np.nan if lost else number(cell) for cell, lost in zip(cells, empty, strict=True)]
+        _check(name, "numbers, as at fit", [value is None for value in values], MISSING_ADVICE)
+        return np.array(values, dtype=float)
+    if known.text:
+        return column
+    column = column.astype(object) if known.gap is None else column
+    return column.mask(empty, known.gap)
+
+
+def _inferred(name, column, known, missing):
+    """A column of a CSV file as numbers or truth values if all cells are, else as text.
+
+    Refuses cells that may be something else: a word such as "NA", or a code such as "02134".
+    """
+    values = _convert(name, column, known, {*BLANKS, *WORDS, *missing})
+    numeric = all(number(cell) is not None for cell in values if isinstance(cell, str))
+    if known.seen:
+        cells = column.str.strip()
+        unclear = cells.isin(WORDS.difference(missing))
+        if numeric:
+            unclear |= cells.str.fullmatch(r"[+-]?0\d+")
+        content = "neither words for a missing value nor numbers with a zero in front"
+        advice = f" The model does not define its type: if it was text at fit, add --text {name}."
+        _check(name, content, unclear, f"{advice}{MISSING_ADVICE}")
+    convert = number if numeric else str
+    values = [convert(cell) if isinstance(cell, str) else cell for cell in values]
+    return pandas.Series(values, dtype=object if known.gap is None else None)
+
+
+def _categories(name, cells, empty, known):
+    """Cells as the encoder's categories, in their types, (n,)."""
+    values = [category for category in known.categories if not pandas.isna(category)]
+    may_miss = known.imputed or len(values) < len(known.categories)
+    if not pandas.isna(known.missing):  # the imputer replaces a value of its own
+        values.append(known.missing)
+        may_miss = False
+    found = matches(cells, values)
+    unseen = (found < 0) & ~(empty & may_miss)
+    if known.complete:
+        _check(name, "categories of the training rows", unseen, MISSING_ADVICE)
+    filled = [known.missing if lost else cell for cell, lost in zip(cells, empty, strict=True)]
+    column = np.array([*filled, None], dtype=object)[:-1]
+    column[found >= 0] = np.array([*values, None], dtype=object)[found[found >= 0]]
+    kind = known.categories.dtype.kind
+    if kind not in "iufb" or unseen.any():
+        return column
+    whole = (found >= 0).all() and kind != "f"
+    return column.astype(known.categories.dtype if whole else np.float64)
+
+
+def _labels(frame, estimator, target):
+    """Labels in the types of the classes, (n,) or (n, n_outputs)."""
+    classes = getattr(estimator, "classes_", None)
+    if classes is None:
+        raise CommandError(f"The model must be a classifier, got {type(estimator).__name__}.")
+    if isinstance(classes, list):
+        outputs = classes
+    elif _is_indicator(estimator):
+        outputs = [np.array([0, 1])] * len(classes)
+    else:
+        outputs = [classes]
+    if len(target) != len(outputs):
+        must = f"--target must name one column for each of the {len(outputs)} outputs"
+        raise CommandError(f"{must} of the model, got {len(target)}: {_few(target)}.")
+    columns = []
+    for name, known in zip(target, outputs, strict=True):
+        found = matches(_cells(frame[name]), known)
+        _check(name, f"labels seen at fit ({_few(known)})", found < 0)
+        columns.append(known[found])
+    if len(columns) == 1 and not isinstance(classes, list):
+        return columns[0]
+    alike = len({column.dtype for column in columns}) == 1
+    return np.column_stack(columns if alike else [column.astype(object) for column in columns])
+
+
+def _is_indicator(estimator):
+    """Whether y has a column of 0 and 1 for each label."""
+    if isinstance(estimator, OneVsRestClassifier):
+        return estimator.multilabel_
+    if isinstance(estimator, ErasableMixin):
+        return is_multilabel(estimator)
+    return any(_is_indicator(part) for part in inside(estimator))
+
+
+def _numbers(frame, name, content, is_valid):
+    """A column of numbers, (n,)."""
+    values = [number(cell) for cell in _cells(frame[name])]
+    _check(name, content, [not is_valid(value) for value in values])
+    return np.array(values)
+
+
+def _is_weight(value):
+    return value is not None and 0 <= value < np.inf
+
+
+def _is_position(value):
+    return type(value) is int and value >= 0
+
+
+def matches(cells, known):
+    """Positions of the cells in ``known``, (n,); -1 for a cell that is not there.
+
+    The text itself has precedence, then the text without blanks around it, then, for numbers and
+    truth values, the number.
+    """
+    found = {}
+    for key in (str, _stripped, lambda value: None if isinstance(value, str) else number(value)):
+        for i, value in enumerate(known):
+            found.setdefault(key(value), i)
+    found.pop(None, None)
+    keys = ([cell, _stripped(cell), number(cell)] for cell in cells)
+    return np.array([next((found[k] for k in own if k in found), -1) for own in keys], dtype=int)
+
+
+def _stripped(value):
+    return None if value is None else str(value).strip()
+
+
+def number(text):
+    """The number or truth value that a text stands for, None if there is none."""
+    text = str(text).strip()
+    if text.lower() in TRUTH:
+        return TRUTH[text.lower()]
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    if math.isnan(value) or "_" in text:
+        return None
+    is_whole = text.lstrip("+-").isdecimal() and math.isfinite(value)
+    return int(text) if is_whole else value  # an int keeps all digits
