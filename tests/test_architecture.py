@@ -35,7 +35,11 @@ SOURCES = sorted(
 )
 # Imported inside a function: optional dependencies, and compiled kernels that only some fits need.
 LATE = {"torch", "skops", "matplotlib", "pandas", "pyarrow", "skl2onnx", "numba"}
-LATE_MODULES = {"sklearn_ssse._kernels.rank1", "sklearn_ssse._kernels.torch"}
+LATE_MODULES = {
+    "sklearn_ssse._cli.rows",  # pandas
+    "sklearn_ssse._kernels.rank1",  # numba
+    "sklearn_ssse._kernels.torch",
+}
 NAMES = {"fisher", "empirical_fisher", "full", "block", "low_rank", "diagonal"}
 # The tables, the choice of "auto", and validation.
 MAY_COMPARE = {"_gradients/curvatures.py", "_inverse/choice.py", "_erasure/parameters.py"}

@@ -278,12 +278,13 @@ def test_models_inside_others_load_with_nothing_else_trusted(make):
 
 @pytest.mark.parametrize("name", ["linear-fisher-full", "adam-fisher-full", "pipeline"])
 def test_a_newer_format_is_refused(name, monkeypatch):
-    monkeypatch.setattr(_saved_format, "FORMAT", _saved_format.FORMAT + 1)
+    known = _saved_format.FORMAT
+    monkeypatch.setattr(_saved_format, "FORMAT", known + 1)
     blob = pickle.dumps(trained(name))
     monkeypatch.undo()
     with pytest.raises(
         ValueError,
-        match=rf"format {_saved_format.FORMAT} or older .* got format {_saved_format.FORMAT + 1}.* pip install",
+        match=rf"format {known} or older .* got format {known + 1}.* pip install",
     ):
         pickle.loads(blob)
     assert _saved_format.KEY not in vars(pickle.loads(pickle.dumps(trained("linear-fisher-full"))))

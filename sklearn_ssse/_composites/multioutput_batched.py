@@ -94,9 +94,9 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
 
     x = _design(X, models[0].fit_intercept)
     proba = expit(theta @ x.T).reshape(-1, 1)
-    y = targets.reshape(-1, 1)
-    a = gradient(proba, y, "logistic").reshape(targets.shape) * weight
-    seeds = CURVATURES[before[0].curvature].seed(proba, y, "logistic")
+    outputs = (proba, targets.reshape(-1, 1), "logistic")
+    a = gradient(*outputs).reshape(targets.shape) * weight
+    seeds = CURVATURES[before[0].curvature].seed(*outputs)
     r = np.sqrt(weight) * seeds.reshape(targets.shape)
     pending = PendingDowndates([model.curvature_ for model in models], x, r)
     _require((pending.margin >= pending.least_margin).all())
