@@ -5,5 +5,6 @@ import sys
 from sklearn_ssse._cli import main
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name may not fit the encoding
+    # A name may not fit the encoding of the terminal.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())
