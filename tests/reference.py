@@ -74,6 +74,15 @@ def curvature(model, X, y, weight, kind):
     return np.einsum("i,ij,ik->jk", weight, G, G)
 
 
+def residual(model, X, y, weight=None):
+    """Gradient of the penalised objective at the fitted parameters, on the scale of a sum."""
+    weight = np.ones(len(y)) if weight is None else weight
+    penalty = np.full((len(model.coef_), X.shape[1] + model.fit_intercept), 1 / model.C)
+    if model.fit_intercept:
+        penalty[:, -1] = 0.0
+    return weight @ gradients(model, X, y) + penalty.ravel() * theta(model)
+
+
 def fisher_inverse(model, X, y, weight, kind, damping):
     """Paper-scale inverse: ``inv(1/n sum + lambda I)``."""
     A = curvature(model, X, y, weight, kind)

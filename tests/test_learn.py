@@ -71,16 +71,19 @@ def test_step_and_curvature_by_hand(four_classes, verb, curvature, leave_out):
         G = reference.gradients(clf, X[rows], y[rows])
         return weight @ G, reference.curvature(clf, X[rows], y[rows], weight, curvature)
 
+    g_0 = 0.0
+    if curvature == "fisher":
+        g_0 = reference.residual(clf, X[fitted], y[fitted], total[fitted])
     g, added = parts(new, total[new])
     A = parts(fitted, total[fitted])[1] + sizes
-    g, after, mass = -g, A + added, n + added_mass
+    g, after, mass = -g - g_0, A + added, n + added_mass
     if verb == "learn":
         clf.learn(X[new], y[new], 0.7, sample_weight=w[new])
     else:  # the weights are those of the old rows
         total_new = w[old] * class_weight[y[new]]
         g, added = parts(new, total_new)
         leaving, gone = parts(old, total[old])
-        g, after, mass = leaving - g, A + added - gone, n + total_new.sum() - total[old].sum()
+        g, after, mass = leaving - g - g_0, A + added - gone, n + total_new.sum() - total[old].sum()
         clf.rectify(X[old], y[old], X[new], y[new], 0.7, sample_weight=w[old])
     step = np.linalg.solve(after, g) if leave_out else n / mass * np.linalg.solve(A, g)
     assert relative(theta(clf), start + 0.7 * step) < 1e-9

@@ -115,7 +115,7 @@ class Exact:
 
     def epsilon(self, step):
         """1 for a step that only erases; for added rows see `_at_minimum_with_added_rows`."""
-        total = float(step.solution @ step.gradients.sum(axis=1))
+        total = float(step.solution @ step.gradient)
         if step.added is None or not total > 0:
             return 1.0
         return _at_minimum_with_added_rows(step, 1.0, total)

@@ -85,9 +85,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     X, Y, weight = rows_of_positive_weight(X, Y, weight)
     theta = pack_outputs(models)
     targets = _targets(models, Y)
-    k = X.shape[0]
-    m, d = theta.shape
-    _require(0 < k <= d and fits(COPIES * 8 * m * k * (k + d)))
+    _check_size(X.shape[0], *theta.shape)
     weight = _class_weights(before, targets) * (1.0 if weight is None else weight)
     after = _remaining(before, targets, weight)
 
@@ -97,16 +95,17 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     a = gradient(*outputs).reshape(targets.shape) * weight
     seeds = CURVATURES[before[0].curvature].seed(*outputs)
     r = np.sqrt(weight) * seeds.reshape(targets.shape)
-    pending = PendingDowndates([model.curvature_ for model in models], x, r)
+    pending = PendingDowndates(models, x, r)
     _require((pending.margin >= pending.least_margin).all())
     leave_out = models[0]._leave_out(before[0])
     damped = is_damped(pending.margin) & leave_out
     c = pending.solve(a, damped) if leave_out else a
     growth = _growth(before, after, leave_out)
     epsilons = _lengths(epsilons, before, pending, a, c, targets, growth, leave_out)
-    change = _times(c, pending.Z) * (growth * epsilons)[:, np.newaxis]
+    change = pending.step(c) * (growth * epsilons)[:, np.newaxis]
     attributes = unpack_outputs(models, theta + change)
     _require(attributes is not None and np.isfinite(np.square(change).sum()))
+    after = _with_residuals(after, pending, a, change, epsilons, growth, damped, leave_out)
 
     records = make_records(
         before,
@@ -114,7 +113,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
         theta=theta,
         change=change,
         shared={
-            "n_erased": k,
+            "n_erased": X.shape[0],
             "structure": models[0].structure_,
             "leave_out": leave_out,
             "shrunken": False,
@@ -145,27 +144,42 @@ def _require(holds):
         raise NotTogetherError
 
 
+def _check_size(k, m, d):
+    """Leave k rows of no size, or too many for m outputs of d parameters, to the twin."""
+    _require(0 < k <= d and fits(COPIES * 8 * m * k * (k + d)))
+
+
 class PendingDowndates:
     """The downdates of the inverses of all outputs by the same rows, see `PendingDowndate`.
 
     Parameters
     ----------
-    inverses : list of FullInverse
+    models : list of ErasableLogisticRegression
     x : ndarray of shape (k, d)
     r : ndarray of shape (n_outputs, k)
         Factors of the curvature rows ``r x``.
     """
 
-    def __init__(self, inverses, x, r):
+    def __init__(self, models, x, r):
+        inverses = [model.curvature_ for model in models]
+        residuals = [model._erasure_state.residual for model in models]
         self._inverses = inverses
-        self._x = x
+        self.x = x
         self.r = r
         k, d = x.shape
         m = len(inverses)
         self.Z = np.empty((m, k, d))
+        self.has_residuals = residuals[0] is not None
+        self.residuals = _stacked(residuals) if self.has_residuals else np.zeros((m, d))
+        self._offset = np.zeros((m, d))  # -P g_0
 
         def product(j):
-            np.matmul(x, inverses[j].matrix, out=self.Z[j])
+            if not self.has_residuals:
+                np.matmul(x, inverses[j].matrix, out=self.Z[j])
+                return
+            both = np.vstack([x, -residuals[j]]) @ inverses[j].matrix
+            self.Z[j] = both[:-1]
+            self._offset[j] = both[-1]
 
         self._each(product)
         self.G = (self.Z.reshape(m * k, d) @ x.T).reshape(m, k, k)
@@ -183,19 +197,24 @@ class PendingDowndates:
         return least_margin(np.einsum("ij,ij->i", variance, information))
 
     def solve(self, a, damped):
-        """Coefficients c, (n_outputs, k), of ``Z^T c = P' x^T a``, P' the downdated inverse."""
+        """Coefficients c, (n_outputs, k), of the `step` that the downdated inverse gives."""
         factor = downdate_factor(self.spectrum)
         if damped.any():
             damped_factor = downdate_factor(self.spectrum, damped=True)
             factor = np.where(damped[:, np.newaxis], damped_factor, factor)
-        return a + _times(_times(_times(a, self.G), self._B) * factor, self._B.transpose(0, 2, 1))
+        along = _times(a, self.G) + self._offset @ self.x.T
+        return a + _times(_times(along, self._B) * factor, self._B.transpose(0, 2, 1))
+
+    def step(self, c):
+        """``Z^T c - P g_0`` of each output, (n_outputs, d)."""
+        return _times(c, self.Z) + self._offset
 
     @cached_property
     def inverses(self):
         """The inverses without the rows, all computed at the first access."""
         root = np.sqrt(downdate_factor(self.spectrum))
         basis = self.Z.transpose(0, 2, 1) @ (self._B * root[:, np.newaxis])
-        leaving = np.square(self.r) @ np.square(self._x)
+        leaving = np.square(self.r) @ np.square(self.x)
         out = list(self._inverses)
 
         def downdate(j):
@@ -224,6 +243,24 @@ def _class_weights(before, targets):
     """Class weight of each row for each model, (n_models, k)."""
     by_class = _stacked(state.class_weight for state in before)
     return np.where(targets, by_class[:, 1:], by_class[:, :1])
+
+
+def _with_residuals(after, pending, a, change, epsilons, growth, damped, leave_out):
+    """The states with the gradient that the steps leave, see `Step.residual`."""
+    if not pending.has_residuals:
+        return after
+    v = a @ pending.x - pending.residuals
+    if leave_out:
+        residuals = (epsilons - 1.0)[:, np.newaxis] * v
+        residuals[damped] = 0.0
+    else:
+        lengths = (epsilons * growth)[:, np.newaxis]
+        rows = np.square(pending.r) * (change @ pending.x.T)
+        residuals = (lengths - 1.0) * v - rows @ pending.x
+    return [
+        replace_fields(state, {"residual": own.copy()})
+        for state, own in zip(after, residuals, strict=True)
+    ]
 
 
 def _growth(before, after, leave_out):
@@ -273,6 +310,7 @@ def _traits(model):
         state.curvature,
         state.minibatch,
         state.stale,
+        state.residual is None,
         model.structure_,
         model.leave_out,
         model.fit_intercept,

@@ -143,7 +143,9 @@ class CurvatureMixin(CallbackSupportMixin):
                 inverse = self._invert(batch, INVERSES[structure], options, state.mass)
             batch.progress = SILENT
             with progress.task("calibration"):
-                state = replace(state, calibration=self._calibrate(batch, inverse, state))
+                calibration = self._calibrate(batch, inverse, state)
+                residual = self._residual(batch, inverse)
+                state = replace(state, calibration=calibration, residual=residual)
         automatic = self.damping == "auto"
         self.curvature_ = inverse
         self.structure_ = structure
@@ -214,6 +216,10 @@ class CurvatureMixin(CallbackSupportMixin):
             if inverse.condition < FLAT_CONDITION or ridge is first[-1]:
                 return inverse
         return structure.build(scores, last, **options)
+
+    def _residual(self, batch, inverse):
+        """Gradient of the penalised objective that training left, (d,); None takes it as zero."""
+        return None
 
     def _frozen_class_weight(self, codes, weight):
         """Weight of each class, or None for a model without class weights."""

@@ -24,6 +24,7 @@ from sklearn_ssse._erasure.validation import (
     row_weights,
     rows_of_positive_weight,
 )
+from sklearn_ssse._families import map_first_layer
 from sklearn_ssse.exceptions import ErasureError
 
 NO_CURVATURE = (
@@ -57,11 +58,13 @@ class Step(NamedTuple):
     Attributes
     ----------
     solution : ndarray of shape (d,)
-        ``s = P g``. P is the inverse curvature, with leave-out of the rows after the change; g is
-        the gradient of the forget rows minus the gradient of the added rows.
+        ``s = P g``. P is the inverse curvature, with leave-out of the rows after the change.
     growth : float
         Weight of all rows before the change divided by their weight after it, ``n / (n - k)`` for
         an erasure; 1 with leave-out.
+    gradient : ndarray of shape (d,)
+        g: the gradient of the forget rows, minus the gradient of the added rows, minus the residual
+        gradient of the model; with the changes of the penalty.
     gradients : ndarray of shape (d, n_classes)
         The parts of g from the rows of each class.
     batch : Batch
@@ -77,6 +80,7 @@ class Step(NamedTuple):
 
     solution: np.ndarray
     growth: float
+    gradient: np.ndarray
     gradients: np.ndarray
     batch: object
     scores: object
@@ -90,6 +94,29 @@ class Step(NamedTuple):
     def direction(self):
         """Change of the parameters at eps = 1."""
         return self.growth * self.solution
+
+    def residual(self, epsilon):
+        """Gradient of the penalised objective after the step, to first order; None if not kept.
+
+        Zero after a damped step: it leaves a part of the gradient because it cannot be trusted.
+        """
+        if self.before.residual is None:
+            return None
+        if self.damped:
+            return np.zeros_like(self.gradient)
+        if self.leave_out:
+            return (epsilon - 1.0) * self.gradient
+        change = epsilon * self.direction[:, np.newaxis]
+        after = epsilon * self.growth * self.gradient
+        for rows, sign in ((self.scores, -1.0), (self.added_scores, 1.0)):
+            for chunk in rows.chunks() if rows is not None else ():
+                after = after + sign * chunk.rmatvec(chunk.matvec(change))[:, 0]
+        return after - self.gradient
+
+    @property
+    def added_scores(self):
+        """Curvature rows of the added rows, or None."""
+        return None if self.added is None else self.added.scores(self.before.curvature)
 
     def mean(self, values):
         """Weighted mean over the forget rows of values of shape (k, outputs)."""
@@ -125,6 +152,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     family = model._family()
     epsilon = checked_epsilon(model, epsilon)
     if column_map:
+        before = _with_columns(before, family, column_map)
         inverse = inverse.with_columns(column_map, family.shapes)
         family = family.with_columns(column_map, before.n_rows)
     batch = _batch(model, family, forget, column_map)
@@ -168,7 +196,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         record=record,
         attributes=attributes,
         curvature=downdate.pending.inverse if downdate.pending else lambda: inverse,
-        state=_with_history(before, after, added),
+        state=_with_history(step, epsilon, added),
         unweighted=before.weighted and any(rows and rows[2] is None for rows in (forget, added)),
         columns_change=bool(column_map),
     )
@@ -191,6 +219,8 @@ def make_step(batch, scores, inverse, pending, before, after, added=None):
     family = batch.family
     gradient = gradients.sum(axis=1) + family.penalty_change(before.n_rows, k_rows)
     gradient = gradient + family.penalty_gradient_offset
+    if before.residual is not None:
+        gradient = gradient - before.residual
     damped = False
     if pending is None:
         solution = inverse.solve(gradient)
@@ -200,7 +230,19 @@ def make_step(batch, scores, inverse, pending, before, after, added=None):
         solution = pending.solve(gradient, damped=damped)
         growth = 1.0
     leave_out = pending is not None
-    return Step(solution, growth, gradients, batch, scores, before, after, leave_out, damped, added)
+    return Step(
+        solution,
+        growth,
+        gradient,
+        gradients,
+        batch,
+        scores,
+        before,
+        after,
+        leave_out,
+        damped,
+        added,
+    )
 
 
 def is_damped(margin):
@@ -290,12 +332,22 @@ def _attributes_after(family, change, epsilon):
     return attributes
 
 
-def _with_history(before, after, added):
-    """The state after the change, with `stale` and `weighted` brought up to date."""
+def _with_history(step, epsilon, added):
+    """The state after the change: stale or not, weighted or not, and the residual gradient."""
+    after = step.after
     given = added is not None and added[2] is not None
-    weighted = before.weighted or (given and bool((np.asarray(added[2]) != 1).any()))
+    weighted = after.weighted or (given and bool((np.asarray(added[2]) != 1).any()))
     stale = "of mini-batches of the rows before the last change" if after.minibatch else ""
-    return replace(after, stale=stale, weighted=weighted)
+    residual = step.residual(epsilon)
+    return replace(after, stale=stale, weighted=weighted, residual=residual)
+
+
+def _with_columns(state, family, column_map):
+    """The state of a model whose columns change: its residual is a gradient by the new ones."""
+    if state.residual is None:
+        return state
+    residual = map_first_layer(state.residual, family.shapes, column_map.gradients)
+    return replace(state, residual=residual)
 
 
 def _by_class(batch, state):

@@ -113,6 +113,9 @@ class ErasureState:
         The reason why the curvature does not belong to the present model; empty if it does.
     changed : float
         Weight of the rows erased or added since the curvature was computed.
+    residual : ndarray of shape (d,) or None
+        Gradient of the penalised objective at the present parameters, on the scale of a sum: the
+        part that the solver, or the last step, left. None if it is not kept and taken as zero.
     """
 
     curvature: str
@@ -127,6 +130,7 @@ class ErasureState:
     calibration: object
     stale: str = ""
     changed: float = 0.0
+    residual: np.ndarray | None = None
 
 
 def replace_fields(record, values):

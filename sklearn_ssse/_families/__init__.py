@@ -4,7 +4,7 @@ A family packs the fitted parameters of an estimator into one vector, runs its f
 pass, and computes its L2 penalty. It must not depend on an inverse or on the steps of an erasure.
 """
 
-from sklearn_ssse._families.affine import AffineColumns
+from sklearn_ssse._families.affine import AffineColumns, map_first_layer
 from sklearn_ssse._families.base import Batch, Family, pack
 from sklearn_ssse._families.linear import LinearFamily, pack_outputs, unpack_outputs
 from sklearn_ssse._families.network import NetworkFamily
