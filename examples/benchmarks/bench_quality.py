@@ -114,7 +114,7 @@ def main():
                     }
                 )
     table = pd.DataFrame(rows)
-    figures = ["eps = 1", "auto", "best eps", "fisher"]
+    figures = ["eps = 1", "auto", "best eps", "fisher", "fisher, lbfgs"]
     for label, by in [("by forget set", "forget set"), ("by data set", "data")]:
         for what in ("median", "max"):
             print(f"\n{what} of the distance ratio {label}, {len(table)} erasures")
