@@ -251,7 +251,8 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         >>> model.unlearn(X[:3], y[:3]).n_samples_remaining_
         147
         """
-        given = logistic_parameters(fitted, y)
+        names = set(cls._get_param_names())
+        given = {k: v for k, v in logistic_parameters(fitted, y).items() if k in names}
         model = cls._from_fitted(fitted, given, X, y, sample_weight, params)
         n_iter = np.atleast_1d(fitted.n_iter_)  # for a search, the largest of its fits
         model.n_iter_ = n_iter if n_iter.ndim == 1 else n_iter.max(keepdims=True).ravel()

@@ -217,7 +217,7 @@ class GammaScorer:
         self._request = False
 
     # `unlearn` warns of a search that holds a scorer with this attribute.
-    holds_training_rows = True
+    _holds_training_rows = True
 
     def __call__(self, estimator, X, y, sample_weight=None):
         """Return gamma_S for the erasure of (X, y).

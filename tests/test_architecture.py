@@ -33,9 +33,12 @@ SOURCES = sorted(
     for folder in ("sklearn_ssse", "tests", "examples", "docs")
     for path in (ROOT / folder).rglob("*.py")
 )
-# Imported inside a function: optional dependencies, and compiled kernels that only some fits need.
+# Imported inside a function: optional dependencies, and modules that take long to import and that
+# only some calls need.
 LATE = {"torch", "skops", "matplotlib", "pandas", "pyarrow", "skl2onnx", "numba"}
 LATE_MODULES = {
+    "sklearn.neighbors",  # 12 ms
+    "sklearn_ssse._composites.meta_estimators",  # 50 ms
     "sklearn_ssse._cli.rows",  # pandas
     "sklearn_ssse._kernels.rank1",  # numba
     "sklearn_ssse._kernels.torch",

@@ -3,7 +3,6 @@
 import numpy as np
 from scipy import sparse
 from sklearn.linear_model import RidgeCV
-from sklearn.neighbors import NearestNeighbors
 
 # Most rows that are predicted, and most columns for ridge regression.
 MAX_ROWS = 2000
@@ -55,6 +54,8 @@ def _without_copies(X, y):
 
 def _by_neighbors(X, y, queries):
     """Accuracy of the majority of the nearest neighbours; the nearest decides a tie."""
+    from sklearn.neighbors import NearestNeighbors  # takes 12 ms to import
+
     k = min(N_NEIGHBORS, X.shape[0] - 1)
     search = NearestNeighbors(n_neighbors=k + 1).fit(X)
     found = search.kneighbors(X[queries], return_distance=False)

@@ -5,7 +5,7 @@ on scikit-learn's composite types and on the planning of an erasure. It must not
 curvature, a structure or a parameter array.
 """
 
-from sklearn_ssse._composites import meta_estimators, model, multioutput, pipeline
+from sklearn_ssse._composites import late, model, multioutput, pipeline
 from sklearn_ssse._composites.groups import rows_of_groups
 from sklearn_ssse._composites.inspection import (
     bare_copies,

@@ -3,12 +3,9 @@
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 
-from sklearn_ssse._composites.registry import inside, registered
+from sklearn_ssse._composites.registry import inside, needs_positions, registered
 from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._preprocessing import transformers
-
-# Types whose members were fitted to rows by their positions in the data of `fit`.
-TYPES_WITH_POSITIONS: set[type] = set()
 
 
 def erasable_models(estimator):
@@ -21,7 +18,7 @@ def erasable_models(estimator):
 
 def takes_positions(estimator):
     """Whether the estimator holds a type that needs positions, or a type of third parties."""
-    if isinstance(estimator, tuple(TYPES_WITH_POSITIONS)) or registered(estimator) is not None:
+    if needs_positions(estimator) or registered(estimator) is not None:
         return True
     return any(takes_positions(part) for part in inside(estimator))
 

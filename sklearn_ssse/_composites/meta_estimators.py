@@ -18,8 +18,15 @@ from sklearn.multioutput import ClassifierChain
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import validate_data
 
-from sklearn_ssse._composites.inspection import TYPES_WITH_POSITIONS, erasable_models
-from sklearn_ssse._composites.registry import REFUSALS, inside, plan, plan_all, route
+from sklearn_ssse._composites.inspection import erasable_models
+from sklearn_ssse._composites.registry import (
+    REFUSALS,
+    inside,
+    needs_positions,
+    plan,
+    plan_all,
+    route,
+)
 from sklearn_ssse._erasure import Change, check_outputs, check_positions, encode
 from sklearn_ssse._utils.compat import BaseSearchCV, ConstantPredictor
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
@@ -39,7 +46,6 @@ REFUSALS.update(
         ),
     }
 )
-TYPES_WITH_POSITIONS.add(BaggingClassifier)
 
 
 @route.register(BaseSearchCV)
@@ -48,11 +54,11 @@ def route_to_best_estimator(estimator, rows):
     scoring = estimator.scoring
     scorers = scoring.values() if isinstance(scoring, dict) else [scoring]
     (model,) = inside(estimator)
-    if not any(getattr(scorer, "holds_training_rows", False) for scorer in scorers):
+    if not any(getattr(scorer, "_holds_training_rows", False) for scorer in scorers):
         return plan(model, rows.keep("cv_results_"))
     message = (
-        f"{type(estimator).__name__} holds its GammaScorer, and with it the training data, the "
-        "erased rows included. Keep `best_estimator_`, and not the search."
+        f"{type(estimator).__name__} holds its GammaScorer, and with it the training data. Keep "
+        "`best_estimator_`, and not the search."
     )
     found = plan(model, rows.keep("cv_results_", "scoring"))
     return found._replace(warnings=[*found.warnings, message])
@@ -217,6 +223,12 @@ def route_to_votes(estimator, rows):
         frozen = np.array_equal(model.classes_, estimator.classes_)
         pairs.append((model, rows._replace(y=labels if frozen else codes)))
     return plan_all(pairs)
+
+
+@needs_positions.register(BaggingClassifier)
+def bagged_needs_positions(estimator):
+    """Its members drew their rows."""
+    return True
 
 
 @route.register(BaggingClassifier)

@@ -25,7 +25,7 @@ from sklearn_ssse._erasure import (
     checked_epsilon,
     is_damped,
     least_margin,
-    make_records,
+    make_record,
     replace_fields,
     rows_of_positive_weight,
 )
@@ -101,30 +101,28 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     damped = is_damped(pending.margin) & leave_out
     c = pending.solve(a, damped) if leave_out else a
     growth = _growth(before, after, leave_out)
-    epsilons = _lengths(epsilons, before, pending, a, c, targets, growth, leave_out)
+    epsilons = _epsilons_of(epsilons, before, pending, a, c, targets, growth, leave_out)
     change = pending.step(c) * (growth * epsilons)[:, np.newaxis]
     attributes = unpack_outputs(models, theta + change)
     _require(attributes is not None and np.isfinite(np.square(change).sum()))
     after = _with_residuals(after, pending, a, change, epsilons, growth, damped, leave_out)
 
-    records = make_records(
-        before,
-        after,
-        theta=theta,
-        change=change,
-        shared={
-            "n_erased": X.shape[0],
-            "structure": models[0].structure_,
-            "leave_out": leave_out,
-            "shrunken": False,
-            "kept_by": kept_by,
-        },
-        weight_erased=weight.sum(axis=1),
-        epsilon=epsilons,
-        damped=damped,
-        margin=pending.margin,
-        max_leverage=pending.leverage,
-    )
+    shared = {
+        "n_erased": X.shape[0],
+        "structure": models[0].structure_,
+        "leave_out": leave_out,
+        "shrunken": False,
+        "kept_by": kept_by,
+    }
+    numbers = {
+        "relative_shift": _relative(change, theta),
+        "weight_erased": weight.sum(axis=1),
+        "epsilon": epsilons,
+        "damped": damped,
+        "margin": pending.margin,
+        "max_leverage": pending.leverage,
+    }
+    records = _records(after, shared, numbers)
     return [
         Erasure(
             model=model,
@@ -135,6 +133,21 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
             unweighted=after[j].weighted and sample_weight is None,
         )
         for j, model in enumerate(models)
+    ]
+
+
+def _relative(change, theta):
+    """Norm of each row of ``change`` divided by the norm of the row of theta, (n_models,)."""
+    norm = np.linalg.norm(theta, axis=1)
+    return np.linalg.norm(change, axis=1) / np.where(norm, norm, 1.0)
+
+
+def _records(after, shared, numbers):
+    """The record of each model: fields that all share, and arrays of the others, (n_models,)."""
+    rows = zip(*(values.tolist() for values in numbers.values()), strict=True)
+    return [
+        make_record(state, **shared, **dict(zip(numbers, row, strict=True)))
+        for state, row in zip(after, rows, strict=True)
     ]
 
 
@@ -270,7 +283,7 @@ def _growth(before, after, leave_out):
     return np.array([old.mass / new.mass for old, new in zip(before, after, strict=True)])
 
 
-def _lengths(epsilons, before, pending, a, c, targets, growth, leave_out):
+def _epsilons_of(epsilons, before, pending, a, c, targets, growth, leave_out):
     """eps of each model as a number, for a step ``Z^T c``, (n_models,)."""
     if not isinstance(epsilons[0], Multiple):
         return np.array(epsilons)

@@ -15,6 +15,8 @@ from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # Types that rows cannot be erased from, and the reason.
 REFUSALS: dict[type, str] = {}
+# Functions that register further types. They run when a type is met that is not registered yet.
+LATE: list = []
 
 
 @singledispatch
@@ -35,6 +37,8 @@ def route(estimator, rows):
     -------
     Plan
     """
+    if _load_late():
+        return route(estimator, rows)
     name = type(estimator).__name__
     for kind, reason in REFUSALS.items():
         if isinstance(estimator, kind):
@@ -49,7 +53,21 @@ def route(estimator, rows):
 @singledispatch
 def inside(estimator):
     """The estimators to which `route` sends rows; none for a type that is not registered."""
-    return []
+    return inside(estimator) if _load_late() else []
+
+
+@singledispatch
+def needs_positions(estimator):
+    """Whether the members of a type were fitted to rows by their positions in the data of `fit`."""
+    return needs_positions(estimator) if _load_late() else False
+
+
+def _load_late():
+    """Register the types that are registered late; False if there are none left."""
+    loaded = bool(LATE)
+    while LATE:
+        LATE.pop()()
+    return loaded
 
 
 def registered(estimator):

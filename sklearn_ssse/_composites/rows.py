@@ -142,16 +142,16 @@ def _erasures(parts):
         else:
             out.append(part)
     for own in by_model.values():
-        model, rows = own[0]
-        data = {part.rows.added: part.rows.data for part in own}
+        sides = {part.rows.added: part for part in own}
+        model, rows = sides[own[0].rows.added]
+        forget, added = (sides[side].rows.data if side in sides else None for side in (False, True))
         try:
-            erasure = model._plan_erasure(
-                data.get(False), data.get(True), rows.epsilon, rows.column_map
-            )
+            erasure = model._plan_erasure(forget, added, rows.epsilon, rows.column_map)
         except ErasureError as error:
             if not rows.path:
                 raise
             raise ErasureError(f"In {', '.join(rows.path)}: {error}") from error
-        record = replace(erasure.record, kept_by=rows.kept_by)
+        kept_by = tuple(dict.fromkeys(name for part in own for name in part.rows.kept_by))
+        record = replace(erasure.record, kept_by=kept_by)
         out.append(erasure._replace(record=record))
     return out

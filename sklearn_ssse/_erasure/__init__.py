@@ -21,7 +21,7 @@ from sklearn_ssse._erasure.planning import (
     Step,
     checked_epsilon,
     is_damped,
-    make_records,
+    make_record,
     make_step,
 )
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields

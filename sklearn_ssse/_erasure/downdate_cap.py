@@ -5,8 +5,8 @@ import numpy as np
 from sklearn_ssse._erasure.guards import least_margin
 from sklearn_ssse.exceptions import ErasureError
 
-# Largest number of times that the curvature rows of a forget set are halved; 2^-60 of a row is
-# rounding. Measured in bench_ablation_guards.py: 20 refuses 10 of 1,200 erasures from nets, 60
+# Largest number of times that the curvature of a forget set is halved; 2^-60 of it is rounding.
+# Measured in bench_ablation_guards.py: 20 refuses 10 of 1,200 erasures from nets, 60
 # refuses none.
 MAX_HALVINGS = 60
 

@@ -25,7 +25,7 @@ class _Totals(NamedTuple):
     n_rows: int
     weight: float
     class_counts: np.ndarray
-    class_weight: np.ndarray
+    class_mass: np.ndarray
 
     @classmethod
     def of_rows(cls, codes, weight, n_classes):
@@ -73,9 +73,9 @@ def check_remaining(state, classes, codes, weight, *, added=None, may_vanish=Fal
             f"{forget.weight:.6g}) from {state.n_rows} (weight {state.mass:.6g}). Pass the weights "
             "that the rows had at fit, or erase fewer rows. To erase all of them, delete the model."
         )
-    spent = (left.n_rows < 0) | (left.class_counts < 0) | (left.class_weight < -rounding)
+    spent = (left.n_rows < 0) | (left.class_counts < 0) | (left.class_mass < -rounding)
     if not may_vanish:
-        spent |= (after.class_counts <= 0) | (after.class_weight <= rounding)
+        spent |= (after.class_counts <= 0) | (after.class_mass <= rounding)
         spent &= forget.class_counts > 0
     if spent.any():
         raise _spent_class(int(np.argmax(spent)), classes, old, forget, may_vanish)
@@ -86,7 +86,7 @@ def check_remaining(state, classes, codes, weight, *, added=None, may_vanish=Fal
         n_rows=after.n_rows,
         mass=after.weight,
         class_counts=after.class_counts,
-        class_mass=np.where(after.class_weight < rounding, 0.0, after.class_weight),
+        class_mass=np.where(after.class_mass < rounding, 0.0, after.class_mass),
         changed=float(changed),
     )
 
@@ -100,8 +100,8 @@ def _spent_class(c, classes, old, forget, may_vanish):
         advice += " With `early_stopping`, rows that were held out are not in the model."
     return ErasureError(
         f"An erasure must {rule}, got {forget.class_counts[c]} rows (weight "
-        f"{forget.class_weight[c]:.6g}) of class {classes[c]!s}, of which {old.class_counts[c]} "
-        f"(weight {old.class_weight[c]:.6g}) remain. {advice}"
+        f"{forget.class_mass[c]:.6g}) of class {classes[c]!s}, of which {old.class_counts[c]} "
+        f"(weight {old.class_mass[c]:.6g}) remain. {advice}"
     )
 
 

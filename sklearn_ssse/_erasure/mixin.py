@@ -268,16 +268,13 @@ class ErasableMixin(CurvatureMixin):
 
     def _plain(self):
         """An unfitted model of the parent class with the same parameters."""
-        own = self.get_params(deep=False)
         names = self._parent._get_param_names()
-        return self._parent(**{name: own[name] for name in names if name in own})
+        return self._parent(**{name: getattr(self, name) for name in names})
 
     @classmethod
     def _from_fitted(cls, fitted, given, X, y, sample_weight, params):
         """An erasable copy of a fitted model; ``params`` override the parameters ``given``."""
-        names = set(cls._get_param_names())
-        own = {name: value for name, value in given.items() if name in names}
-        model = cls(**{**own, **params})
+        model = cls(**{**given, **params})
         cls._copy_fitted(fitted, model)
         return model.fit_curvature(X, y, sample_weight)
 
@@ -286,8 +283,9 @@ class ErasableMixin(CurvatureMixin):
         """Copy the attributes that `fit` of the parent class sets."""
         names = cls._parent_fitted
         if names is None:
-            params = {*source.get_params(deep=False), *target.get_params(deep=False)}
-            names = vars(source).keys() - params - {*FITTED, "_skl_callbacks"}
+            skip = {*source.get_params(deep=False), *target.get_params(deep=False)}
+            skip |= {*FITTED, "_skl_callbacks"}
+            names = [name for name in vars(source) if name not in skip]
         for name in names:
             if name in vars(source):
                 setattr(target, name, copy.deepcopy(vars(source)[name]))

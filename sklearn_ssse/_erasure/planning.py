@@ -16,7 +16,7 @@ from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.downdate_cap import cap_downdate
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
 from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_fresh, check_margin, check_remaining
-from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
+from sklearn_ssse._erasure.records import ErasureRecord, ErasureState
 from sklearn_ssse._erasure.validation import (
     check_rows,
     class_indicator,
@@ -169,27 +169,23 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     downdate = Downdate() if before.minibatch else _downdate(model, inverse, batch, scores, new)
     pending = downdate.pending if model._leave_out(before) else None
     step = make_step(batch, scores, inverse, pending, before, after, new if new.n_samples else None)
-    epsilon = _length(epsilon, step, batch.n_samples + new.n_samples)
+    epsilon = _epsilon_of(epsilon, step, batch.n_samples + new.n_samples)
     change = epsilon * step.direction
     attributes = _attributes_after(family, change, epsilon)
-    (record,) = make_records(
-        [before],
-        [after],
-        theta=family.theta[np.newaxis],
-        change=change[np.newaxis],
-        shared={
-            "n_erased": batch.n_samples,
-            "structure": model.structure_,
-            "leave_out": step.leave_out,
-            "shrunken": downdate.capped,
-            "n_added": new.n_samples,
-            "weight_added": float(new.weight.sum()),
-        },
-        weight_erased=np.array([batch.weight.sum()]),
-        epsilon=np.array([epsilon]),
-        damped=np.array([step.damped]),
-        margin=np.array([downdate.margin]),
-        max_leverage=np.array([downdate.leverage]),
+    record = make_record(
+        after,
+        float(np.linalg.norm(change) / (np.linalg.norm(family.theta) or 1.0)),
+        n_erased=batch.n_samples,
+        weight_erased=float(batch.weight.sum()),
+        epsilon=float(epsilon),
+        structure=model.structure_,
+        leave_out=step.leave_out,
+        damped=step.damped,
+        shrunken=downdate.capped,
+        margin=downdate.margin,
+        max_leverage=downdate.leverage,
+        n_added=new.n_samples,
+        weight_added=float(new.weight.sum()),
     )
     return Erasure(
         model=model,
@@ -250,35 +246,28 @@ def is_damped(margin):
     return margin < TRUSTED_MARGIN
 
 
-def make_records(before, after, *, theta, change, shared, **numbers):
-    """The records of a change of one model, or of many models with the same rows.
+def make_record(after, relative_shift, **fields):
+    """The record of a change of one model.
 
     Parameters
     ----------
-    before, after : list of ErasureState
-        The state of each model before the change and after it.
-    theta, change : ndarray of shape (n_models, d)
-        The parameters before the step, and the step.
-    shared : dict
-        Fields of `ErasureRecord` that are the same for all models.
-    **numbers : ndarray of shape (n_models,)
-        Fields that differ between the models.
+    after : ErasureState
+        The state after the change.
+    relative_shift : float
+    **fields
+        Further fields of `ErasureRecord`.
 
     Returns
     -------
-    list of ErasureRecord
+    ErasureRecord
     """
-    norm = np.linalg.norm(theta, axis=1)
-    changed = np.array([state.changed for state in after])
-    numbers |= {
-        "n_remaining": np.array([state.n_rows for state in after]),
-        "relative_shift": np.linalg.norm(change, axis=1) / np.where(norm, norm, 1.0),
-        "erased_fraction": changed / np.array([state.fit_mass for state in after]),
-    }
-    columns = [np.asarray(values).tolist() for values in numbers.values()]
-    rows = [dict(zip(numbers, row, strict=True)) for row in zip(*columns, strict=True)]
-    first = ErasureRecord(curvature=before[0].curvature, **shared, **rows[0])
-    return [first, *(replace_fields(first, row) for row in rows[1:])]
+    return ErasureRecord(
+        curvature=after.curvature,
+        n_remaining=after.n_rows,
+        relative_shift=relative_shift,
+        erased_fraction=float(after.changed / after.fit_mass),
+        **fields,
+    )
 
 
 def _batch(model, family, rows, column_map):
@@ -310,7 +299,7 @@ def _downdate(model, inverse, batch, scores, new):
     return Downdate(pending, float(pending.margin), float(leverage), held is not scores)
 
 
-def _length(epsilon, step, n_rows):
+def _epsilon_of(epsilon, step, n_rows):
     """eps as a number; if there are no rows, the eps for random rows."""
     if not isinstance(epsilon, Multiple):
         return epsilon

@@ -83,8 +83,9 @@ def keep_steps(steps, state):
     PreprocessingState
     """
     for name, step in transformers(steps):
+        X = transform(step, state.X)  # first: it refuses a step that is not fitted
         consumed = state.weights_consumed or fitted_with_weights(step, state)
-        state = state._replace(X=transform(step, state.X), weights_consumed=consumed)
+        state = state._replace(X=X, weights_consumed=consumed)
         if is_fitted_to_rows(step):
             state = state.keep(name)
     return state
