@@ -5,5 +5,5 @@ import sys
 from sklearn_ssse._cli import main
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name may not fit the encoding
+    sys.stdout.reconfigure(errors="backslashreplace")  # for a name that the encoding lacks
     sys.exit(main())

@@ -4,7 +4,7 @@ __all__ = ["ErasureError", "ErasureWarning"]
 
 
 class LibraryError(Exception):
-    """Base of the errors of this library, whose messages quote no value of a row but its label.
+    """Base of the errors of this library, whose messages quote no value of a row except labels.
 
     The command line prints the messages of these errors alone.
 
@@ -57,7 +57,7 @@ class MissingPackageError(LibraryError, ImportError):
 class ErasureWarning(UserWarning):
     """A change of the rows was made, but its result should be checked.
 
-    The message states why, and how to check it or to improve it.
+    The message states the reason, and how to check or improve the result.
 
     Examples
     --------

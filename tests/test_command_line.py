@@ -569,7 +569,7 @@ def test_messages_of_the_library_are_printed(leaky, capsys):
     assert (
         erase("bag.joblib", "rows.csv", "--trust-pickle", "--positions", "place", target="y") == 1
     )
-    assert "positions must be different and from 0 to 149" in capsys.readouterr().err
+    assert "positions must be distinct and from 0 to 149" in capsys.readouterr().err
     X[:3].assign(y=y[:3]).to_csv("rows.csv", index=False)
     assert erase("bag.joblib", "rows.csv", "--trust-pickle", target="y") == 1
     assert "Pass positions=" in capsys.readouterr().err

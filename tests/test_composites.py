@@ -201,7 +201,7 @@ def test_bagging_needs_positions(data):
     for positions, what in [
         ([0, 1], "inconsistent"),
         ([0.5, 1, 2], "one integer for each"),
-        ([0, 0, 1], "1 twice"),
+        ([0, 0, 1], "1 repeated"),
         ([0, 1, 240], "1 outside"),
     ]:
         with pytest.raises(ValueError, match=what):
@@ -457,7 +457,7 @@ def test_an_error_tells_the_model(data):
     with pytest.raises(ErasureError, match=r"^In output 1: An erasure must leave"):
         unlearn(MultiOutputClassifier(LR).fit(X, Y), X[:3], Y[:3])
     labels = np.where(np.arange(len(X)) < 3, "rare", np.where(X[:, 0] > 0, "a", "b"))
-    with pytest.raises(ErasureError, match=r"^In class rare \(there 1\) against the rest: "):
+    with pytest.raises(ErasureError, match=r"^In class rare \(label 1 there\) against the rest: "):
         unlearn(OneVsRestClassifier(LR).fit(X, labels), X[:3], labels[:3])
 
 

@@ -103,7 +103,7 @@ def test_polars(people):
     )
     for model in models[1:]:
         assert np.allclose(theta(model[-1]), theta(models[0][-1]))
-    with pytest.raises(ValueError, match="needs a frame with an index"):
+    with pytest.raises(ValueError, match="must be a frame with an index"):
         unlearn(models[1], thin, y, forget=[7])
 
 

@@ -215,7 +215,7 @@ def test_options_that_do_not_belong(binary):
             "inversion must be given with structure 'full' or 'block' only",
         ),
         ({"structure": "diagonal", "block_size": 2}, "block_size must be given"),
-        ({"device": "cpu"}, "device belongs to backend 'torch'"),
+        ({"device": "cpu"}, "device must be given with backend 'torch' only"),
     ]
     for params, message in cases:
         with pytest.raises(ErasureError, match=message):

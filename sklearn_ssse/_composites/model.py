@@ -1,4 +1,4 @@
-"""The route of rows to an erasable model, at which they arrive."""
+"""The route of rows to an erasable model, which ends there."""
 
 from sklearn_ssse._composites.registry import inside, route
 from sklearn_ssse._composites.rows import ModelRows, Plan
@@ -15,7 +15,7 @@ def route_to_model(estimator, rows):
     if unknown:
         raise ErasureTypeError(
             f"unlearn for {type(estimator).__name__} takes no {', '.join(sorted(unknown))}. "
-            "Leave it out."
+            "Omit it."
         )
     return Plan([ModelRows(estimator, rows.for_model(estimator))])
 

@@ -19,7 +19,7 @@ REFUSALS = {}
 
 @singledispatch
 def third_party(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
-    """Erase rows from a type that a third party registered; this default marks all others."""
+    """Erase rows from a type that a third party registered; the default is never called."""
 
 
 @singledispatch
@@ -93,7 +93,7 @@ def _plan_on_copy(function, estimator, rows):
         )
     if rows.column_map:
         raise ErasureError(
-            "preprocessing='downdate' needs a model that follows its columns, got "
+            "preprocessing='downdate' needs a model that can be transformed with its columns, got "
             f"{name}. Use preprocessing='keep'."
         )
     twin = deepcopy(estimator)

@@ -20,7 +20,7 @@ TRUSTED_MARGIN = 0.3
 
 
 class _Totals(NamedTuple):
-    """Number and weight of rows: of all, and of each class or label, (n_classes,)."""
+    """Number and weight of all rows, and of the rows of each class or label, (n_classes,)."""
 
     n_rows: int
     weight: float

@@ -99,7 +99,7 @@ class AbstractInverse(ABC):
         shapes : list of (int, int)
             Shape of the parameter matrix of each layer.
         **options
-            Those of the structure's `options` that determine the size.
+            The structure's `options` that determine the size.
 
         Returns
         -------
@@ -149,7 +149,7 @@ class AbstractInverse(ABC):
         Returns
         -------
         pending : PendingDowndate
-            The spectrum by which the caller decides whether the downdate exists, and the downdate.
+            The downdate, with the spectrum that shows whether it exists.
         """
 
     @abstractmethod

@@ -76,7 +76,7 @@ def rank_b_update(P: NDArray, R: NDArray) -> None:
     """Add the rows R to the curvature whose inverse is P, in place.
 
     Each step processes ``UPDATE_ROWS`` rows: ``P <- P - P R^T (I + R P R^T)^{-1} R P``. Both
-    triangles are read and written: P stays symmetric up to rounding.
+    triangles are read and written: P remains symmetric up to rounding.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
-"""Kernels for the CPU: plain functions of C-contiguous float64 arrays."""
+"""The recurrence row by row, compiled by numba, for C-contiguous float64 arrays."""
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-# LLVM fast-math flags. "nnan" and "ninf" are left out, so that NaN and infinity propagate.
+# LLVM fast-math flags. "nnan" and "ninf" are omitted, so that NaN and infinity propagate.
 FAST_MATH = {"reassoc", "contract", "nsz"}
 
 

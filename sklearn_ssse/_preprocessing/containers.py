@@ -42,7 +42,7 @@ def selector_follows_columns(step):
 
 @downdate_step.register(SelectorMixin)
 def downdate_selector(step, state, name):
-    """Select the columns; the selection itself keeps the rows."""
+    """Select the columns; the selection itself still depends on the rows."""
     support = step.get_support(indices=True)
     column_map = None if state.column_map is None else state.column_map.take(support)
     filled = None if state.filled is None else state.filled.take(support)

@@ -1,4 +1,4 @@
-"""Attributes: the binary labels that a classifier predicts, over which gamma_S is a sum.
+"""Attributes: the binary labels that a classifier predicts. The distance D is a sum over them.
 
 A binary output is one attribute. An output with more classes has one attribute for each class, and
 a multi-label problem has one for each label.
