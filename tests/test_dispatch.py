@@ -52,7 +52,7 @@ def test_many_outputs_are_atomic(binary):
     X, y = binary
     Y = np.column_stack(
         [y, (np.arange(len(y)) < 4).astype(int)]
-    )  # erasing rows 0-3 leaves the second output one class
+    )  # without rows 0-3 the second output has one class
     for base in (
         ErasableLogisticRegression(),
         make_pipeline(StandardScaler(), ErasableLogisticRegression()),
@@ -70,7 +70,7 @@ def test_many_outputs_are_atomic(binary):
             unlearn(model, X[:3], Y[:3, 0])
 
 
-def test_what_cannot_be_erased(binary):
+def test_refused_types(binary):
     X, y = binary
     with pytest.raises(TypeError, match="from_estimator"):
         unlearn(LogisticRegression().fit(X, y), X[:3], y[:3])

@@ -106,7 +106,7 @@ def _pickle(path, data, trust_pickle):
     names = (name for start, name in COMPRESSIONS.items() if data.startswith(start))
     compression = next(names, None)
     if compression is None and not data.startswith(PLAIN_PICKLE):
-        raise CommandError(f"{path} must be a file of skops.io.dump, joblib or pickle, got another.")
+        raise CommandError(f"{path} must be saved by skops.io.dump, joblib or pickle, got another.")
     if not trust_pickle:
         raise CommandError(
             f"{path} must be a skops file, got a pickle, which can run any code when it is loaded. "
