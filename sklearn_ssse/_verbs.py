@@ -15,7 +15,6 @@ from sklearn_ssse._composites import (
 from sklearn_ssse._erasure import carry_out, check_pairs, weight_per_row
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
-# Values of the argument `preprocessing`.
 PREPROCESSING = ("keep", "downdate")
 
 

@@ -309,7 +309,7 @@ class GammaScorer:
             if parameters_key(with_epsilon(self.reference, "auto")) != key:
                 raise ValueError(
                     "The reference must have the parameters of the candidates apart from "
-                    "unlearn_epsilon, got others. Leave reference out: the scorer then fits one "
+                    "unlearn_epsilon, got others. Omit reference: the scorer then fits a model "
                     "for each combination."
                 )
             return self.reference

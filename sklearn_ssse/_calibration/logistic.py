@@ -17,7 +17,7 @@ from sklearn_ssse._gradients import CURVATURES, HESSIAN
 
 # Floors of the automatic damping, as shares of the curvature's own diagonal. FLOOR is for a
 # parameter without penalty. FLOOR_FLAT is for a flat direction, such as a constant added to all
-# outputs of softmax, so that the inverse stays accurate.
+# outputs of softmax, so that the inverse remains accurate.
 FLOOR = 1e-12
 FLOOR_FLAT = 1e-7
 # Share of the rows in the random pseudo-forget set, and share of a class in the pseudo-forget set

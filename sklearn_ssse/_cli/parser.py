@@ -65,7 +65,7 @@ def _stopped_in_order():
     numbers = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
     # An ignored signal, as under nohup, remains ignored.
     numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
-    if threading.current_thread() is not threading.main_thread():  # it may set no handler
+    if threading.current_thread() is not threading.main_thread():  # which alone can set handlers
         numbers = []
 
     def stop(number, frame):

@@ -10,7 +10,7 @@ from sklearn_ssse.exceptions import ErasureTypeError
 def route_to_model(estimator, rows):
     """Plan the erasure of the rows; refuse arguments that no model takes."""
     unknown = list(rows.params)
-    if rows.positions is not None and not rows.path:  # siblings may take the positions
+    if rows.positions is not None and not rows.path:  # else another model may take them
         unknown.append("positions")
     if unknown:
         raise ErasureTypeError(

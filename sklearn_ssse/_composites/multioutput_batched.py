@@ -238,7 +238,7 @@ def _lengths(epsilons, before, pending, a, c, targets, growth, leave_out):
     """eps of each model as a number, for a step ``Z^T c``, (n_models,)."""
     if not isinstance(epsilons[0], Multiple):
         return np.array(epsilons)
-    along = _times(c, pending.G)  # the rows times the step
+    along = _times(c, pending.G)
     products = a * along
     positive = np.where(targets, products, 0.0).sum(axis=1)
     negative = np.where(targets, 0.0, products).sum(axis=1)

@@ -85,7 +85,7 @@ def plan_all(pairs):
 
 
 def _plan_on_copy(function, estimator, rows):
-    """Run a third party's function on a copy, whose attributes replace those of the estimator."""
+    """Run a third party's function on a copy; the copy's attributes replace the estimator's."""
     name = type(estimator).__name__
     if rows.added or rows.replaced:
         raise ErasureTypeError(

@@ -1,6 +1,6 @@
 """Guards of an erasure: the rows that must remain, the margin, and a curvature that is not stale.
 
-Every error states what must hold, what was given, and what to do.
+Every error states the requirement, the given value and the remedy.
 """
 
 from dataclasses import replace

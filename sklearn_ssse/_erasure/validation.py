@@ -1,6 +1,6 @@
 """Validation of the rows and labels that a user passes, all made before anything changes.
 
-Every error states what must hold, what was given, and what to do.
+Every error states the requirement, the given value and the remedy.
 """
 
 from numbers import Real

@@ -48,8 +48,8 @@ class AbstractInverse(ABC):
     inversion : str
         Algorithm by which `build` inverted A.
     options : tuple of str
-        Keywords of `build` beside the rows, the ridge and the kernels. Estimators have parameters
-        of the same names.
+        Keywords of `build` other than the rows, the ridge and the kernels. Estimators have
+        parameters of the same names.
     is_matrix : bool
         True if the inverse is one dense array ``matrix`` that ``without`` downdates, so that many
         inverses can be downdated together.

@@ -54,7 +54,7 @@ def rank1_update(P: NDArray, R: NDArray) -> None:
                 v_next[j] += pij * hi
             P[i, i] -= vi * v[i]
             v_next[i] += acc + P[i, i] * hi
-        v, v_next = v_next, v  # swap the buffers
+        v, v_next = v_next, v
 
 
 @njit(cache=True, fastmath=FAST_MATH, parallel=True)

@@ -19,7 +19,7 @@ from sklearn_ssse._utils.compat import safe_indexing
 
 @follows_columns.register(Pipeline)
 def pipeline_follows_columns(step):
-    """Whether all of its steps follow columns."""
+    """Whether all of its steps can take rescaled columns."""
     return all(follows_columns(part) for _, part in transformers(step.steps))
 
 

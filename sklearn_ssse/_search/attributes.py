@@ -24,7 +24,7 @@ def _attribute_positions(classes):
 def attribute_scores(model, X, outputs):
     """Predicted probability of each attribute, (k, n_attributes).
 
-    A class that the model has not seen has probability 0.
+    A class that was not in the training data of the model has probability 0.
 
     Parameters
     ----------
