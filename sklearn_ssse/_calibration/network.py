@@ -7,7 +7,7 @@ that nearly interpolates do not show the share, nor does its curvature. It is es
 leave-one-out accuracy of nearest neighbours or ridge regression, which determines the temperature
 at which the net is as certain as it is accurate on unseen rows.
 
-docs/constants_network.md shows the effect of leaving out each constant.
+docs/constants_network.md shows the effect of omitting each constant.
 """
 
 from dataclasses import dataclass, replace

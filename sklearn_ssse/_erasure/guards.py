@@ -127,8 +127,8 @@ def check_margin(margin, condition, n_rows, damping):
     least = least_margin(condition)
     if not margin >= least:
         raise ErasureError(
-            f"Erasing these {n_rows} rows makes the curvature singular (smallest eigenvalue of "
-            f"I - R P R^T is {margin:.2g}, must exceed {least:.2g}). Erase fewer rows at once, "
+            f"The curvature must not be singular without these {n_rows} rows, got {margin:.2g} as "
+            f"smallest eigenvalue of I - R P R^T (must exceed {least:.2g}). Erase fewer rows at once, "
             f"raise `damping` (now {np.median(damping):.2g}), or call `fit_curvature`."
         )
 

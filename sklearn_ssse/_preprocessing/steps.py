@@ -126,7 +126,7 @@ def downdate_steps(steps, state):
 def kept_message(names):
     """The warning for steps that keep statistics of the erased rows."""
     return (
-        f"The rows were erased from the sums and counts of the pipeline, but not from "
+        "The rows were erased from the sums and counts of the pipeline, but not from "
         f"{', '.join(names)}: an order statistic, a set of categories or a projection cannot be "
         "downdated, nor can a step before one of these. Fit them again if you have the retained "
         "rows."
