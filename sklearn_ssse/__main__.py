@@ -5,5 +5,6 @@ import sys
 from sklearn_ssse._cli import main
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="backslashreplace")  # for a name that the encoding lacks
+    # A name may have characters that the encoding of the terminal lacks.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())

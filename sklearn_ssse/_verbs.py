@@ -113,7 +113,7 @@ def unlearn(
     return _carry_out_plan(estimator, made)
 
 
-unlearn.register = third_party.register
+unlearn.register = third_party.register  # type: ignore[attr-defined]
 
 
 def learn(estimator, X, y, epsilon=None, *, sample_weight=None):

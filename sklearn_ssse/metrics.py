@@ -333,6 +333,6 @@ class GammaScorer:
 
 
 # Fitted original models of the scorers that this process unpickled last, by their token.
-_WORKER_MEMOS = OrderedDict()
+_WORKER_MEMOS: OrderedDict[str, dict] = OrderedDict()
 # Number of scorers whose models are kept.
 MAX_WORKER_MEMOS = 2

@@ -8,7 +8,7 @@ from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._preprocessing import transformers
 
 # Types whose members were fitted to rows by their positions in the data of `fit`.
-TYPES_WITH_POSITIONS = set()
+TYPES_WITH_POSITIONS: set[type] = set()
 
 
 def erasable_models(estimator):

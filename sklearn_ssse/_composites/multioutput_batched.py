@@ -87,8 +87,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     targets = _targets(models, Y)
     k = X.shape[0]
     m, d = theta.shape
-    _require(0 < k <= d)
-    _require(fits(COPIES * 8 * m * k * (k + d)))
+    _require(0 < k <= d and fits(COPIES * 8 * m * k * (k + d)))
     weight = _class_weights(before, targets) * (1.0 if weight is None else weight)
     after = _remaining(before, targets, weight)
 

@@ -14,7 +14,7 @@ from sklearn_ssse._erasure import Change, ErasableMixin
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # Types that rows cannot be erased from, and the reason.
-REFUSALS = {}
+REFUSALS: dict[type, str] = {}
 
 
 @singledispatch

@@ -128,8 +128,8 @@ def check_margin(margin, condition, n_rows, damping):
     if not margin >= least:
         raise ErasureError(
             f"The curvature must not be singular without these {n_rows} rows, got {margin:.2g} as "
-            f"smallest eigenvalue of I - R P R^T (must exceed {least:.2g}). Erase fewer rows at once, "
-            f"raise `damping` (now {np.median(damping):.2g}), or call `fit_curvature`."
+            f"smallest eigenvalue of I - R P R^T (must exceed {least:.2g}). Erase fewer rows at "
+            f"once, raise `damping` (now {np.median(damping):.2g}), or call `fit_curvature`."
         )
 
 

@@ -22,9 +22,9 @@ class ErasableMixin(CurvatureMixin):
     - ``_search_grid``, the values of eps that `TunedEpsilonCV` compares.
     """
 
-    _parent = None
-    _parent_fitted = None
-    _traces = ()
+    _parent: type | None = None
+    _parent_fitted: tuple[str, ...] | None = None
+    _traces: tuple[str, ...] = ()
     _search_grid = ABSOLUTE_GRID
 
     def unlearn(self, X, y, epsilon=None, *, sample_weight=None):

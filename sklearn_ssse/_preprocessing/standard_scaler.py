@@ -42,8 +42,8 @@ class Statistics(NamedTuple):
     n: np.ndarray
     mean: np.ndarray
     squares: np.ndarray
-    rounding: np.ndarray = 0.0
-    impossible: np.ndarray = False
+    rounding: np.ndarray | float = 0.0
+    impossible: np.ndarray | bool = False
 
     def none(self):
         """The statistics of no values."""

@@ -36,7 +36,7 @@ except ImportError:
         def propagate_callback_context(self, estimator):
             yield
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """The interface of scikit-learn's mixin, without callbacks."""
 
         def _init_callback_context(self, *args, **kwargs):
