@@ -5,6 +5,6 @@ import sys
 from sklearn_ssse._cli import main
 
 if __name__ == "__main__":
-    # A name may not fit the encoding of the terminal.
+    # A name may have characters that the encoding of the terminal lacks.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())

@@ -3,13 +3,13 @@
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError
 
-# Number of the format. Raise it when `_erasure_state`, a curvature or a calibration changes so that
-# `checked` must convert the older formats.
+# Number of the format. Increase it when `_erasure_state`, a curvature or a calibration changes, and
+# let `checked` convert the older formats.
 FORMAT = 1
 # Key of the format number in the state of a saved model.
 KEY = "_sklearn_ssse_format"
 
-# Types that `skops.io.load` may be told to trust in a saved model of this package.
+# Types in a saved model of this package, for the argument ``trusted`` of `skops.io.load`.
 TRUSTED_TYPES = [
     "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
@@ -77,7 +77,7 @@ def checked(state):
 
     Raises
     ------
-    ValueError
+    ErasureError
         If a newer version of this package saved the model.
     """
     found = state.get(KEY, FORMAT)

@@ -15,7 +15,6 @@ from sklearn_ssse._composites import (
 from sklearn_ssse._erasure import carry_out, check_pairs, weight_per_row
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
-# Values of the argument `preprocessing`.
 PREPROCESSING = ("keep", "downdate")
 
 
@@ -55,10 +54,10 @@ def unlearn(
         The weights that the rows had at fit.
     preprocessing : {'keep', 'downdate'}, default='keep'
         'keep': the transformers of a pipeline are applied and not changed. 'downdate': the rows
-        leave the sums and counts of `StandardScaler` and `SimpleImputer` exactly, and the model is
-        re-parametrised so that this changes no prediction. An `ErasureWarning` names the steps with
-        other statistics. In either case the record names the steps that still hold the rows
-        (``kept_by``).
+        are also erased from the sums and counts of `StandardScaler` and `SimpleImputer`, exactly,
+        and the model is re-parametrised so that this changes no prediction. An `ErasureWarning`
+        names the steps with other statistics. In either case the record names the steps that still
+        hold the rows (``kept_by``).
     groups : array-like of shape (n_rows,) or str, default=None
         The group of each row of X, such as a person; or the name of the column of X that holds the
         groups. The column is dropped if the estimator was fitted without it.
@@ -67,8 +66,8 @@ def unlearn(
         the index of a pandas object.
     **params : dict
         ``positions``, array-like of shape (n_erased,), for a `BaggingClassifier`: the positions of
-        the rows in the data of `fit`, which decide which members drew them. Other parameters, for
-        estimators that third parties registered.
+        the rows in the data of `fit`, which identify the members that drew them. Other parameters,
+        for estimators that third parties registered.
 
     Returns
     -------
@@ -125,7 +124,7 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
     Parameters
     ----------
     estimator : estimator object
-        As for `unlearn`, except for a `BaggingClassifier`, whose members draw their rows, and for
+        As for `unlearn`, except a `BaggingClassifier`, whose members draw their rows at random, and
         types of third parties.
     X : {array-like, sparse matrix} of shape (n_added, n_features)
         The rows to add, as they would be given to ``estimator.fit``.
@@ -244,7 +243,7 @@ def preview_unlearn(
     forget=None,
     **params,
 ):
-    """Return the record that `unlearn` would leave with the same arguments; change nothing.
+    """Return the record that `unlearn` would make with the same arguments; change nothing.
 
     Parameters
     ----------
@@ -259,7 +258,7 @@ def preview_unlearn(
     Raises
     ------
     TypeError, ErasureError, ValueError
-        In the cases in which `unlearn` would.
+        In the same cases as `unlearn`.
 
     Examples
     --------
@@ -317,7 +316,7 @@ def plan_unlearn(
     if positions is not None and not takes_positions(estimator):
         raise ErasureTypeError(
             f"positions are for a BaggingClassifier, got {type(estimator).__name__} without one. "
-            "Leave them out."
+            "Omit them."
         )
     return made.worked_out()
 

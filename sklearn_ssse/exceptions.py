@@ -4,7 +4,7 @@ __all__ = ["ErasureError", "ErasureWarning"]
 
 
 class LibraryError(Exception):
-    """Base of the errors of this library, whose messages quote no value of a row but its label.
+    """Base of the errors of this library, whose messages quote no value of a row except labels.
 
     The command line prints the messages of these errors alone.
 
@@ -19,8 +19,8 @@ class LibraryError(Exception):
 class ErasureError(LibraryError, ValueError):
     """An erasure, or the computation of a curvature, is not possible with the given arguments.
 
-    The message states what must hold, what was given, and what to do. It is raised before anything
-    has changed: the model is as it was before the call.
+    The message states the requirement, the given value and the remedy. The error is raised before
+    anything has changed: the model is as it was before the call.
 
     Examples
     --------
@@ -33,7 +33,7 @@ class ErasureError(LibraryError, ValueError):
 class ErasureTypeError(LibraryError, TypeError):
     """Rows cannot be erased from an estimator of this type, or not with these arguments.
 
-    Raised before anything has changed: the model is as it was before the call.
+    The error is raised before anything has changed: the model is as it was before the call.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class MissingPackageError(LibraryError, ImportError):
 class ErasureWarning(UserWarning):
     """A change of the rows was made, but its result should be checked.
 
-    The message states why, and how to check it or to improve it.
+    The message states the reason, and how to check or improve the result.
 
     Examples
     --------

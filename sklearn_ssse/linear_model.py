@@ -20,19 +20,19 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     `fit` trains scikit-learn's `LogisticRegression` and computes the inverse of its Fisher
     information. `unlearn` then erases rows in one closed-form step, Single-Step Sample Erasure
     [1]_, without the training data and without training again. Until then the coefficients and
-    predictions are those of the parent class, bit for bit.
+    predictions equal the parent class's, bit for bit.
 
     Parameters
     ----------
     C : float, default=1.0
         Inverse of regularization strength. ``C=np.inf`` turns the penalty off.
     l1_ratio : float, default=0.0
-        Must be 0: a model with an l1 penalty has no Hessian at zero, and is refused at fit.
+        Must be 0: an l1 penalty has no Hessian at a coefficient of zero, so that `fit` refuses it.
     dual, tol, fit_intercept, intercept_scaling, random_state, solver, max_iter, verbose, warm_start
         As in :class:`sklearn.linear_model.LogisticRegression`, with its defaults. All six solvers.
     class_weight : dict or 'balanced', default=None
         As in the parent class. The weights of `fit` are frozen: 'balanced' is not computed again
-        when rows leave.
+        after an erasure.
     curvature : {'empirical_fisher', 'fisher'}, default='empirical_fisher'
         The matrix to invert. 'empirical_fisher', the mean of ``g_i g_i^T`` over the gradients of
         the training rows, is the method of the paper and needs a step size. 'fisher' equals the
@@ -42,12 +42,12 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         The part of the inverse to keep, for d parameters. 'full': the dense matrix, ``8 d^2``
         bytes. 'block': the inverses of consecutive diagonal blocks, ``8 d block_size`` bytes.
         'low_rank': a sketch of about ``16 d rank`` bytes, exact once it covers the rank of the
-        curvature. 'diagonal': ``16 d`` bytes. 'auto': 'full' up to 4000 parameters, 'block' if a
-        class has at most as many, then 'low_rank'; 'diagonal' if none fits into half of the free
-        memory. The choice is in `structure_`.
+        curvature. 'diagonal': ``16 d`` bytes. 'auto': 'full' up to 4000 parameters, otherwise
+        'block' if a class has at most 4000 parameters, otherwise 'low_rank'; 'diagonal' if none of
+        these fits into half of the free memory. The choice is in `structure_`.
     {structure_parameters}
     damping : float or 'auto', default='auto'
-        The lambda that is added to every coordinate of the curvature, which is a mean over rows.
+        The lambda that is added to the diagonal of the curvature, on the scale of a mean over rows.
         'auto': the L2 penalty of the coordinate, ``1 / (C n)``, with a small floor for a
         coordinate without penalty. For 'empirical_fisher' the penalty is divided by the ratio of
         the traces of the Hessian and of the empirical Fisher information.
@@ -71,7 +71,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     --------
     sklearn_ssse.unlearn : Erase rows from pipelines and other composites. `learn` adds rows,
         `rectify` replaces them.
-    TunedEpsilonCV : Choose eps by experiment, for one refit per forget set.
+    TunedEpsilonCV : Choose eps by experiment, with one refit for each forget set.
     GammaScorer : Choose eps by `GridSearchCV`.
 
     Notes
@@ -218,7 +218,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
             The data that it was trained on, without rows that were held out for early stopping.
         **params : dict
             Parameters of this class, such as `curvature`. The parent's own parameters are taken
-            from `fitted`; from `SGDClassifier` only those of its objective.
+            from `fitted`; from `SGDClassifier` only the parameters of its objective.
 
         Returns
         -------
@@ -232,7 +232,9 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         sklearn.exceptions.NotFittedError
             If it is not fitted.
         ErasureError
-            If it has an l1 penalty or another loss, or is not one softmax model.
+            If its penalty has an l1 part, if its loss is not the log-loss, or if it is not one
+            model: `SGDClassifier` with more than two classes, or `LogisticRegressionCV` with
+            ``refit=False`` or with different C for its classes.
 
         Warns
         -----
@@ -254,7 +256,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         names = set(cls._get_param_names())
         given = {k: v for k, v in logistic_parameters(fitted, y).items() if k in names}
         model = cls._from_fitted(fitted, given, X, y, sample_weight, params)
-        n_iter = np.atleast_1d(fitted.n_iter_)  # for a search, the largest of its fits
+        n_iter = np.atleast_1d(fitted.n_iter_)  # of LogisticRegressionCV, one for each fit
         model.n_iter_ = n_iter if n_iter.ndim == 1 else n_iter.max(keepdims=True).ravel()
         warn_if_far(model, X, y, sample_weight)
         return model

@@ -33,8 +33,8 @@ def gamma_score(original, erased, retrained, X, y, *, metric="roc_auc"):
 
     Equation (5) of the method [1]_:
     ``gamma_S = D(erased, original) / (D(erased, original) + D(erased, retrained))``. Above 0.5 the
-    predictions of the erased model on the forget set S are closer to those of the retrained model
-    than to those of the original one. At 1 they equal those of the retrained model.
+    erased model predicts the forget set S more like the retrained model than like the original one.
+    At 1 its distance D to the retrained model is 0.
 
     Parameters
     ----------
@@ -147,9 +147,9 @@ class GammaScorer:
     """Scorer for `GridSearchCV` over eps: gamma_S, with the test folds as forget sets.
 
     A search fits each candidate on a training fold, which is all rows without the forget set S.
-    Therefore the estimator that the scorer gets is the retrained model. The scorer fits the
-    original model on all rows, once for each combination of the parameters other than eps, erases S
-    from a copy of it, and returns `gamma_score`.
+    Therefore the estimator that a search passes to the scorer is the retrained model. The scorer
+    fits the original model on all rows, once for each combination of the parameters other than eps,
+    erases S from a copy of it, and returns `gamma_score`.
 
     Parameters
     ----------
@@ -225,7 +225,7 @@ class GammaScorer:
         Parameters
         ----------
         estimator : estimator
-            The retrained model: a candidate fitted on all rows without these.
+            The retrained model: a candidate fitted on all rows without the forget set.
         X, y, sample_weight : array-like
             The forget set.
 
@@ -249,7 +249,7 @@ class GammaScorer:
         return gamma_score(original, erased, estimator, X, y, metric=self.metric)
 
     def set_score_request(self, *, sample_weight):
-        """Ask a search to pass weights to the scorer, if metadata routing is enabled.
+        """Request that a search passes weights to the scorer, if metadata routing is enabled.
 
         Parameters
         ----------
@@ -264,7 +264,7 @@ class GammaScorer:
         return self
 
     def get_metadata_routing(self):
-        """Return the metadata that the scorer asks for, a `MetadataRequest`."""
+        """Return the metadata that the scorer requests, a `MetadataRequest`."""
         request = MetadataRequest(owner=self)
         request.score.add_request(param="sample_weight", alias=self._request)
         return request
@@ -289,8 +289,8 @@ class GammaScorer:
         if fitted is not None and not any(weighted) and fitted != n - k:
             raise ValueError(
                 f"Training and test fold must make up the {n} rows of the scorer, got {fitted} and "
-                f"{k} rows. Use a splitter whose training fold is everything but the test fold, "
-                "and give the scorer the rows that the search is given."
+                f"{k} rows. Use a splitter whose training fold holds all rows outside the test "
+                "fold, and give the scorer the rows that the search is given."
             )
         if weighted[0] != weighted[1] and self.reference is None:
             given = "scorer" if weighted[0] else "rows"
@@ -309,7 +309,7 @@ class GammaScorer:
             if parameters_key(with_epsilon(self.reference, "auto")) != key:
                 raise ValueError(
                     "The reference must have the parameters of the candidates apart from "
-                    "unlearn_epsilon, got others. Leave reference out: the scorer then fits one "
+                    "unlearn_epsilon, got others. Omit reference: the scorer then fits a model "
                     "for each combination."
                 )
             return self.reference

@@ -1,4 +1,4 @@
-"""The choice of eps: one fit on all rows and one for each forget set score a whole grid."""
+"""The choice of eps by experiment, with one fit on all rows and one for each forget set."""
 
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -53,10 +53,10 @@ def _estimator_has(name):
 class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Erasable classifier whose eps is chosen by gamma_S on forget sets of its training data.
 
-    The parameters after an erasure are ``theta* + eps Delta``. Therefore one fit on all rows, one
-    refit without each forget set and one erasure of it serve every eps. The scores, and with
-    ``tolerance=0`` the choice, are the same as those of `GridSearchCV` over `unlearn_epsilon` with
-    `GammaScorer` on the same folds.
+    The parameters after an erasure are ``theta* + eps Delta``. Therefore one fit on all rows and,
+    for each forget set, one refit and one erasure suffice for all values of eps. The scores equal
+    the scores of `GridSearchCV` over `unlearn_epsilon` with `GammaScorer` on the same folds; with
+    ``tolerance=0`` the choice is the same too.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         The chosen value of `epsilons`.
     best_score_ : float
         Mean gamma_S of `best_epsilon_` over the forget sets. If the retrained model does not differ
-        from the original one on a forget set, the set is left out with an `UndefinedMetricWarning`.
+        from the original one on a forget set, the set is excluded with an `UndefinedMetricWarning`.
     best_index_ : int
         Position of `best_epsilon_` in `epsilons`.
     cv_results_ : dict of ndarray
@@ -113,7 +113,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
     Notes
     -----
     No training row is kept. From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows the
-    fit on all rows and each forget set. With metadata routing, ask for weights by
+    fit on all rows and each forget set. With metadata routing, request weights by
     ``set_fit_request(sample_weight=True)``.
 
     Examples
@@ -192,8 +192,8 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         Warns
         -----
         UndefinedMetricWarning
-            If gamma_S is not defined on a forget set, which is then left out of the choice, or on
-            none, so that ``metric='probability'`` is used instead.
+            If gamma_S is not defined on a forget set, which is then excluded from the choice; or if
+            it is not defined on any, so that ``metric='probability'`` is used instead.
         """
         self._validate_params()
         for name in ("estimator_", "classes_", "n_features_in_", "feature_names_in_"):
@@ -278,7 +278,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         return unlearn(self, X, y, epsilon, sample_weight=sample_weight, **params)
 
     def preview_unlearn(self, X, y, epsilon=None, *, sample_weight=None, **params):
-        """Return the record that `unlearn` would leave with the same arguments; change nothing.
+        """Return the record that `unlearn` would make with the same arguments; change nothing.
 
         Parameters
         ----------
@@ -381,7 +381,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
 
 @route.register(TunedEpsilonCV)
 def route_to_tuned(estimator, rows):
-    """The rows to `estimator_`; the results of the search keep them."""
+    """Send the rows to `estimator_`; the results of the search still depend on them."""
     (model,) = inside(estimator)
     return plan(model, rows.keep("cv_results_"))
 

@@ -24,12 +24,12 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
 
     `fit` trains scikit-learn's `MLPClassifier` and computes the inverse of its Fisher information.
     `unlearn` then erases rows in one closed-form step, Single-Step Sample Erasure [1]_, without the
-    training data and without training again. Until then the weights and predictions are those of
-    the parent class, bit for bit.
+    training data and without training again. Until then the weights and predictions equal the
+    parent class's, bit for bit.
 
-    The loss is not convex: the step leads to the minimum near this network, not to the one that
-    another network would find without the rows. Compare an erasure with the gap between two
-    retrainings from different seeds.
+    The loss is not convex: the step approaches a minimum near the parameters of this network, and
+    retraining may find another one. Compare the difference between the erased and a retrained
+    network with the difference between two retrained networks with different seeds.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         As in the parent class.
     early_stopping, validation_fraction
         As in the parent class. Rows that were held out for early stopping never entered a gradient:
-        the curvature and the counts leave them out. `unlearn` cannot recognise a row that was held
+        the curvature and the counts exclude them. `unlearn` cannot recognise a row that was held
         out: do not erase such rows.
     epsilon : float, default=1e-8
         Adam's, as in the parent class. The step size of an erasure is `unlearn_epsilon`.
@@ -52,19 +52,20 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         The part of the inverse to keep, for d parameters. 'full': the dense matrix, ``8 d^2``
         bytes. 'block': the inverses of consecutive diagonal blocks, ``8 d block_size`` bytes.
         'low_rank': a sketch of about ``16 d rank`` bytes, exact once it covers the rank of the
-        curvature. 'diagonal': ``16 d`` bytes. 'auto': 'full' up to 1000 parameters, 'block' if a
-        unit has at most 4000, then 'low_rank'; 'diagonal' if none fits into half of the free
-        memory. The choice is in `structure_`.
+        curvature. 'diagonal': ``16 d`` bytes. 'auto': 'full' up to 1000 parameters, otherwise
+        'block' if a unit has at most 4000 parameters, otherwise 'low_rank'; 'diagonal' if none of
+        these fits into half of the free memory. The choice is in `structure_`.
     {structure_parameters}
     damping : float or 'auto', default='auto'
-        The lambda that is added to every coordinate of the curvature, which is a mean over rows.
+        The lambda that is added to the diagonal of the curvature, on the scale of a mean over rows.
         'auto': 1e-3, for 'fisher' 3e-3.
     {erasure_parameters}
     unlearn_epsilon : float or str, default='auto'
-        Step size eps of `unlearn`. 'auto': the smallest at which the network predicts no more of
-        the erased labels than a network that has not seen the rows would. `fit` estimates this
-        accuracy by predicting training rows from other rows; `unlearn` needs forward passes on the
-        erased rows alone. A str such as '0.5*auto' is a multiple of that, for a search.
+        Step size eps of `unlearn`. 'auto': about the smallest eps at which the network predicts the
+        labels of the erased rows no better than a network that was trained without them. `fit`
+        estimates that accuracy by predicting training rows from other training rows; `unlearn`
+        needs only forward passes on the erased rows. A str such as '0.5*auto' is a multiple of it,
+        for a search.
     {backend_parameters}
 
     Attributes
@@ -78,7 +79,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
     --------
     sklearn_ssse.unlearn : Erase rows from pipelines and other composites. `learn` adds rows,
         `rectify` replaces them.
-    TunedEpsilonCV : Choose a multiple of eps 'auto' by experiment, for one refit per forget set.
+    TunedEpsilonCV : Choose a multiple of eps 'auto' by experiment, with one refit for each set.
 
     Notes
     -----
@@ -267,7 +268,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         -----
         ErasureWarning
             If it predicts these labels no better than the class frequencies do: it was trained on
-            other rows, or hardly at all.
+            other rows, or training stopped too early.
 
         Examples
         --------
@@ -292,7 +293,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         return model
 
     def _fit_stochastic(self, X, y, sample_weight, *args):
-        """Train as the parent does, and remember the rows that are not held out."""
+        """Train as the parent does, and store the positions of the rows that are not held out."""
         # The parent will split the rows: make the same split from a copy of its random state.
         if self.early_stopping and not args[-1]:
             self._trained_on = train_test_split(

@@ -43,18 +43,18 @@ def missing(X, missing_values):
 
 
 class ErasableSimpleImputer(SimpleImputer):
-    """`SimpleImputer` that counts the values that it averages, so that rows can leave its means.
+    """`SimpleImputer` that counts the values that it averages, so that rows can be erased from it.
 
     scikit-learn's `SimpleImputer` keeps the means but not the number of values in each. With the
     counts, ``unlearn(pipe, X, y, preprocessing="downdate")`` removes rows from the means exactly.
-    If the data of a fitted `SimpleImputer` are at hand, ``imputer.n_samples_seen_ =
-    count_values(X)`` adds the counts to it.
+    If you have the training data X of a fitted `SimpleImputer`,
+    ``imputer.n_samples_seen_ = count_values(X)`` adds the counts to it.
 
     Parameters
     ----------
     missing_values, strategy, fill_value, copy, add_indicator, keep_empty_features
-        As in :class:`sklearn.impute.SimpleImputer`. Rows can leave only the statistics of
-        ``strategy="mean"`` of dense data.
+        As in :class:`sklearn.impute.SimpleImputer`. Rows can be erased only from the statistics of
+        ``strategy="mean"`` on dense data.
 
     Attributes
     ----------

@@ -147,7 +147,7 @@ def check_atomic(estimator, X, y):
     ]
     if isinstance(
         estimator, LogisticRegression
-    ):  # a net may lose a class, and may be certain of a row of any length
+    ):  # a net may lose a class, and may be certain of a row of any norm
         bad += [
             (ErasureError, (X[members], y[members]), {}),
             (ErasureError, (impossible_row(estimator), y[5:6]), {}),
@@ -160,7 +160,7 @@ def check_atomic(estimator, X, y):
 
 
 def impossible_row(estimator):
-    """A row too long to be a training row, on the decision boundary, where curvature is largest."""
+    """A row on the decision boundary, of largest curvature, with too large a norm for training."""
     return 1e4 * null_space(estimator.coef_)[:, :1].T
 
 

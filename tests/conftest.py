@@ -11,9 +11,10 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_wine, make_cl
 from sklearn.preprocessing import StandardScaler, scale
 from threadpoolctl import threadpool_limits
 
-# Most matrices here are so small that threads wait for each other longer than they compute: beside
-# other work on the same cores, ten times as long. The variable is for processes that tests start;
-# this one may have loaded BLAS before.
+# Most matrices in the tests are so small that several threads take longer than one, because they
+# wait for each other: ten times as long if other work runs on the same cores. The environment
+# variable limits the processes that tests start. The call limits this process, which may have
+# loaded BLAS already.
 if "OPENBLAS_NUM_THREADS" not in os.environ:
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     threadpool_limits(1, "blas")

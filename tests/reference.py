@@ -90,7 +90,7 @@ def fisher_inverse(model, X, y, weight, kind, damping):
 
 
 def recurrence(G, n, damping):
-    """Equation (3) to the letter, row by row."""
+    """Equation (3), row by row, as it is written."""
     P = np.eye(G.shape[1]) / damping
     for g in G:
         P = P - np.outer(P @ g, P @ g) / (n + g @ P @ g)

@@ -1,4 +1,4 @@
-"""The rules of the code: imports, names, lengths; and docs/architecture.md against the code."""
+"""The rules of the code for imports, names and lengths, and docs/architecture.md."""
 
 import ast
 import importlib
@@ -132,7 +132,7 @@ def test_counts_of_files_exist():
 # Imports
 
 
-def test_imports_go_down():
+def test_imports_follow_the_layers():
     rows = architecture.layers()
     height = {unit: i for i, row in enumerate(rows) for unit in row}
     found = architecture.imports()
@@ -146,7 +146,7 @@ def test_imports_go_down():
     assert not wrong, "\n".join(wrong)
 
 
-def test_other_folders_are_entered_by_their_front_door():
+def test_other_folders_are_imported_by_their_init():
     wrong = []
     for path, tree in TREES.items():
         for name in architecture.imported_modules(tree):
@@ -156,7 +156,7 @@ def test_other_folders_are_entered_by_their_front_door():
     assert not wrong, "\n".join(wrong)
 
 
-def test_front_doors_hold_imports_only():
+def test_init_files_hold_imports_only():
     wrong = []
     for path, tree in TREES.items():
         if path.name == "__init__.py" and path.parent != architecture.PACKAGE:
@@ -246,7 +246,7 @@ def test_functions_are_short():
 
 
 def test_no_comparison_with_the_name_of_a_curvature_or_structure():
-    """The record of a curvature and the attributes of a structure answer instead."""
+    """Code reads the record of a curvature and the attributes of a structure instead."""
     wrong = []
     for path, tree in TREES.items():
         if str(path.relative_to(architecture.PACKAGE)) in MAY_COMPARE:

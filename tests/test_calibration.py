@@ -140,7 +140,7 @@ def test_each_part_of_the_rule():
     assert epsilon(0, 0) == pytest.approx(1 / 2)
 
 
-def test_a_sample_stands_for_many_rows(monkeypatch):
+def test_a_sample_represents_many_rows(monkeypatch):
     X, y = make_classification(
         6000, 5, n_informative=4, n_redundant=0, weights=[0.97], flip_y=0.05, random_state=0
     )
@@ -152,7 +152,7 @@ def test_a_sample_stands_for_many_rows(monkeypatch):
     sample = logistic._stratified(batch, 2, np.random.default_rng(0))
     counts = np.bincount(sample.y)
     assert counts.tolist() == [1000, (y == 1).sum()]
-    for c in (0, 1):  # each class keeps its weight, and its rows belong to the weights
+    for c in (0, 1):  # the weight of each class is kept
         assert sample.weight[sample.y == c].sum() == pytest.approx(w[y == c].sum(), rel=0.1)
     factor = len(y[y == 0]) / counts[0]
     position = {tuple(row): i for i, row in enumerate(X)}
@@ -186,7 +186,7 @@ def test_record_by_hand(problem):
     second = clf.unlearn(X[9:12], y[9:12], sample_weight=w[9:12]).erasures_[1]
     assert second.erased_fraction == pytest.approx(
         w[:12].sum() / n
-    )  # of the rows of the fit, not of what was left
+    )  # of the rows of the fit, not of the retained rows
 
 
 def test_the_damped_step_is_made():
@@ -203,7 +203,7 @@ def test_the_damped_step_is_made():
     assert relative(theta(clf) - start, pending.solve(g)) > 0.1
 
 
-def test_guards_name_what_was_given(binary):
+def test_guards_name_the_given_values(binary):
     X, y = binary
     clf = ErasableLogisticRegression().fit(X, y, np.full(150, 2.0))
     one = np.flatnonzero(y == 1)
@@ -216,16 +216,16 @@ def test_guards_name_what_was_given(binary):
     ):
         clf.unlearn(
             X[one], y[one], sample_weight=np.ones(one.size)
-        )  # half their weight, but all the rows
+        )  # half of their weight, but all rows of the class
     with pytest.raises(ErasureError, match="at least one row of every class"):
-        clf.unlearn(X[:2], y[:2], sample_weight=[150.0, 150.0])  # few rows, but all the weight
+        clf.unlearn(X[:2], y[:2], sample_weight=[150.0, 150.0])  # few rows, but all weight
     with pytest.raises(ErasureError, match="finite"):
         clf.unlearn(X[:2], y[:2], 1e308, sample_weight=[2.0, 2.0])
     with pytest.raises(ValueError, match="NaN"):
         clf.unlearn(np.full((1, 6), np.nan), y[:1], sample_weight=[2.0])
 
 
-def test_an_ill_conditioned_curvature_asks_for_more_margin(binary, monkeypatch):
+def test_an_ill_conditioned_curvature_needs_a_larger_margin(binary, monkeypatch):
     X, y = binary
     clf = ErasableLogisticRegression().fit(X, y)
     monkeypatch.setattr(type(clf.curvature_), "condition", property(lambda self: 1e13))
@@ -240,7 +240,7 @@ def test_zero_weight_rows_do_not_count(binary):
     assert ErasableLogisticRegression().fit(X, y, w).n_samples_remaining_ == 130
 
 
-def test_what_fit_used_is_what_unlearn_uses(binary):
+def test_unlearn_uses_the_curvature_of_fit(binary):
     X, y = binary
     clf = ErasableLogisticRegression(curvature="fisher").fit(X, y)
     expected = clf.preview_unlearn(X[:4], y[:4])
@@ -251,7 +251,7 @@ def test_what_fit_used_is_what_unlearn_uses(binary):
     assert expected.leave_out
 
 
-def test_class_weights_stay_frozen(binary):
+def test_class_weights_are_frozen(binary):
     X, y = binary
     w = np.random.default_rng(0).uniform(0.5, 3, 150)
     clf = ErasableLogisticRegression(class_weight="balanced").fit(X, y, w)

@@ -77,7 +77,7 @@ def fitted(people):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, people, fitted):
-    """A folder with a model and the rows of those who withdraw, missing values among them."""
+    """A folder with a model and the rows to erase, with missing values."""
     X, y = people
     monkeypatch.chdir(tmp_path)
     skops.dump(fitted, "model.skops")
@@ -114,7 +114,7 @@ def erased_in_python(fitted, people, **options):
 
 
 def state(*models):
-    """Everything in models to the bit; of arrays of objects the values."""
+    """The content of models, bit for bit; of arrays of objects, the values."""
     return [
         {
             name: value.tolist()
@@ -138,7 +138,7 @@ def sha256(path):
         ({"epsilon": "2*auto"}, ["--epsilon", "2*auto"]),
     ],
 )
-def test_result_is_that_of_python(folder, fitted, people, capsys, options, more):
+def test_result_equals_the_result_in_python(folder, fitted, people, capsys, options, more):
     assert erase("model.skops", "rows.csv", *more) == 0
     expected = erased_in_python(fitted, people, **options)
     assert state(skops.load("erased", trusted=TRUSTED)[-1]) == state(expected[-1])
@@ -155,7 +155,7 @@ def test_result_is_that_of_python(folder, fitted, people, capsys, options, more)
 
 
 def test_preprocessing_and_people(folder, fitted, people):
-    """The rows of some people among those of more; imputers and scalers that forget them too."""
+    """Rows of some people, in a file with more people; imputers and scalers are downdated too."""
     X, y = people
     who = np.where(np.arange(40) < K, "kim", "lee")
     X[:40].assign(income=y[:40], who=who).to_csv("rows.csv", index=False)
@@ -218,7 +218,7 @@ def test_inspect(folder, fitted, capsys):
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_skops_stays_as_compressed_as_it_was(folder, fitted, compression):
+def test_skops_keeps_its_compression(folder, fitted, compression):
     skops.dump(fitted, "model", compression=compression)
     assert erase("model") == 0
     assert {item.compress_type for item in zipfile.ZipFile("erased").infolist()} == {compression}
@@ -226,7 +226,7 @@ def test_skops_stays_as_compressed_as_it_was(folder, fitted, compression):
 
 @pytest.mark.parametrize("compress", [0, ("zlib", 3), ("gzip", 3), ("bz2", 3), ("xz", 3), None])
 def test_pickles_only_when_trusted(folder, fitted, people, capsys, compress):
-    """The format of a file is kept whatever its name says: joblib's, or Python's own (None)."""
+    """The format of a file is kept, whatever its name: joblib's, or Python's own (None)."""
     if compress is None:
         (folder / "model.skops").write_bytes(pickle.dumps(fitted))
     else:
@@ -245,13 +245,13 @@ def test_pickles_only_when_trusted(folder, fitted, people, capsys, compress):
 
 
 class Planted:
-    """What a pickle runs when it is loaded."""
+    """An object whose pickle runs code when it is loaded."""
 
     def __reduce__(self):
         return os.mkdir, ("planted",)
 
 
-def test_pickle_is_not_loaded_to_be_refused(folder):
+def test_a_refused_pickle_is_not_loaded(folder):
     (folder / "model.skops").write_bytes(pickle.dumps(Planted()))
     assert erase() == 1
     assert run("inspect", "model.skops") == 1
@@ -296,7 +296,7 @@ def test_nothing_is_overwritten_unless_forced(folder, capsys):
     ("function", "call"), [("fsync", 0), ("fsync", 1), ("replace", 0), ("replace", 1)]
 )
 def test_both_files_or_none(folder, monkeypatch, function, call, forced):
-    """Whichever write or move fails, the folder is as it was."""
+    """If any write or move fails, the folder is unchanged."""
     if forced:
         (folder / "erased").write_text("old model")
         (folder / "record.json").write_text("old record")
@@ -316,7 +316,7 @@ def test_both_files_or_none(folder, monkeypatch, function, call, forced):
 
 
 def broken(people, how):
-    """Text of a file of rows that cannot be erased, where possible with a secret in a row."""
+    """Text of a file of rows that cannot be erased, if possible with a secret in a row."""
     X, y = people[0][:K].copy(), people[1][:K]
     frame = X.assign(income=y)
     if how == "index":
@@ -375,7 +375,7 @@ def test_rows_that_are_refused(folder, people, capsys, how):
 
 
 def test_no_row_in_any_output(folder, people, capsys):
-    """Of every file written and every line printed: none holds a value that only a row has."""
+    """No written file and no printed line holds a value that only a row has."""
     X, y = people
     frame = X[:K].assign(income=y[:K], who="ida", weight=1.0)
     frame["fnlwgt_probe"] = 918273
@@ -405,7 +405,7 @@ SENTINEL = "sentinel cell 4711"
 
 
 class Leaky(TransformerMixin, BaseEstimator):
-    """A step that quotes its rows in whatever it raises or warns of."""
+    """A step that quotes its rows in every error and warning."""
 
     failure = None
 
@@ -424,7 +424,7 @@ class Leaky(TransformerMixin, BaseEstimator):
 
 @pytest.fixture
 def leaky(tmp_path, monkeypatch):
-    """A model behind a leaky step, and five of its rows, each with the sentinel."""
+    """A model after a leaky step, and five of its rows, each with the sentinel."""
     monkeypatch.chdir(tmp_path)
     X, y = load_iris(return_X_y=True, as_frame=True)
     frame = X.assign(note=SENTINEL)
@@ -434,7 +434,7 @@ def leaky(tmp_path, monkeypatch):
 
 
 def outputs(capsys):
-    """All that the command printed and wrote."""
+    """All text that the command printed and wrote."""
     written = [path.read_text() for path in (Path("record.json"),) if path.exists()]
     return "".join([*capsys.readouterr(), *written])
 
@@ -485,7 +485,7 @@ def test_no_failure_of_a_step_quotes_a_row(leaky, monkeypatch, capsys, failure, 
     ],
 )
 def test_no_refusal_of_a_column_quotes_a_row(leaky, capsys, parquet, column, more):
-    """The sentinel in any column that must hold something else, or in one too many."""
+    """The sentinel in any column that must hold something else, or in a surplus column."""
     frame = leaky.assign(**{column: SENTINEL})
     rows = "rows.parquet" if parquet else "rows.csv"
     frame.to_parquet(rows) if parquet else frame.to_csv(rows, index=False)
@@ -509,7 +509,7 @@ def test_no_broken_file_is_quoted(leaky, capsys, content):
 
 
 def test_parquet(folder, fitted, people):
-    """Typed columns as they are, missing values among them, by content or by suffix."""
+    """Typed columns with missing values; Parquet is recognised by content or by suffix."""
     X, y = people
     X[:K].assign(income=y[:K]).to_parquet("rows.csv")
     assert erase() == 0
@@ -520,7 +520,7 @@ def test_parquet(folder, fitted, people):
     frame.set_index("person").to_parquet("rows.parquet")
     more = ("--group-column", "person", "--forget", "1.0", "--force", "--weights", "weight")
     assert erase("model.skops", "rows.parquet", *more) == 1
-    assert erase("model.skops", "rows.parquet", *more[:-2]) == 1  # a column too many
+    assert erase("model.skops", "rows.parquet", *more[:-2]) == 1  # a surplus column
     frame.drop(columns="place").to_parquet("rows.parquet")
     assert erase("model.skops", "rows.parquet", *more[:-2]) == 0
     expected = unlearn(pickle.loads(pickle.dumps(fitted)), X[:24:2], y[:24:2])
@@ -528,7 +528,7 @@ def test_parquet(folder, fitted, people):
 
 
 def test_parquet_keeps_types(tmp_path):
-    """Codes, dates and truth values reach a step of one's own as they were at fit."""
+    """Codes, dates and truth values reach a user's own step in the types of fit."""
     n = 20
     frame = pandas.DataFrame(
         {
@@ -569,7 +569,7 @@ def test_messages_of_the_library_are_printed(leaky, capsys):
     assert (
         erase("bag.joblib", "rows.csv", "--trust-pickle", "--positions", "place", target="y") == 1
     )
-    assert "positions must be different and from 0 to 149" in capsys.readouterr().err
+    assert "positions must be distinct and from 0 to 149" in capsys.readouterr().err
     X[:3].assign(y=y[:3]).to_csv("rows.csv", index=False)
     assert erase("bag.joblib", "rows.csv", "--trust-pickle", target="y") == 1
     assert "Pass positions=" in capsys.readouterr().err
@@ -583,7 +583,7 @@ def test_missing_packages_name_the_command(leaky, monkeypatch, capsys):
 
 
 def test_errors_of_transformers_do_not_quote_rows(folder, capsys):
-    """A step of one's own that puts a cell into its message."""
+    """A user's own step that quotes a cell in its message."""
     X, y = load_iris(return_X_y=True, as_frame=True)
     frame = X.assign(name="Ann O'Hara")
     model = make_pipeline(
@@ -791,7 +791,7 @@ def test_as_a_process(folder, people):
     assert (folder / "record.json").exists()
 
 
-def test_columns_go_by_name_behind_a_step_that_passes_them_on(tmp_path, monkeypatch):
+def test_columns_are_found_by_name_after_a_passthrough_step(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     X, y = load_iris(return_X_y=True, as_frame=True)
     model = make_pipeline(
@@ -807,7 +807,7 @@ def test_columns_go_by_name_behind_a_step_that_passes_them_on(tmp_path, monkeypa
     assert erase(out="more", record="more.json") == 1
 
 
-def test_rows_of_others_need_not_be_known(folder, people, fitted, capsys):
+def test_rows_of_other_groups_are_not_checked(folder, people, fitted, capsys):
     """New customers in the same file have new categories, and no labels."""
     X, y = people
     frame = X[:K].assign(income=y[:K], person=np.arange(K) // 5)
@@ -852,7 +852,7 @@ def test_a_preview_warns_as_the_erasure_would(tmp_path, monkeypatch, capsys):
     )
 
 
-def test_inspect_of_models_that_learned_and_of_unfitted_ones(tmp_path, monkeypatch, capsys):
+def test_inspect_of_models_with_added_rows_and_of_unfitted_models(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     X, y = load_iris(return_X_y=True)
     skops.dump(
@@ -868,7 +868,7 @@ def test_inspect_of_models_that_learned_and_of_unfitted_ones(tmp_path, monkeypat
     assert "must hold a fitted model" in capsys.readouterr().err
 
 
-def test_text_stays_text(tmp_path, monkeypatch):
+def test_text_is_not_converted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     notes = np.array(
         ["12", "NA", "late again", "paid in full", "12 days late", "paid"] * 6, dtype=object
@@ -902,13 +902,13 @@ def test_positions_of_rows_in_bagged_models(tmp_path, monkeypatch, capsys):
 
 
 def rare(frame):
-    """Some step of one's own, which tells nothing of its columns."""
+    """A user's own step, which does not define its columns."""
     return frame.astype(str)
 
 
 @pytest.fixture
 def codes(tmp_path, monkeypatch):
-    """A model behind such a step: of codes that look like numbers, or like a missing value."""
+    """A model after such a step, fitted to codes that look like numbers or missing values."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     frame = pandas.DataFrame(
@@ -925,7 +925,7 @@ def codes(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("value", "what"), [("02134", "zero in front"), ("NA", "missing value")])
-def test_columns_that_the_model_does_not_tell_are_not_guessed(codes, capsys, value, what):
+def test_columns_that_the_model_does_not_define_are_not_guessed(codes, capsys, value, what):
     model, frame, y = codes
     rows = np.flatnonzero(frame["zip"] == value)[:5]
     frame.iloc[rows].assign(y=y[rows]).to_csv("rows.csv", index=False)
@@ -941,7 +941,7 @@ def test_columns_that_the_model_does_not_tell_are_not_guessed(codes, capsys, val
 
 
 def test_files_are_written_even_if_the_output_cannot_be(folder):
-    """Repeated, as for a refusal, the command would erase the rows twice."""
+    """With the exit code of a refusal, a user would repeat it and erase the rows twice."""
     for i, stdout in enumerate(("> /dev/full", "| true")):
         done = subprocess.run(
             f"{sys.executable} -u -m sklearn_ssse unlearn model.skops --rows rows.csv "
@@ -1011,7 +1011,7 @@ def test_a_stopped_command_writes_both_files_or_neither(
         )
 
 
-def test_a_signal_that_is_ignored_stays_so(folder, monkeypatch):
+def test_an_ignored_signal_remains_ignored(folder, monkeypatch):
     monkeypatch.setattr(
         command, "run_inspect", lambda args: os.kill(os.getpid(), signal.SIGHUP) or "alive"
     )
@@ -1037,14 +1037,14 @@ def test_columns_that_the_model_drops_may_hold_anything(tmp_path, monkeypatch, c
     assert capsys.readouterr().err == ""
 
 
-def test_what_is_no_model_is_not_printed(folder, capsys):
+def test_an_object_that_is_no_model_is_not_printed(folder, capsys):
     joblib.dump(np.array([[5.125, 3.5]]), "array.joblib")
     assert erase("array.joblib", "rows.csv", "--trust-pickle") == 1
     assert "must hold a fitted model, got ndarray" in (told := capsys.readouterr().err)
     assert "5.125" not in told
 
 
-def test_only_files_are_written_over(folder, capsys):
+def test_only_files_are_overwritten(folder, capsys):
     os.mkfifo("pipe")
     with pytest.raises(SystemExit):
         erase("model.skops", "rows.csv", "--force", record="pipe")

@@ -101,7 +101,7 @@ def data():
 
 
 def outputs(model, X):
-    """Probabilities of a model as one array; of a vote over pairs, those of the pairs."""
+    """Probabilities of a model as one array; for a vote over pairs, of its pairs."""
     if isinstance(model, OneVsOneClassifier):
         return np.column_stack([part.predict_proba(X)[:, 1] for part in model.estimators_])
     proba = model.predict_proba(X)
@@ -158,8 +158,8 @@ def test_all_parts_or_none(data, name):
 
 @pytest.mark.parametrize("weighted", [True, False], ids=["by weights", "by rows"])
 @pytest.mark.parametrize("bootstrap", [True, False])
-def test_bagging_is_erased_where_a_row_was_drawn(data, weighted, bootstrap):
-    """Each member is as if fitted to its draw of the rest; by rows (pipeline) or by weights."""
+def test_bagging_is_erased_from_the_members_that_drew_a_row(data, weighted, bootstrap):
+    """The members are close to ones fitted to their draws without S, by rows or by weights."""
     X, y = data[0], data[1]["names"]
     bag = BaggingClassifier(
         LR if weighted else PIPE,
@@ -201,7 +201,7 @@ def test_bagging_needs_positions(data):
     for positions, what in [
         ([0, 1], "inconsistent"),
         ([0.5, 1, 2], "one integer for each"),
-        ([0, 0, 1], "1 twice"),
+        ([0, 0, 1], "1 repeated"),
         ([0, 1, 240], "1 outside"),
     ]:
         with pytest.raises(ValueError, match=what):
@@ -291,7 +291,7 @@ def test_frames_through_composites(data):
         assert np.allclose(outputs(named, X), outputs(plain, data[0]))
 
 
-def test_a_search_that_holds_the_rows_says_so(data):
+def test_a_search_that_holds_the_rows_warns(data):
     X, y = data[0], data[1]["class"]
     search = GridSearchCV(
         LR, {"unlearn_epsilon": [1.0]}, scoring=GammaScorer(X, y, metric="probability"), cv=3
@@ -325,7 +325,7 @@ def test_a_class_that_all_rows_have_needs_no_model(data):
         (SelectKBest(), "got SelectKBest", "from_estimator"),
     ],
 )
-def test_what_cannot_be_erased_says_why_and_what_to_do(data, estimator, why, what):
+def test_refusals_state_the_reason_and_the_advice(data, estimator, why, what):
     X, y = data[0], data[1]["labels" if isinstance(estimator, ClassifierChain) else "binary"]
     model = clone(estimator).fit(X, y)
     before = snapshot(model)
@@ -337,7 +337,7 @@ def test_what_cannot_be_erased_says_why_and_what_to_do(data, estimator, why, wha
     assert snapshot(model) == before
 
 
-def test_nets_live_in_composites(data):
+def test_nets_in_composites(data):
     X, y = data[0], data[1]["class"]
     net = ErasableMLPClassifier((4,), solver="lbfgs", max_iter=50, random_state=0)
     model = OneVsRestClassifier(make_pipeline(StandardScaler(), net)).fit(X, y)
@@ -375,13 +375,13 @@ def test_a_third_party_inside_is_erased_with_the_rest_or_not_at_all(data):
         PIPE,
     ],
 )
-def test_what_is_not_fitted_says_so(data, estimator):
+def test_unfitted_estimators_are_refused(data, estimator):
     for verb in (unlearn, preview_unlearn):
         with pytest.raises(NotFittedError):
             verb(estimator, data[0][:3], data[1]["labels"][:3])
 
 
-def test_a_frozen_model_in_a_vote_knows_the_labels_as_they_are(data):
+def test_a_frozen_model_in_a_vote_is_given_the_labels_themselves(data):
     X, y = data[0], data[1]["class"]
     labels = np.array(["b", "c", "a"])[y % 3]
     frozen = clone(LR).fit(X, labels)
@@ -411,7 +411,7 @@ def test_positions_are_for_the_bagging_classifiers_among_others(data):
         unlearn(VotingClassifier([("own", LR)]).fit(X, y), X[:5], y[:5], positions=np.arange(5))
 
 
-def test_bagging_hands_text_on(data):
+def test_bagging_passes_text_to_its_members(data):
     X = data[0]
     y = (X[:, 0] > 0).astype(int)
     table = np.column_stack([np.where(X[:, 1] > 0, "ada", "bob"), X[:, :1].astype(object)]).astype(
@@ -428,7 +428,7 @@ def test_bagging_hands_text_on(data):
     ]
 
 
-def test_weights_for_other_steps_are_not_those_of_many_outputs(data):
+def test_weights_for_other_steps_are_not_passed_to_many_outputs(data):
     X = data[0]
     Y, w = (X[:, :2] > 0).astype(int), np.random.default_rng(0).uniform(2, 5, len(X))
     with config_context(enable_metadata_routing=True):
@@ -440,7 +440,7 @@ def test_weights_for_other_steps_are_not_those_of_many_outputs(data):
     assert [output.erasures_[0].weight_erased for output in pipe[-1].estimators_] == [5.0, 5.0]
 
 
-def test_scalers_that_take_no_weights_have_seen_rows_that_no_member_drew(data):
+def test_scalers_without_weights_were_fitted_to_rows_that_no_member_drew(data):
     X, y = data[0], data[1]["class"]
     with config_context(enable_metadata_routing=True):
         scaler = StandardScaler().set_fit_request(sample_weight=False)
@@ -451,13 +451,13 @@ def test_scalers_that_take_no_weights_have_seen_rows_that_no_member_drew(data):
         assert np.allclose(member[0].mean_, X[5:].mean(axis=0), rtol=0, atol=1e-12)
 
 
-def test_an_error_tells_the_model(data):
+def test_an_error_names_the_model(data):
     X = data[0]
     Y = np.column_stack([X[:, 0] > 0, np.arange(len(X)) < 3]).astype(int)
     with pytest.raises(ErasureError, match=r"^In output 1: An erasure must leave"):
         unlearn(MultiOutputClassifier(LR).fit(X, Y), X[:3], Y[:3])
     labels = np.where(np.arange(len(X)) < 3, "rare", np.where(X[:, 0] > 0, "a", "b"))
-    with pytest.raises(ErasureError, match=r"^In class rare \(there 1\) against the rest: "):
+    with pytest.raises(ErasureError, match=r"^In class rare \(label 1 there\) against the rest: "):
         unlearn(OneVsRestClassifier(LR).fit(X, labels), X[:3], labels[:3])
 
 

@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
+from sklearn.ensemble import VotingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sklearn_ssse import ErasableLogisticRegression, ErasureError, unlearn
+from sklearn_ssse import ErasableLogisticRegression, ErasureError, learn, unlearn
+from sklearn_ssse._composites import erasable_models
 from tests.check_erasable import snapshot
 from tests.reference import theta
 
@@ -52,7 +56,7 @@ def test_many_outputs_are_atomic(binary):
     X, y = binary
     Y = np.column_stack(
         [y, (np.arange(len(y)) < 4).astype(int)]
-    )  # erasing rows 0-3 leaves the second output one class
+    )  # without rows 0-3 the second output has one class
     for base in (
         ErasableLogisticRegression(),
         make_pipeline(StandardScaler(), ErasableLogisticRegression()),
@@ -70,7 +74,7 @@ def test_many_outputs_are_atomic(binary):
             unlearn(model, X[:3], Y[:3, 0])
 
 
-def test_what_cannot_be_erased(binary):
+def test_refused_types(binary):
     X, y = binary
     with pytest.raises(TypeError, match="from_estimator"):
         unlearn(LogisticRegression().fit(X, y), X[:3], y[:3])
@@ -93,3 +97,29 @@ def test_third_parties_register(binary):
     X, y = binary
     box = Box(ErasableLogisticRegression().fit(X, y))
     assert unlearn(box, X[:3], y[:3]).inner.n_samples_remaining_ == len(y) - 3
+
+
+@pytest.mark.parametrize("preprocessing", ["keep", "downdate"])
+def test_a_step_that_is_not_fitted_is_named(binary, preprocessing):
+    X, y = binary
+    pipe = make_pipeline(StandardScaler(), ErasableLogisticRegression().fit(X, y))
+    with pytest.raises(NotFittedError, match="StandardScaler"):
+        unlearn(pipe, X[:3], y[:3], preprocessing=preprocessing)
+    with pytest.raises(NotFittedError, match="StandardScaler"):
+        learn(pipe, X[:3], y[:3])
+
+
+def test_one_model_by_two_routes_is_erased_from_once(binary):
+    """The record names the steps of both routes; the rows are those of one of them."""
+    X, y = binary
+    model = ErasableLogisticRegression().fit(StandardScaler().fit_transform(X), y)
+    votes = VotingClassifier(
+        [
+            ("one", Pipeline([("scale", StandardScaler()), ("model", FrozenEstimator(model))])),
+            ("two", Pipeline([("again", StandardScaler()), ("model", FrozenEstimator(model))])),
+        ]
+    ).fit(X, y)
+    unlearn(votes, X[:4], y[:4])
+    (record,) = {id(r): r for m in erasable_models(votes) for r in m.erasures_}.values()
+    assert record.n_erased == 4
+    assert record.kept_by == ("scale", "again")

@@ -61,7 +61,7 @@ def test_gamma_curve(tuned):
     labels = [text.get_text() for text in display.figure_.legends[0].get_texts()]
     assert len(set(labels)) == len(labels) == 5
     styles = {line.get_linestyle() for line in (curve, display.ratio_ax_.lines[0])}
-    assert len(styles) == 2  # told apart without colour
+    assert len(styles) == 2  # distinct without colour
     ax = plt.figure().gca()
     assert GammaCurveDisplay.from_cv_results(results, ax=ax).ax_ is ax
     assert display.plot() is display
@@ -122,7 +122,7 @@ def test_leverage():
     assert f"{display.dangerous_.size} rows" in display.ax_.texts[0].get_text()
 
 
-def test_matplotlib_is_asked_for(tuned, monkeypatch):
+def test_missing_matplotlib_is_named(tuned, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"pip install 'sklearn-ssse\[plot\]'"):
         GammaCurveDisplay.from_estimator(tuned)

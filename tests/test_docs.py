@@ -37,5 +37,5 @@ def test_examples_run(page):
 
 
 @pytest.mark.parametrize("page", PAGES_WITHOUT_EXAMPLES)
-def test_no_example_is_left_out(page):
+def test_other_pages_have_no_examples(page):
     assert doctest.DocTestParser().get_examples((DOCS / page).read_text()) == []

@@ -1,4 +1,4 @@
-"""Models trained elsewhere: their objective, and whether they belong to the given rows."""
+"""Models trained elsewhere: their objective, and whether they were trained on the rows."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def weights(n):
     return np.random.default_rng(0).uniform(1, 9, n)
 
 
-# What they minimised
+# The objective that they minimised
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -154,7 +154,7 @@ def test_erasing_from_a_trained_model_is_erasing_from_a_fit(real_data):
         (MLPClassifier(max_iter=500), 2, TypeError, "got MLPClassifier"),
     ],
 )
-def test_what_cannot_be_taken(real_data, fitted, classes, error, words):
+def test_refused_models(real_data, fitted, classes, error, words):
     X, y = real_data["wine"]
     X, y = X[y < classes], y[y < classes]
     fitted.fit(X, y)
@@ -176,7 +176,7 @@ def test_not_fitted(binary, unfitted):
         ErasableLogisticRegression.from_estimator(unfitted, *binary)
 
 
-# Whether they belong to the rows
+# Whether they were trained on the rows
 
 
 @pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
@@ -239,7 +239,7 @@ def test_few_iterations_warn(real_data, name):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", ["digits", "breast_cancer", "wine", "labels"])
 def test_nets(real_data, name):
-    """Trained nets do not warn, however long; untrained ones and permuted labels do."""
+    """Nets do not warn after any length of training; untrained nets and permuted labels do."""
     X, y = real_data["digits" if name == "labels" else name]
     y = np.column_stack([y % 2, y > 4, y == 3]).astype(int) if name == "labels" else y
     options = {"unlearn_epsilon": 1.0, "structure": "diagonal"}
@@ -266,7 +266,7 @@ def test_the_model_shares_no_memory_with_its_origin():
     assert np.array_equal(model.coef_, before)
 
 
-def test_the_final_model_of_a_search_knows_no_scaling_of_the_intercept():
+def test_the_final_model_of_a_search_ignores_intercept_scaling():
     """scikit-learn fits it with scaling 1: the intercept is penalised as every coefficient is."""
     X, y = load_breast_cancer(return_X_y=True)
     X, params = scale(X), {"solver": "liblinear", "tol": 1e-8, "max_iter": 1000}
@@ -277,3 +277,24 @@ def test_the_final_model_of_a_search_knows_no_scaling_of_the_intercept():
     clf.unlearn(X[:9], y[:9])
     retrained = LogisticRegression(C=0.02, **params).fit(X[9:], y[9:])
     assert parameter_distance(search, clf, retrained) < 0.1
+
+
+class SmallNet(ErasableMLPClassifier):
+    """A subclass that fixes parameters of the parent class."""
+
+    def __init__(self, alpha=1e-3, random_state=0):
+        super().__init__(
+            (4,), "tanh", solver="lbfgs", max_iter=50, alpha=alpha, random_state=random_state
+        )
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_subclass_keeps_the_parameters_that_it_fixes(binary):
+    X, y = binary
+    net = SmallNet().fit(X, y)
+    plain = net.to_plain()
+    assert plain.activation == "tanh"
+    assert np.array_equal(plain.predict_proba(X), net.predict_proba(X))
+    assert list(vars(plain)) == [name for name in vars(net) if name in vars(plain)]
+    with pytest.raises(TypeError, match="activation"):
+        SmallNet.from_estimator(plain, X, y)  # it cannot take the activation of the fitted model

@@ -188,7 +188,7 @@ def test_curvature_in_every_estimator(bound, four_classes, binary, tmp_path):
         assert automatic.unlearn_epsilon_ > 0
 
 
-def test_curvature_comes_close_to_retraining(bound, binary):
+def test_curvature_is_close_to_retraining(bound, binary):
     X, y = binary
     models = [ErasableLogisticRegression(curvature="bound", **TIGHT) for _ in range(3)]
     original = models[0].fit(X, y)
@@ -198,7 +198,7 @@ def test_curvature_comes_close_to_retraining(bound, binary):
 
 
 def test_curvature_with_two_rows_for_a_binary_sample(monkeypatch, bound, binary):
-    """Many outputs are erased from one by one, and as well as by one row of the same square."""
+    """Many outputs are planned one by one, with the result of one row of the same square."""
 
     def halves(proba, targets, link):
         return np.repeat(bound(proba, targets, link), 2, axis=1) / np.sqrt(2)
@@ -317,7 +317,7 @@ def test_family_against_its_dense_twin(probit, binary):
 
 
 @pytest.mark.parametrize("curvature", ["fisher", "bound"])
-def test_family_comes_close_to_retraining(probit, bound, binary, curvature):
+def test_family_is_close_to_retraining(probit, bound, binary, curvature):
     X, y = binary
     original, learned = (probit.ErasableProbit(curvature=curvature).fit(X, y) for _ in range(2))
     erased = deepcopy(original).unlearn(X[:6], y[:6])
@@ -332,7 +332,7 @@ def test_family_comes_close_to_retraining(probit, bound, binary, curvature):
 
 
 def test_family_rescales_with_its_columns(probit, binary):
-    """A scaler is downdated in front of a third family."""
+    """A scaler is downdated before a model of a third family."""
     X, y = binary
     pipe = make_pipeline(StandardScaler(), probit.ErasableProbit(alpha=1e-6)).fit(X, y)
     unlearn(pipe, X[:4], y[:4], preprocessing="downdate")
@@ -414,7 +414,7 @@ def test_composite_from_outside_erases_only(segments):
 
 
 def test_preprocessor_follows_the_scaler(binary):
-    """`Centre` is `StandardScaler` without its variance, in front of and behind a scaler."""
+    """`Centre` is `StandardScaler` without its variance, before and after a scaler."""
     X, y = binary
     module = run_examples("preprocessor")
     clf = ErasableLogisticRegression(curvature="fisher", **TIGHT)

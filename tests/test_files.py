@@ -319,7 +319,7 @@ def test_files_of_every_release(path):
             for epsilon in ("auto", "0.5*auto")
         )
         assert half == 0.5 * automatic
-        if isinstance(model, LogisticRegression):  # of a net, a release may have another rule
+        if isinstance(model, LogisticRegression):  # a release may have another rule for nets
             of_today = made.preview_unlearn(rows[1:3], Y[1:3], "auto").epsilon
             assert automatic == pytest.approx(of_today, rel=1e-6)
 

@@ -37,7 +37,7 @@ def take(scores, rows):
 
 @pytest.mark.parametrize("csr", [False, True])
 @pytest.mark.parametrize(("curvature", "n_outputs", "n"), CASES)
-def test_factored_rows_answer_like_the_matrix(curvature, n_outputs, n, csr):
+def test_factored_rows_equal_the_matrix(curvature, n_outputs, n, csr):
     scores = make_scores(curvature, n_outputs, n, csr=csr)
     layer = scores.layers[0]
     a = layer.inputs.toarray() if csr else layer.inputs
@@ -57,7 +57,7 @@ def test_factored_rows_answer_like_the_matrix(curvature, n_outputs, n, csr):
     assert relative(scores.diagonal(), np.diag(R.T @ R)) < 1e-13
 
 
-def test_two_layers_answer_like_the_matrix():
+def test_two_layers_equal_the_matrix():
     rng = np.random.default_rng(0)
     layers = [
         Layer(rng.standard_normal((9, 3)), rng.standard_normal((9, 2, 4)), True),
@@ -186,7 +186,7 @@ class TestLaws:
             v = np.ones(len(dense))
             assert relative(pending.solve(v), pending.inverse().solve(v)) < 1e-8
 
-    def test_damped_step_holds_back_only_large_eigenvalues(
+    def test_damped_step_damps_only_large_eigenvalues(
         self, case, structure, options, curvature, n_outputs, n
     ):
         scores, _, R, inverse, dense = case
@@ -284,10 +284,10 @@ def test_update_of_several_layers(size):
 @pytest.mark.parametrize(
     "k", [3, 4, 40]
 )  # fewer rows than all blocks are wide, than some, than none
-def test_blocks_of_outputs_take_one_row_for_those_of_a_sample(k, csr):
+def test_blocks_of_outputs_take_one_row_for_each_sample(k, csr):
     rng = np.random.default_rng(0)
     a, deltas = rng.standard_normal((60, 4)), rng.standard_normal((60, 5, 3))
-    deltas[0, :, 1] = 0.0  # a unit that is off
+    deltas[0, :, 1] = 0.0  # a unit with activation 0
     layers = [
         Layer(sparse.csr_array(a) if csr else a, deltas, True),
         Layer(rng.standard_normal((60, 3)), rng.standard_normal((60, 5, 2)), False),
@@ -317,7 +317,7 @@ def test_kernels_against_a_dense_inverse():
     kernels = _kernels.load("numba")
     expected = np.linalg.inv(np.eye(40) + R.T @ R)
     P = np.eye(40)
-    kernels.rank_b_update(P, R)  # more rows than it takes at once
+    kernels.rank_b_update(P, R)  # more rows than one step processes
     assert relative(P, expected) < 1e-11
     stack = np.repeat(np.eye(40)[None], 3, axis=0)
     kernels.rank1_update_blocks(stack, np.stack([R, 2 * R, 0 * R]))
@@ -326,7 +326,7 @@ def test_kernels_against_a_dense_inverse():
         assert relative(block[lower], np.linalg.inv(np.eye(40) + factor * R.T @ R)[lower]) < 1e-11
 
 
-def test_recurrence_to_the_letter():
+def test_recurrence_equals_the_written_one():
     G = np.random.default_rng(0).standard_normal((40, 7))
     n, damping = len(G), 0.01
     scores = Scores([Layer(G, np.ones((n, 1, 1)), False)])
@@ -334,7 +334,7 @@ def test_recurrence_to_the_letter():
     assert relative(n * inverse.to_dense(), recurrence(G, n, damping)) < 1e-11
 
 
-def test_tiny_ridge_does_not_spoil_the_recurrence():
+def test_the_recurrence_is_accurate_for_a_tiny_ridge():
     scores = make_scores("empirical_fisher", 1, 120)
     ridge = np.array([1.0, 1.0, 1.0, 1.0, 1e-11])
     built = {
@@ -358,7 +358,7 @@ def test_both_sizes_of_the_factorisation(d):
     assert relative(auto.to_dense(), inverse.to_dense()) < 1e-12
 
 
-def test_rank1_kernel_touches_one_triangle():
+def test_rank1_kernel_writes_one_triangle():
     rng = np.random.default_rng(0)
     P, R = np.eye(6), rng.standard_normal((4, 6))
     P[np.triu_indices(6, 1)] = np.nan
@@ -369,7 +369,7 @@ def test_rank1_kernel_touches_one_triangle():
     assert np.isnan(P[np.triu_indices(6, 1)]).all()
 
 
-def test_margin_of_nothing_is_one():
+def test_margin_of_no_rows_is_one():
     class Nothing(PendingDowndate):
         spectrum = np.zeros(0)
 
@@ -406,7 +406,7 @@ def test_gram_whose_deltas_sum_to_zero(c, n_outputs, width, csr, bias):
     assert np.array_equal(gram, gram.T) or csr
 
 
-def test_jobs_over_threads_are_those_in_turn(monkeypatch):
+def test_jobs_in_threads_equal_jobs_in_turn(monkeypatch):
     rng = np.random.default_rng(0)
     layer = Layer(rng.standard_normal((50, 70)), rng.standard_normal((50, 1, 9)), True)
     expected, result = np.zeros((9, 71, 71)), np.zeros((9, 71, 71))
@@ -423,9 +423,7 @@ def test_jobs_over_threads_are_those_in_turn(monkeypatch):
 
 
 @pytest.mark.parametrize(("operations", "blocks"), [(1, 10), (3e6, 4), (1e7, 1), (1e9, 1)])
-def test_blocks_are_worked_on_as_many_at_a_time_as_are_worth_a_thread(
-    operations, blocks, monkeypatch
-):
+def test_blocks_are_grouped_into_jobs_large_enough_for_a_thread(operations, blocks, monkeypatch):
     done = []
     monkeypatch.setattr(
         threads, "each", lambda function, jobs, operations: done.append((jobs, operations))
@@ -437,7 +435,7 @@ def test_blocks_are_worked_on_as_many_at_a_time_as_are_worth_a_thread(
     assert of_a_job >= threads.THREAD_OPERATIONS
 
 
-def test_the_last_of_several_threads_takes_the_limit_back():
+def test_the_last_of_several_threads_removes_the_limit():
     before = [library.num_threads for library in threads._blas().lib_controllers]
     first, second = threads.one_thread(), threads.one_thread()
     first.__enter__()

@@ -40,7 +40,7 @@ LR = {"solver": "newton-cholesky", "tol": 1e-10}
 
 
 def wrong_labels(y, rows, seed=0):
-    """The labels with others in some rows."""
+    """Labels with wrong values in some rows."""
     out, classes = y.copy(), np.unique(y)
     shift = np.random.default_rng(seed).integers(1, len(classes), len(rows))
     out[rows] = classes[(np.searchsorted(classes, y[rows]) + shift) % len(classes)]
@@ -209,7 +209,7 @@ def distances(real_data):
                         moved.learn(X[S], y[S])
                     else:
                         erased = copy.deepcopy(model)
-                        with may_warn(DAMPED):  # wrong rows have long gradients
+                        with may_warn(DAMPED):  # wrong rows have large gradients
                             moved.rectify(X_fit[S], y_fit[S], X[S], y[S])
                             erased.unlearn(X_fit[S], y_fit[S])
                         ratio = parameter_distance(original, erased, without_them)
@@ -251,7 +251,7 @@ def test_fisher_rectifies(distances):
     [("labels", "fisher"), ("feature", "fisher"), ("labels", "auto"), ("feature", "auto")],
 )
 def test_rows_are_rectified_as_closely_as_they_are_erased(distances, verb, what):
-    """Wrong rows pull harder than others: erasing them is as far from training without them."""
+    """Wrong rows have larger gradients: erasing them is as far from training without them."""
     righted, erased = pick(distances, what, verb), pick(distances, what, f"erase {verb}")
     added_rows_have_an_eps_of_their_own = (verb, what) == ("feature", "auto")
     assert np.median(righted) < (1.3 if added_rows_have_an_eps_of_their_own else 1.15) * np.median(
@@ -261,7 +261,7 @@ def test_rows_are_rectified_as_closely_as_they_are_erased(distances, verb, what)
         assert (righted < 1.3 * erased + 0.05).all()
 
 
-def test_learning_takes_an_erasure_back(real_data):
+def test_learning_reverses_an_erasure(real_data):
     """Erase part of the weight of some rows, then learn it: half the part, an eighth of the error.
 
     With d the step of the erasure, H d is the gradient of the rows at the new parameters up to
@@ -357,7 +357,7 @@ def test_epsilon_by_hand(binary):
 
 @pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
 @pytest.mark.parametrize("load", [load_wine, load_breast_cancer])
-def test_a_row_that_surprises_the_model_does_not_overturn_it(load, curvature):
+def test_a_row_of_low_probability_does_not_ruin_the_model(load, curvature):
     """A full Newton step on such a row overshoots, at the cost of up to .43 in accuracy."""
     X, y = load(return_X_y=True)
     X, losses, ratios = scale(X), [], []
@@ -469,7 +469,7 @@ def test_errors_change_nothing(kind):
         clone(clf).rectify(*a, *b)
 
 
-def test_the_last_row_of_a_class_can_be_corrected_but_not_taken():
+def test_the_last_row_of_a_class_can_be_corrected_but_not_erased():
     clf, X, y = make("linear")
     rows = np.flatnonzero(y == 1)
     rows = rows[rows >= 20]
@@ -481,10 +481,10 @@ def test_the_last_row_of_a_class_can_be_corrected_but_not_taken():
     assert clf._erasure_state.class_counts[1] == 1
 
 
-def test_mini_batches_go_stale():
+def test_a_change_makes_mini_batches_stale():
     clf, X, y = make("linear", fisher_batch_size=4)
     inverse = clf.curvature_
-    with pytest.warns(ErasureWarning, match="neither leave nor join"):
+    with pytest.warns(ErasureWarning, match="cannot leave or join"):
         clf.learn(X[:2], y[:2])
     assert clf.curvature_ is inverse
     before = snapshot(clf)
@@ -494,7 +494,7 @@ def test_mini_batches_go_stale():
         assert snapshot(clf) == before
 
 
-def test_weights_are_asked_for(binary):
+def test_missing_weights_are_warned_of(binary):
     X, y = binary
     clf = ErasableLogisticRegression(curvature="fisher").fit(X[10:], y[10:])
     clf.learn(X[:4], y[:4], sample_weight=[1.0, 2.0, 3.0, 0.0])
@@ -504,7 +504,7 @@ def test_weights_are_asked_for(binary):
         clf.rectify(X[20:22], y[20:22], X[20:22], 1 - y[20:22])
 
 
-def test_partial_fit_asks_for_the_curvature():
+def test_partial_fit_makes_the_curvature_stale():
     clf, X, y = make("net")
     clf.partial_fit(X[:20], y[:20])
     with pytest.raises(ErasureError, match="fit_curvature"):
@@ -581,7 +581,7 @@ def test_composites_change_all_parts_or_none(binary):
     assert snapshot(model) == before
 
 
-def test_what_cannot_learn(binary):
+def test_refused_additions(binary):
     X, y = binary
     bag = BaggingClassifier(EXACT, n_estimators=2, random_state=0).fit(X, y)
     for verb, args in [(learn, (X[:2], y[:2])), (rectify, (X[:2], y[:2], X[:2], 1 - y[:2]))]:
@@ -605,7 +605,7 @@ def test_what_cannot_learn(binary):
         learn(rest, X[2:4], Y[2:4])
 
 
-def test_pipelines_name_what_did_not_see_the_rows(binary):
+def test_pipelines_name_steps_fitted_without_the_rows(binary):
     X, y = binary
     pipe = make_pipeline(StandardScaler(), EXACT).fit(X[10:], y[10:])
     learn(pipe, X[:10], y[:10])
@@ -614,7 +614,7 @@ def test_pipelines_name_what_did_not_see_the_rows(binary):
 
 
 @pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
-def test_automatic_eps_of_a_net_is_the_least_that_predicts_added_rows(curvature):
+def test_automatic_eps_of_a_net_is_the_smallest_that_predicts_added_rows(curvature):
     X, y = load_digits(return_X_y=True)
     X, rare = X / 16, np.flatnonzero(y == 3)[10:]
     fitted = without(rare, len(y))
@@ -627,7 +627,7 @@ def test_automatic_eps_of_a_net_is_the_least_that_predicts_added_rows(curvature)
     accuracy = clf.score(X[fitted], y[fitted])
     assert clf._erasure_state.calibration.accuracy == pytest.approx(accuracy)
     accuracy = min(accuracy, 1 - TOLERANCE)
-    right = clf.predict(X[rare])  # what it says already needs the shortest step
+    right = clf.predict(X[rare])  # labels that it predicts already need the shortest step
     assert copy.deepcopy(clf).learn(X[rare], right).erasures_[0].epsilon == pytest.approx(
         SEARCHED[0]
     )

@@ -99,7 +99,7 @@ def test_fisher_inverse_by_hand(problem, curvature, inversion, fit_intercept, we
     assert clf.damping_ == 1e-3
 
 
-def test_reference_gradients_are_those_of_the_loss(problem):
+def test_reference_gradients_equal_the_gradients_of_the_loss(problem):
     X, y = problem
     clf = ErasableLogisticRegression().fit(X, y)
     n_classes = len(clf.classes_)
@@ -134,9 +134,7 @@ def test_fisher_is_the_hessian_of_scikit_learn(problem, inversion, fit_intercept
         order = np.arange(coef.size).reshape(coef.shape, order="F").ravel()
         H = H[np.ix_(order, order)]
     ours = clf.fisher_inverse_
-    if (
-        n_classes > 2 and fit_intercept
-    ):  # singular: compare beside the direction that softmax leaves flat
+    if n_classes > 2 and fit_intercept:  # singular: compare without the flat direction of softmax
         flat = np.tile(np.eye(X.shape[1] + 1)[-1], n_classes) / np.sqrt(n_classes)
         project = np.eye(len(H)) - np.outer(flat, flat)
         H, ours = (
@@ -344,10 +342,10 @@ def test_csr_is_not_densified(binary, monkeypatch):
             )
 
 
-def test_float32_stays_float32(problem):
+def test_float32_is_kept(problem):
     X, y = problem
     clf = ErasableLogisticRegression().fit(X.astype(np.float32), y)
-    types = clf.coef_.dtype, clf.intercept_.dtype  # scikit-learn 1.8 leaves some at float64
+    types = clf.coef_.dtype, clf.intercept_.dtype  # scikit-learn 1.8 returns some as float64
     clf.unlearn(X[:5].astype(np.float32), y[:5])
     assert (clf.coef_.dtype, clf.intercept_.dtype) == types
     clf.coef_, clf.intercept_ = clf.coef_.astype(np.float32), clf.intercept_.astype(np.float32)
@@ -432,7 +430,7 @@ def test_collinear_columns_without_penalty(binary):
 
 def test_dominating_rows_warn_and_are_damped(binary):
     X, y = binary
-    X = np.hstack([X, (np.arange(len(y)) < 10)[:, None]])  # a column that only the erased rows know
+    X = np.hstack([X, (np.arange(len(y)) < 10)[:, None]])  # nonzero only in erased rows
     clf = ErasableLogisticRegression(curvature="fisher", C=100).fit(X, y)
     S = np.arange(9)
     record = clf.preview_unlearn(X[S], y[S])
@@ -457,7 +455,7 @@ def test_missing_weights_warn(binary):
         clf.unlearn(X[:2], y[:2])
 
 
-def test_singular_error_says_what_to_do(binary):
+def test_singular_error_gives_advice(binary):
     X, y = binary
     clf = ErasableLogisticRegression(damping=1e-4).fit(X, y)
     with pytest.raises(
@@ -512,7 +510,7 @@ def test_to_plain(problem):
     assert not np.array_equal(plain.coef_, clf.coef_)
 
 
-def test_fit_curvature_makes_it_fresh(problem):
+def test_fit_curvature_uses_the_present_parameters(problem):
     X, y = problem
     clf = ErasableLogisticRegression(damping=0.01).fit(X, y).unlearn(X[:20], y[:20])
     stale, point = clf.fisher_inverse_, theta(clf)
@@ -555,7 +553,7 @@ def test_large_values_do_not_break_the_curvature():
         ones = np.ones(len(y))
         ridge = np.diag(len(y) * np.broadcast_to(clf.damping_, theta(clf).shape))
         A = reference.curvature(clf, X, y, ones, curvature) + ridge
-        unit = 1 / np.sqrt(np.diag(A))  # of columns as long as each other, for the dense twin
+        unit = 1 / np.sqrt(np.diag(A))  # with columns of equal norm, for the dense twin
         A = A * np.outer(unit, unit)
         removed = [
             reference.curvature(clf, X[[i]], y[[i]], ones[:1], curvature) * np.outer(unit, unit)
@@ -587,7 +585,7 @@ def test_import_loads_neither_numba_nor_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_failed_refit_leaves_nothing_to_erase_from(binary):
+def test_a_failed_refit_deletes_the_curvature(binary):
     X, y = binary
     clf = ErasableLogisticRegression().fit(X, y)
     weight = np.ones(len(y))

@@ -58,9 +58,7 @@ def arrays(value, found):
     """Every array that can be reached from an object."""
     if isinstance(value, np.ndarray):
         found.append(value)
-        assert (
-            value.base is None or value.base.size == value.size
-        )  # no view that keeps something larger alive
+        assert value.base is None or value.base.size == value.size  # no view into a larger array
     elif isinstance(value, list | tuple):
         for item in value:
             arrays(item, found)
@@ -74,7 +72,7 @@ def arrays(value, found):
 
 @pytest.mark.parametrize("ridge", RIDGES)
 @pytest.mark.parametrize(("curvature", "n_outputs", "n"), CASES)
-class TestLawsWhereTheRankIsCovered:
+class TestLawsIfTheRankIsCovered:
     @pytest.fixture
     def case(self, ridge, curvature, n_outputs, n):
         scores = make_scores(curvature, n_outputs, n)
@@ -120,9 +118,7 @@ class TestLawsWhereTheRankIsCovered:
             v = np.ones(len(dense))
             assert relative(pending.solve(v), pending.inverse().solve(v)) < 1e-12
 
-    def test_damped_step_holds_back_only_large_eigenvalues(
-        self, case, ridge, curvature, n_outputs, n
-    ):
+    def test_damped_step_damps_only_large_eigenvalues(self, case, ridge, curvature, n_outputs, n):
         scores, _, _, inverse, dense = case
         rows = scores.to_dense()[: (n - 2) * scores.rows_per_sample]
         L = np.linalg.cholesky(dense)
@@ -193,7 +189,7 @@ def test_error_bound_and_law_of_a_truncated_sketch(name, rank):
         error = np.linalg.eigvalsh(whitened_residual(rows, built))
         assert error[-1] <= 3 * tail
         assert error[-1] <= built.discarded <= 1.01 * error.sum()
-        assert error[0] > -1e-8  # never more than the curvature, so the inverse is never too small
+        assert error[0] > -1e-8  # the sketch is at most K, so the inverse is never too small
     again = LowRankInverse.build(rest, ridge, rank=rank)
     assert relative(smaller.to_dense(), again.to_dense()) < 1e-10
     pending = inverse.pending_downdate(take(scores, S))
@@ -343,7 +339,7 @@ def test_streams_and_several_layers(csr, monkeypatch):
     whole = LowRankInverse.build(scores, ridge, rank=15)
     monkeypatch.setattr(low_rank_rows, "SLICE_SIZE", 500)
     monkeypatch.setattr(sketch, "COLUMN_GROUP", 7)
-    for chunk_size in (4, 1000):  # chunks are put together, and cut
+    for chunk_size in (4, 1000):  # chunks are joined and divided
         stream = ScoreStream(Chunked(scores, chunk_size), None)
         streamed = LowRankInverse.build(stream, ridge, rank=15)
         assert relative(streamed.to_dense(), whole.to_dense()) < 1e-10

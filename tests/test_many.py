@@ -1,4 +1,4 @@
-"""Erasures from many outputs together, beside the loop over them."""
+"""Erasures from many outputs together, compared with a loop over them."""
 
 import re
 import warnings
@@ -174,7 +174,7 @@ def test_nothing_to_erase(data):
     assert snapshot(model) == before
 
 
-def test_one_by_one_where_not_alike(data):
+def test_one_by_one_if_not_alike(data):
     X, Y = data
     three = (X[:, 0] > 0.5).astype(int) + (X[:, 0] > -0.5)
     base = ErasableLogisticRegression()
@@ -228,7 +228,7 @@ def error_of(function, *args):
     )  # not from checks of all outputs at once
 
 
-def test_errors_are_those_of_the_loop_and_change_nothing(data):
+def test_errors_equal_the_errors_of_the_loop_and_change_nothing(data):
     X, Y = data
     rare = Y.copy()
     rare[:, 3] = np.arange(len(Y)) < 3
@@ -282,15 +282,15 @@ def warnings_of(function, *args):
     return [(w.category, str(w.message)) for w in caught]
 
 
-def test_warnings_are_those_of_the_loop(data):
+def test_warnings_equal_the_warnings_of_the_loop(data):
     X, Y = data
     X = X.copy()
-    X[:3, 0] += 6  # rows that carry most of the curvature in a direction, of some outputs
+    X[:3, 0] += 6  # these rows dominate the curvature of some outputs
     model = fitted((X, Y), np.ones(len(X)), curvature="fisher")
     assert is_together(model, X[:3], Y[:3])
     expected = warnings_of(one_by_one, bare_copies(model), X[:3], Y[:3])
     assert {category for category, _ in expected} == {ErasureWarning}
-    assert len(expected) > N_OUTPUTS  # of the weights that are missing, and of damped steps
+    assert len(expected) > N_OUTPUTS  # of missing weights, and of damped steps
     assert warnings_of(unlearn, bare_copies(model), X[:3], Y[:3]) == expected
     assert {record.damped for record in preview_unlearn(model, X[:3], Y[:3])} == {True, False}
     with pytest.warns(ErasureWarning, match="damped"):
@@ -333,7 +333,7 @@ def test_close_to_retraining_on_digits():
     assert parameter_distance(original, erased, retrained) < 0.2
     assert gamma_score(original, erased, retrained, X[S], Y[S]) > 0.7
 
-    def distance(a, b):  # the sum over the attributes, to the letter
+    def distance(a, b):  # the sum over the attributes, as it is written
         areas = [
             [
                 roc_auc_score(y, p[:, 1])
@@ -356,7 +356,7 @@ def test_records_and_inverse_are_of_the_rows_that_remain():
     erased = unlearn(bare_copies(model), X[:30], Y[:30])
     for old, new, y in zip(model.estimators_, erased.estimators_, Y.T, strict=True):
         rest = bare_copies(old)
-        rest.damping = float(0.01 * len(X) / (len(X) - 30))  # the ridge of the sum stays
+        rest.damping = float(0.01 * len(X) / (len(X) - 30))  # the ridge of the sum does not change
         rest.fit_curvature(X[30:], y[30:])
         assert np.allclose(
             new.curvature_.to_dense(), rest.curvature_.to_dense(), rtol=1e-8, atol=1e-12
@@ -364,7 +364,7 @@ def test_records_and_inverse_are_of_the_rows_that_remain():
         assert new.erasures_[0].n_remaining == len(X) - 30 == rest.n_samples_remaining_
 
 
-def test_refuses_what_one_output_refuses():
+def test_a_refusal_of_one_output_is_raised():
     X, _ = make_classification(60, 4, random_state=0)
     Y = np.column_stack([X[:, 0] > 0, np.arange(60) == 7]).astype(int)
     model = fitted((X, Y))

@@ -273,7 +273,7 @@ def test_memo_is_dropped_when_pickled(binary):
     assert again._memo is loaded._memo  # the next task of the same worker
 
 
-def test_keys_tell_lambdas_and_steps_apart(binary):
+def test_keys_distinguish_lambdas_and_steps(binary):
     X, y = binary
     pipe = Pipeline(
         [("f", FunctionTransformer(lambda X: X)), ("clf", ErasableLogisticRegression())]
@@ -334,7 +334,7 @@ def test_weights_without_routing(binary):
         search.set_params(scoring=GammaScorer(X, y)).fit(X, y, sample_weight=w)
 
 
-def test_scorer_refuses_what_is_no_forget_set(binary):
+def test_scorer_refuses_rows_that_are_no_forget_set(binary):
     X, y = binary
     cv = ShuffleSplit(2, test_size=0.1, train_size=0.5, random_state=0)
     grid = {"unlearn_epsilon": EPSILONS}

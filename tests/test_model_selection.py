@@ -161,7 +161,7 @@ def test_measures_by_hand():
             assert results[f"mean_{name}_accuracy_gap"][i] == pytest.approx(gap)
 
 
-def test_the_training_model_is_not_touched_by_the_trials():
+def test_the_trials_do_not_change_the_training_model():
     X, y = data(many=True)
     model = make_pipeline(StandardScaler(), MultiOutputClassifier(ErasableLogisticRegression()))
     tuned = TunedEpsilonCV(model, epsilons=[1.0], cv=SETS, metric="probability").fit(X, y)
@@ -219,7 +219,7 @@ def by_probability():
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_defaults(by_probability, n_jobs):
     by_probability, X, y = by_probability
-    with pytest.warns(UndefinedMetricWarning, match="probability"):  # no rank moves on these sets
+    with pytest.warns(UndefinedMetricWarning, match="probability"):  # no rank changes on these sets
         tuned = TunedEpsilonCV(ErasableLogisticRegression(), n_jobs=n_jobs).fit(X, y)
     assert tuned.best_score_ == by_probability.best_score_
     assert tuned.n_splits_ == 5
@@ -249,8 +249,8 @@ def test_sets_without_a_change_of_ranks_are_ignored():
     assert np.array_equal(both.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
 
 
-def test_a_random_state_that_moves_on():
-    """Retrained nets start from the original's initial parameters, whatever is drawn meanwhile."""
+def test_a_random_state_that_advances():
+    """Retrained nets start from the original's initial parameters, whatever was drawn since."""
     X, y = data()
     options = {"epsilons": [0.5, 1.0], "cv": SETS, "metric": "probability"}
     seed, state = (
@@ -339,7 +339,7 @@ def test_bad_input():
         kept.predict(X)
 
 
-def test_areas_are_those_of_scikit_learn():
+def test_areas_equal_the_areas_of_scikit_learn():
     rng = np.random.default_rng(0)
     targets = rng.uniform(size=(40, 5)) < [0.1, 0.5, 0.9, 0.0, 1.0]
     scores = rng.integers(0, 6, (40, 5)) / 5  # ties

@@ -186,7 +186,7 @@ def test_step_by_hand(solver, curvature):
     n, k = weight.sum(), weight[S].sum()
     family, theta = NetworkFamily(clf), pack_network(clf)
     g = family.batch(X[S], y[S], weight[S]).gradients(np.ones((5, 1)))[:, 0]
-    if solver != "lbfgs":  # every batch divides the penalty by its own size, the short last one too
+    if solver != "lbfgs":  # every batch, also the short last one, divides the penalty by its size
 
         def strength(m):
             sizes = [7] * (m // 7) + [m % 7] * (m % 7 > 0)
@@ -305,7 +305,7 @@ def test_no_trace_of_training_is_kept(solver, stopping):
         assert len(clf.loss_curve_) == 1
 
 
-def test_partial_fit_asks_for_the_curvature():
+def test_partial_fit_makes_the_curvature_stale():
     X, y = problem("classes")
     clf = small(solver="adam").fit(X, y).partial_fit(X, y)
     with pytest.raises(ErasureError, match="fit_curvature"):
@@ -330,7 +330,7 @@ def digits_net():
 
 
 def cost(calibration, length):
-    """The share of other rows that a step of this length costs, by the norm of the parameters."""
+    """Share of other rows that a step of this length, relative to the parameters, costs."""
     return np.interp(
         length, calibration.length * np.geomspace(*SEARCHED, N_POINTS), calibration.costs
     )
@@ -341,7 +341,7 @@ def log_odds_and_share(clf, X, y):
     return np.log(p / (1 - p)), (clf.predict(X) == y).mean()
 
 
-def test_automatic_eps_predicts_as_many_rows_as_a_net_that_has_not_seen_them(digits_net):
+def test_automatic_eps_predicts_as_many_rows_as_a_net_trained_without_them(digits_net):
     clf, X, y = digits_net
     z, accuracy = log_odds_and_share(clf, X, y)
     calibration = clf._erasure_state.calibration
@@ -378,7 +378,7 @@ def test_eps_is_the_smallest_with_the_wanted_share_of_rows_predicted(where):
 
 
 def test_eps_of_random_rows(digits_net):
-    """Random sets lose about as much accuracy as nearest neighbours predict; one row alike."""
+    """Random sets lose about as much accuracy as nearest neighbours; one row has a similar eps."""
     clf, X, y = digits_net
     eps = clf.preview_unlearn(X[7:8], y[7:8]).epsilon
     assert clf.unlearn_epsilon_ / 1.6 < eps < clf.unlearn_epsilon_ * 1.6
@@ -417,9 +417,9 @@ def test_leave_one_out_accuracy(n_neighbors, monkeypatch):
     assert leave_one_out_accuracy(sparse.csr_array(X), y) == pytest.approx(twin)
     labels = np.column_stack([y, 1 - y])
     assert leave_one_out_accuracy(X, labels) == pytest.approx(twin)
-    many, labels = np.repeat(X, 60, axis=0), np.repeat(y, 60)  # more than neighbours that are asked
+    many, labels = np.repeat(X, 60, axis=0), np.repeat(y, 60)  # more copies than neighbours
     assert leave_one_out_accuracy(many, labels) == pytest.approx(twin)
-    labels[0] = 1 - labels[0]  # alike, but different people
+    labels[0] = 1 - labels[0]  # identical rows of different people
     assert leave_one_out_accuracy(many, labels) > 0.99
 
 
@@ -451,7 +451,7 @@ def test_quality_on_digits(trained_on_digits, curvature):
         ]
         assert max(gaps) <= allowed
         assert gaps[0] <= abs(clf.score(X[S], y[S]) - retrained.score(X[S], y[S]))
-    # The whole class: the probabilities are nearer to those of the retrained net than to the old.
+    # The whole class: the probabilities are closer to the retrained net's than to the original's.
     S, _, retrained = retrained_nets[0]
     with may_warn(DAMPED):
         erased = unlearn(copy.deepcopy(clf), X[S], y[S])
@@ -501,7 +501,7 @@ def test_auto_at_the_erasure_needs_the_calibration_of_fit():
     [("full", "fisher"), ("block", "empirical_fisher"), ("low_rank", "fisher")],
 )
 def test_many_small_erasures_one_after_the_other(structure, curvature):
-    """The curvature stays positive definite, though rows change with the parameters."""
+    """The curvature remains positive definite, though curvature rows change with the parameters."""
     X, y = make_classification(400, 10, n_informative=6, n_classes=3, flip_y=0.3, random_state=0)
     clf = small(structure=structure, curvature=curvature, max_iter=300).fit(X, y)
     assert clf.preview_unlearn(X[:10], y[:10]).shrunken is False
@@ -546,8 +546,8 @@ def test_a_step_out_of_proportion_is_shortened():
 
 
 @pytest.mark.parametrize("structure", ["full", "block", "diagonal", "low_rank"])
-def test_no_more_is_removed_than_the_curvature_holds(structure):
-    """Rows larger than the curvature are halved until it stays positive definite."""
+def test_a_downdate_is_capped_by_the_curvature(structure):
+    """Rows larger than the curvature are halved until it remains positive definite."""
     X = np.repeat(np.eye(3), 5, axis=0)
     inverse = INVERSES[structure].build(Scores([Layer(X, np.ones((15, 1, 1)), False)]), np.ones(3))
     S = np.array([[4.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -625,14 +625,14 @@ def test_search_with_early_stopping():
 
 @pytest.fixture(scope="module")
 def interpolating():
-    """A net that predicts every training row as labelled, of labels that no net could predict."""
+    """A net that predicts training labels with noise, which no net predicts on unseen rows."""
     X, y = make_classification(900, 12, n_informative=6, flip_y=0.2, random_state=0)
     clf = ErasableMLPClassifier((40,), solver="lbfgs", random_state=0, max_iter=300).fit(X, y)
     assert clf.score(X, y) > leave_one_out_accuracy(X, y)
     return clf, X, y
 
 
-def test_the_dearer_a_step_is_to_other_rows_the_shorter(interpolating):
+def test_a_step_that_costs_accuracy_on_other_rows_is_shorter(interpolating):
     clf, X, y = interpolating
     calibration = clf._erasure_state.calibration
     costs = np.array(calibration.costs)
@@ -651,12 +651,12 @@ def test_the_dearer_a_step_is_to_other_rows_the_shorter(interpolating):
 
 
 def test_the_costs_are_the_accuracy_that_random_erasures_lose(interpolating):
-    """At each length the costs lie within the losses of erasures of random rows by steps of it.
+    """At each length the costs are within the losses of random erasures with steps of this length.
 
-    Training stops before it converges, so its path, and with it every number here, depends on
-    the order in which a machine adds. Hence all that is compared is of one net. The costs are
-    the mean of few sets: no bound on the distance to the mean of other sets holds, as at short
-    lengths a few sets lose several times as much as most.
+    Training stops before it converges, so its path, and every number here, depends on the order
+    of additions on the machine. Therefore all compared numbers are from one net. The costs are a
+    mean over few sets, which may be far from the mean over other sets: at short lengths a few
+    sets lose several times as much as most.
     """
     clf, X, y = interpolating
     calibration = clf._erasure_state.calibration
@@ -672,13 +672,13 @@ def test_the_costs_are_the_accuracy_that_random_erasures_lose(interpolating):
             assert erased.erasures_[0].relative_shift == pytest.approx(length)
             row[j] = clf.score(X, y) - erased.score(X, y)
     assert (costs >= lost.min(axis=0)).all()
-    # Above, by the sum over lengths: of a single length, few rows decide.
+    # Above, by the sum over lengths: few rows determine the loss at a single length.
     assert costs.sum() <= lost.sum(axis=1).max()
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_training_rows_are_removed_whole(early_stopping):
-    """Half of a class is removed whole from the curvature even where the margin is small."""
+    """A class is removed exactly from the curvature even if the margin is small."""
     X, y = load_breast_cancer(return_X_y=True)
     X, S = scale(X), y == 0
     net = small(
@@ -693,7 +693,7 @@ def test_training_rows_are_removed_whole(early_stopping):
     left = ErasableMLPClassifier.from_estimator(
         net, X[~S], y[~S], damping=damping, structure="full"
     ).curvature_
-    if early_stopping:  # rows move the parameters by nothing, and may differ from then on
+    if early_stopping:  # the step is about 0, and downdates are capped from then on
         net.unlearn(X[:1], y[:1], 1e-12)
         S[0] = False
     net.unlearn(X[S], y[S], 1e-12)
@@ -709,7 +709,7 @@ def test_copies_are_left_out_together():
     assert leave_one_out_accuracy(sparse.csr_array(np.vstack([X, X])), np.r_[y, y]) == once
     table = (
         np.random.default_rng(0).integers(0, 2, (300, 3)).astype(float)
-    )  # of different people, who are alike
+    )  # identical rows of different people
     noise = np.random.default_rng(1).uniform(size=300) < 0.2
     assert leave_one_out_accuracy(table, ((table[:, 0] > 0) ^ noise).astype(int)) == pytest.approx(
         0.8, abs=0.05

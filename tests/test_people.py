@@ -55,7 +55,7 @@ def expected(people):
 
 
 @pytest.mark.parametrize("kind", ["array", "list", "series", "column", "index", "words"])
-def test_a_person_is_all_of_his_rows(people, expected, kind):
+def test_all_rows_of_a_person_are_erased(people, expected, kind):
     frame, y, number = people
     model, forget = pipeline().fit(frame, y), [7, 21, 700]
     groups = {
@@ -103,11 +103,11 @@ def test_polars(people):
     )
     for model in models[1:]:
         assert np.allclose(theta(model[-1]), theta(models[0][-1]))
-    with pytest.raises(ValueError, match="needs a frame with an index"):
+    with pytest.raises(ValueError, match="must be a frame with an index"):
         unlearn(models[1], thin, y, forget=[7])
 
 
-def test_weights_and_positions_go_with_the_rows(people):
+def test_weights_and_positions_are_selected_with_the_rows(people):
     frame, y, number = people
     X = frame.select_dtypes("number").to_numpy()
     X = (X - X.mean(axis=0)) / X.std(axis=0)
@@ -119,7 +119,7 @@ def test_weights_and_positions_go_with_the_rows(people):
     assert np.array_equal(theta(model), theta(twin))
 
 
-def test_a_column_that_the_model_knows_stays(people):
+def test_a_column_of_the_model_is_not_dropped(people):
     frame, y, number = people
     frame = frame.select_dtypes("number").assign(person=number)
     model = make_pipeline(StandardScaler(), ErasableLogisticRegression()).fit(frame, y)
@@ -166,7 +166,7 @@ def test_clear_errors(people, given, message):
     assert snapshot(model) == before
 
 
-def test_ids_that_floating_point_numbers_confuse(people):
+def test_ids_that_are_equal_as_floating_point_numbers(people):
     frame, y, _ = people
     rows = np.arange(len(y), dtype=np.uint64)
     ids = np.uint64(2**60) + rows
@@ -185,8 +185,8 @@ def test_a_column_of_ids_before_a_step_without_names(people):
     assert model[-1].n_samples_remaining_ == (number != 7).sum()
 
 
-def test_nobody_asked(people):
-    """An empty list of requests changes nothing, as no rows do."""
+def test_no_groups_to_erase(people):
+    """An empty list of groups changes nothing, as an erasure of no rows does."""
     frame, y, number = people
     model = pipeline().fit(frame, y)
     before = snapshot(model)
@@ -196,7 +196,7 @@ def test_nobody_asked(people):
 
 
 def test_large_ids_beside_missing_ones(people):
-    """As floating-point numbers, which a missing one makes of them, the two ids are the same."""
+    """A missing id makes the column floating-point, in which the two ids are equal."""
     polars = pytest.importorskip("polars")
     X = np.random.default_rng(0).standard_normal((300, 2))
     y, ids = (X[:, 0] > 0).astype(int), [2**53, 2**53 + 1, None] * 100

@@ -101,7 +101,7 @@ def downdated(pipe, X, y, S):
     [StandardScaler(), StandardScaler(with_mean=False), StandardScaler(with_std=False)],
     ids=["both", "scale", "centre"],
 )
-def test_a_scaler_is_that_of_the_rest(wine, scaler, share):
+def test_a_scaler_equals_one_fitted_without_the_rows(wine, scaler, share):
     X, y = wine
     S, _ = split(y, share)
     model, retrained = downdated(make_pipeline(scaler, EXACT), X, y, S)
@@ -130,8 +130,8 @@ def test_models_without_erased_rows_follow_the_scaler(wine):
     )
     for inner in (EXACT, make_pipeline(FunctionTransformer(), StandardScaler(), EXACT)):
         pipe = make_pipeline(StandardScaler(), OneVsOneClassifier(inner))
-        if inner is not EXACT:  # a step that cannot follow
-            with pytest.raises(ErasureError, match="Put the scaler behind it"):
+        if inner is not EXACT:  # a step that cannot take rescaled columns
+            with pytest.raises(ErasureError, match="Put the scaler after it"):
                 unlearn(clone(pipe).fit(X, y), X[S], y[S], preprocessing="downdate")
             pipe = make_pipeline(
                 StandardScaler(), OneVsOneClassifier(make_pipeline(StandardScaler(), EXACT))
@@ -165,13 +165,13 @@ def test_models_without_erased_rows_follow_the_scaler(wine):
     assert np.abs(pipe.predict_proba(X[20:]) - before).max() < 0.1
 
 
-def test_a_selection_behind_an_imputer(wine):
+def test_a_selection_after_an_imputer(wine):
     X, y = wine
     X = with_missing(X)
     S, keep = split(y, 0.05)
     for scalers in ([StandardScaler()], [StandardScaler(), StandardScaler()]):
         model = make_pipeline(ErasableSimpleImputer(), SelectKBest(k=5), *scalers, EXACT).fit(X, y)
-        with pytest.warns(ErasureWarning, match="but not selectkbest"):
+        with pytest.warns(ErasureWarning, match="but not from selectkbest"):
             unlearn(model, X[S], y[S], preprocessing="downdate")
         same_statistics(model[2], StandardScaler().fit(model[:2].transform(X[keep])))
 
@@ -192,8 +192,8 @@ def test_two_imputers_in_a_row(wine):
         same_statistics(model[2], retrained[2])
 
 
-def test_scalers_that_saw_other_rows_than_the_imputer(wine):
-    """How many of their values were filled in is not known: refused, and nothing changes."""
+def test_scalers_fitted_to_other_rows_than_the_imputer(wine):
+    """The number of values that were filled in is unknown: refused, and nothing changes."""
     X, y = wine
     X = with_missing(X)
     inner = make_pipeline(StandardScaler(), EXACT)
@@ -235,7 +235,7 @@ def test_weights_that_a_scaler_was_given(wine):
     same_statistics(model[0], StandardScaler().fit(X[20:], sample_weight=weight[20:]))
 
 
-def test_weights_are_for_those_who_asked(wine):
+def test_weights_are_for_steps_that_requested_them(wine):
     X, y = wine
     weight = np.random.default_rng(0).uniform(5, 10, len(y))
     with sklearn.config_context(enable_metadata_routing=True):
@@ -275,7 +275,7 @@ def test_missing_values_that_a_scaler_skips(wine):
     same_statistics(model[1], retrained[1])
 
 
-def test_an_imputer_and_the_scaler_behind_it(wine):
+def test_an_imputer_and_the_scaler_after_it(wine):
     """Imputed values change from the old mean to the new, in the scaler's statistics too."""
     X, y = wine
     X = with_missing(X)
@@ -306,7 +306,7 @@ def test_scikit_learns_imputer_with_counts_given(wine):
     pipe = make_pipeline(SimpleImputer(), StandardScaler(), EXACT)
     retrained, model = clone(pipe).fit(X[keep], y[keep]), clone(pipe).fit(X, y)
     bare = clone(pipe).fit(X, y)
-    with pytest.warns(ErasureWarning, match="but not simpleimputer"):
+    with pytest.warns(ErasureWarning, match="but not from simpleimputer"):
         unlearn(bare, X[S], y[S], preprocessing="downdate")
     assert bare[-1].erasures_[0].kept_by == ("simpleimputer",)
     model[0].n_samples_seen_ = count_values(X)
@@ -315,7 +315,7 @@ def test_scikit_learns_imputer_with_counts_given(wine):
     same_statistics(model[1], retrained[1])
 
 
-def test_weights_that_a_scaler_asked_for(wine):
+def test_weights_that_a_scaler_requested(wine):
     X, y = wine
     weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
     S, keep = split(y, 0.1)
@@ -342,7 +342,7 @@ def test_sparse_rows(wine):
 @pytest.mark.parametrize("solver", ["lbfgs", "liblinear"])
 @pytest.mark.parametrize("structure", ["full", "block"])
 def test_closer_to_the_retrained_pipeline(cancer, structure, solver, monkeypatch):
-    """Closer than with kept statistics, and than without the gradient of the penalty's change."""
+    """Closer than with kept statistics, or without the gradient of the penalty's change."""
     X, y = cancer
     pipe = make_pipeline(
         StandardScaler(), clone(EXACT).set_params(structure=structure, solver=solver)
@@ -376,7 +376,7 @@ def test_nets_are_closer_to_retraining_too(wine):
     for seed in range(3):
         S, keep = split(y, 0.03, seed)
         retrained = clone(pipe).fit(X[keep], y[keep])
-        with may_warn(DAMPED):  # the curvature of few rows is small beside that of five of them
+        with may_warn(DAMPED):  # five rows dominate the curvature of few rows
             kept = unlearn(deepcopy(fitted), X[S], y[S])
             left = unlearn(deepcopy(fitted), X[S], y[S], preprocessing="downdate")
         same_statistics(left[0], retrained[0])
@@ -475,14 +475,14 @@ def test_columns_of_several_kinds(wine):
     assert preview_unlearn(model, X[S], y[S], preprocessing="downdate").kept_by == expected
     assert snapshot(model) == before
     with pytest.warns(
-        ErasureWarning, match="but not columntransformer__onehotencoder, columntransformer__minmax"
+        ErasureWarning, match="not from columntransformer__onehotencoder, columntransformer__minmax"
     ):
         unlearn(model, X[S], y[S], preprocessing="downdate")
     assert model[-1].erasures_[0].kept_by == expected
     parts = model[0].named_transformers_
     same_statistics(parts["remainder"], StandardScaler().fit(X[keep][:, 6:13]))
     same_statistics(parts["pipeline"][1], StandardScaler().fit(X[keep][:, [3, 0, 1]]))
-    # The scaler behind it equals one fitted to the remaining rows as now transformed.
+    # The scaler after it equals one fitted to the remaining rows as now transformed.
     same_statistics(model[2], StandardScaler().fit(model[:2].transform(X[keep])))
 
 
@@ -509,7 +509,7 @@ def test_steps_before_one_that_cannot_be_downdated_are_kept(wine):
         StandardScaler(), PCA(5), FunctionTransformer(), make_pipeline(StandardScaler(), EXACT)
     )
     model = clone(pipe).fit(X, y)
-    with pytest.warns(ErasureWarning, match="but not standardscaler, pca"):
+    with pytest.warns(ErasureWarning, match="but not from standardscaler, pca"):
         unlearn(model, X[S], y[S], preprocessing="downdate")
     assert model[-1][-1].erasures_[0].kept_by == ("standardscaler", "pca")
     same_statistics(model[0], StandardScaler().fit(X))
@@ -519,7 +519,7 @@ def test_steps_before_one_that_cannot_be_downdated_are_kept(wine):
 @pytest.mark.parametrize(
     "composite", [OneVsRestClassifier, OneVsOneClassifier, MultiOutputClassifier, ClassifierChain]
 )
-def test_many_models_behind_one_scaler(wine, composite):
+def test_many_models_after_one_scaler(wine, composite):
     X, y = wine
     labels = (
         np.column_stack([y == 0, y == 1]).astype(int)
@@ -536,7 +536,7 @@ def test_many_models_behind_one_scaler(wine, composite):
         assert np.linalg.norm(a.coef_ - b.coef_) < 0.1 * np.linalg.norm(b.coef_)
 
 
-def test_bagged_models_behind_one_scaler(wine):
+def test_bagged_models_after_one_scaler(wine):
     X, y = wine
     S, keep = split(y, 0.02)
     pipe = make_pipeline(
@@ -558,7 +558,7 @@ def test_bagged_models_behind_one_scaler(wine):
         ({"fit_intercept": False}, "with_mean=False"),
     ],
 )
-def test_structures_that_cannot_follow_are_refused_and_unchanged(wine, params, what):
+def test_structures_that_cannot_be_rescaled_are_refused_and_unchanged(wine, params, what):
     X, y = wine
     model = make_pipeline(StandardScaler(), clone(EXACT).set_params(**params)).fit(X, y)
     before = snapshot(model)
@@ -578,7 +578,7 @@ def test_errors_change_nothing(wine):
     labels = np.column_stack([y == 0, y == 1]).astype(int)
     model = make_pipeline(StandardScaler(), inner).fit(X, labels)
     before = snapshot(model)
-    with pytest.raises(ErasureError, match="Put the scaler behind it"):
+    with pytest.raises(ErasureError, match="Put the scaler after it"):
         unlearn(model, X[:3], labels[:3], preprocessing="downdate")
     assert snapshot(model) == before
     X = with_missing(X)
@@ -629,7 +629,7 @@ def test_weights_of_a_column_transformer_before_a_scaler(wine):
     assert np.allclose(pipe[1].var_, retrained[1].var_, rtol=1e-9)
 
 
-def test_whole_weights_are_told_from_none(wine):
+def test_whole_weights_are_distinguished_from_none(wine):
     X, y = wine
     w = np.random.default_rng(0).integers(1, 4, len(y)).astype(float)
     S, keep = split(y, 0.1)
@@ -654,7 +654,7 @@ def test_whole_weights_are_told_from_none(wine):
     assert np.allclose(model[0].mean_, X[keep].mean(axis=0), rtol=1e-12)
 
 
-def test_class_weights_do_not_hide_the_weights_of_a_scaler(wine):
+def test_weights_of_a_scaler_are_found_beside_class_weights(wine):
     X, y = wine
     w = np.random.default_rng(0).integers(1, 3, len(y)).astype(float)
     given = {
@@ -701,7 +701,7 @@ def test_a_cross_fitted_encoder_is_warned_of(wine, preprocessing):
     ).fit(X, y)
     by_labels = "columntransformer encodes a row at fit by the labels of other rows"
     # With "downdate" a second warning names the encoder among the steps that keep the rows.
-    with may_warn("The rows left the sums"), pytest.warns(ErasureWarning, match=by_labels):
+    with may_warn("The rows were erased"), pytest.warns(ErasureWarning, match=by_labels):
         unlearn(pipe, X[:5], y[:5], preprocessing=preprocessing)
 
 
@@ -727,7 +727,7 @@ def test_transformers_that_write_into_their_input(wine):
     )
 
 
-def test_a_column_by_its_position_stays_a_column(wine):
+def test_a_column_by_its_position_remains_a_column(wine):
     pandas = pytest.importorskip("pandas")
     frame, y = pandas.DataFrame(wine[0][:, :3], columns=list("abc")), wine[1]
     lengths = FunctionTransformer(lambda column: column.astype(str).str.len().to_frame())

@@ -22,7 +22,7 @@ def data():
 
 
 class Recorder:
-    """A callback that keeps the names of the tasks that the library itself tells of."""
+    """A callback that stores the names of the tasks that the library itself reports."""
 
     max_propagation_depth = 0
 
@@ -78,7 +78,7 @@ def test_the_curvature_reports_every_pass(data, model, structure, monkeypatch):
 
 
 def test_a_chunk_is_a_part_of_its_pass(data, monkeypatch):
-    """As many parts as there are chunks, none of them with rows."""
+    """One part for each chunk, without its rows."""
     monkeypatch.setattr("sklearn_ssse._erasure.fit_curvature.LONG_WORK", 0)
     X, y = (np.concatenate([part] * 4) for part in data)  # 1,200 rows
     monkeypatch.setattr("sklearn_ssse._families.linear.CHUNK_BYTES", 8 * 6 * 100)

@@ -49,7 +49,7 @@ def test_sklearn_compatible(estimator, check):
 
 
 class Parent(LogisticRegression):
-    """The parent under another name: for its own, scikit-learn changes parameters of checks."""
+    """The parent under another name: under its own, scikit-learn changes parameters of checks."""
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -67,7 +67,7 @@ DROPPED = re.compile(
     r"unexpected keyword argument '(penalty|n_jobs)'|KeyError: 'n_jobs'"
     r"|an l1 penalty lacks at zero"
 )
-# Further such failures, where the call itself succeeds.
+# Further such failures, in which the call itself succeeds.
 DROPPED_BY_NAME = {
     "test_check_solver_option": "expects the parent's words about l1",
     "test_elasticnet_l1_ratio_err_helpful": "expects words about penalty='elasticnet'",

@@ -183,7 +183,7 @@ def test_mini_batches_offer_no_leave_out(binary):
         clf.set_params(leave_out=True).unlearn(X[:3], y[:3])
 
 
-# Which structure, and memory
+# The choice of the structure, and memory
 
 
 def test_automatic_structure(monkeypatch):
@@ -206,7 +206,7 @@ def test_automatic_structure(monkeypatch):
     assert chosen((1, 3000))[0] != "full"
 
 
-def test_options_that_do_not_belong(binary):
+def test_options_of_other_structures(binary):
     cases = [
         (
             {"structure": "full", "block_size": 5},
@@ -217,14 +217,14 @@ def test_options_that_do_not_belong(binary):
             "inversion must be given with structure 'full' or 'block' only",
         ),
         ({"structure": "diagonal", "block_size": 2}, "block_size must be given"),
-        ({"device": "cpu"}, "device belongs to backend 'torch'"),
+        ({"device": "cpu"}, "device must be given with backend 'torch' only"),
     ]
     for params, message in cases:
         with pytest.raises(ErasureError, match=message):
             ErasableLogisticRegression(**params).fit(*binary)
 
 
-def test_memory_is_asked_for_first(binary, monkeypatch):
+def test_memory_is_checked_first(binary, monkeypatch):
     monkeypatch.setattr(choice, "available_bytes", lambda: 2.5 * 10**8)
     with pytest.raises(
         ErasureError,

@@ -92,7 +92,7 @@ def parameters(function):
     return [(value.name, value.kind, value.default) for value in values]
 
 
-def test_names_and_signatures_are_those_of_numba():
+def test_names_and_signatures_equal_the_ones_of_numba():
     methods = {
         name
         for name, _ in inspect.getmembers(KERNELS, inspect.ismethod)
@@ -120,7 +120,7 @@ def test_kernel_equals_its_twin(name, i):
     assert result.dtype == np.float64
     assert result.flags.c_contiguous
     assert result.flags.owndata
-    if name.startswith("rank1"):  # the lower triangle is what counts
+    if name.startswith("rank1"):  # only the lower triangle is defined
         expected, result = np.tril(expected), np.tril(result)
     assert result.shape == expected.shape
     assert relative(result, expected) < 1e-10 if expected.any() else not result.any()
@@ -146,7 +146,7 @@ def test_not_positive_definite_is_none(d):
     assert KERNELS.invert_blocks(stack, KERNELS.asarray(np.stack([ones, ones]))) is None
 
 
-def test_arrays_of_every_layout_cross():
+def test_arrays_of_every_layout_are_moved():
     A = rows(4, 6)
     read_only = A.copy()
     read_only.flags.writeable = False
@@ -172,7 +172,7 @@ def test_arrays_of_every_layout_cross():
 
 @pytest.mark.parametrize(("structure", "options"), BUILDS)
 @pytest.mark.parametrize(("curvature", "n_outputs", "n"), CASES)
-def test_inverse_equals_that_of_numba(structure, options, curvature, n_outputs, n):
+def test_inverse_equals_the_inverse_of_numba(structure, options, curvature, n_outputs, n):
     scores = make_scores(curvature, n_outputs, n)
     ridge = np.linspace(0.05, 0.3, scores.n_parameters)
     expected = INVERSES[structure].build(scores, ridge, **options)
@@ -222,7 +222,7 @@ def test_singular_curvature_is_refused(structure):
 
 
 @pytest.mark.parametrize("device", ["banana", "meta", "cuda:99", 3.5])
-def test_a_device_that_is_not_there_is_refused(device):
+def test_a_missing_device_is_refused(device):
     with pytest.raises(
         ErasureError,
         match=r"`device` must name a device that torch finds on this machine, got .*Pass 'cpu'",

@@ -22,12 +22,12 @@ def weighted(X, y):
 
 
 def minibatch(X, y):
-    """A curvature that single rows neither leave nor join."""
+    """A model whose curvature is made of mini-batches."""
     return ErasableLogisticRegression(fisher_batch_size=4, leave_out=False).fit(X, y), y
 
 
 def cross_fitted(X, y):
-    """A step that encodes rows at fit otherwise than later."""
+    """A step that encodes rows differently at fit and later."""
     encode = make_column_transformer((TargetEncoder(), [0]), (StandardScaler(), [1]))
     X[:, 0] = np.arange(len(y)) % 5
     return make_pipeline(encode, ErasableLogisticRegression()).fit(X, y), y
@@ -41,7 +41,7 @@ def outputs(X, y):
 
 
 def told(verb, model, *args):
-    """The texts of the warnings of one call, which must point at this file."""
+    """The texts of the warnings of one call, which must be given for a line of this file."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         verb(deepcopy(model), *args)

@@ -1,4 +1,4 @@
-"""Local filters: warnings are errors in this suite, but for those that a test names and expects."""
+"""Local filters: in this suite warnings are errors, except the ones that a test expects."""
 
 import warnings
 from contextlib import contextmanager
@@ -7,11 +7,11 @@ from sklearn_ssse import ErasureWarning
 
 DAMPED = "The .* rows must not dominate"
 MINI_BATCHES = "The curvature is made of mini-batches"
-NOT_A_MINIMUM = "The model must be a minimum"
-# Of a net that was erased from before: whether one appears depends on the path of its training,
-# and so on the machine.
-STALE = "The curvature must (belong to|hold)"
-TOO_LONG = "A step must be short beside the parameters"
+NOT_A_MINIMUM = "The model must be at a minimum"
+# For a net from which rows were erased before. Whether the net gives one of these depends on its
+# training, and so on the machine.
+STALE = "The curvature must (belong to|contain)"
+TOO_LONG = "A step must be short compared with the parameters"
 UNTRAINED = "A trained network must predict"
 
 

@@ -1,7 +1,7 @@
 """The automatic damping and the automatic eps: one file for logistic regression, two for networks.
 
-The folder knows the training rows at fit and a step before its length. It must not know an
-estimator.
+The folder depends on the training rows at fit and on a step before its length is set. It must not
+depend on an estimator.
 """
 
 from sklearn_ssse._calibration import logistic, network

@@ -17,20 +17,21 @@ from sklearn_ssse._gradients import CURVATURES, HESSIAN
 
 # Floors of the automatic damping, as shares of the curvature's own diagonal. FLOOR is for a
 # parameter without penalty. FLOOR_FLAT is for a flat direction, such as a constant added to all
-# outputs of softmax, so that the inverse stays accurate.
+# outputs of softmax, so that the inverse remains accurate.
 FLOOR = 1e-12
 FLOOR_FLAT = 1e-7
 # Share of the rows in the random pseudo-forget set, and share of a class in the pseudo-forget set
 # of the class. From .05 to 1/3 the results are the same (docs/constants.md).
 SHARE = 0.1
-# Number of rows beyond which a sample, equally many rows of each class, represents all of them. It
-# limits the time of a fit: on 25,000 to 33,000 rows the sample changes rho by no more than another
-# random draw does.
+# Largest number of rows that are all used; of more rows, a sample with equally many rows of each
+# class is used, which limits the time of a fit. On 25,000 to 33,000 rows the sample changes rho by
+# no more than another random draw does.
 MAX_ROWS = 10_000
-# Largest share phi of the curvature along a step that counts for the erased rows. It matters when
-# rows are erased in many calls: with .99 the worst of 48 distance ratios is 31, with .5 it is 3.3.
+# Largest share phi of the curvature along a step that the erased rows are taken to have. It matters
+# when rows are erased in many calls: with .99 the worst of 48 distance ratios is 31, with .5 3.3.
 MAX_PHI = 0.5
-# Smallest share of the curvature along a step that remains, with leave-out: more is rounding.
+# Smallest share of the curvature along a step that the retained rows are taken to have, with
+# leave-out: a smaller one is rounding.
 LEAST_REMAINING = 1e-12
 
 
@@ -46,9 +47,9 @@ def automatic_ridges(batch, curvature):
     Returns
     -------
     list of callable
-        From the diagonal of ``R^T R``, (d,), to the ridge on the scale of a sum, (d,). The floor
-        applies to parameters without penalty. In the last one it applies to all parameters, for a
-        penalty that is lost in rounding.
+        Functions from the diagonal of ``R^T R``, (d,), to the ridge on the scale of a sum, (d,).
+        The floor applies to parameters without penalty. In the last function it applies to all
+        parameters, for a penalty that is lost in rounding.
     """
     penalty = batch.family.penalty()
     hessian_trace = None if CURVATURES[curvature].is_hessian else batch.trace(HESSIAN)
@@ -124,9 +125,10 @@ class Exact:
 def _at_minimum_with_added_rows(step, rho, total):
     """eps at the minimum, along the step, of the objective with the added rows.
 
-    The objective of the retained rows is taken as a parabola, the loss of the added rows as it is.
-    If the model gives an added row's label a low probability, the loss of the row is no parabola,
-    and a Newton step would fit this row at the expense of the others.
+    The objective of the retained rows is approximated by a parabola; the loss of the added rows is
+    exact. If the model predicts a low probability for the label of an added row, a parabola
+    approximates the loss of the row badly, and a Newton step would fit this row at the expense of
+    the others.
     """
     s = step.solution
     slope = step.added.slope(s)
@@ -169,7 +171,7 @@ def common_epsilons(calibrations, parts, used, growth):
     Returns
     -------
     ndarray of shape (n_outputs,) or None
-        None for calibrations of other types, or of several.
+        None for calibrations of other types, or of both types.
     """
     kinds = {type(calibration) for calibration in calibrations}
     if kinds == {Exact}:

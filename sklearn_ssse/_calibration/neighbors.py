@@ -1,17 +1,17 @@
-"""Accuracy of rows predicted from other rows: an accuracy on unseen rows without retraining."""
+"""Accuracy of rows predicted from other rows: a held-out accuracy without retraining."""
 
 import numpy as np
 from scipy import sparse
 from sklearn.linear_model import RidgeCV
 
-# Most rows that are predicted, and most columns for ridge regression.
+# Largest number of rows that are predicted, and of columns for ridge regression.
 MAX_ROWS = 2000
-# Neighbours whose majority predicts a row; odd.
+# Number of neighbours whose majority predicts a row; odd, so that two classes cannot tie.
 N_NEIGHBORS = 3
 
 
 def leave_one_out_accuracy(X, y):
-    """Accuracy of the better of nearest neighbours and ridge regression, the row itself left out.
+    """Leave-one-out accuracy of nearest neighbours or of ridge regression, whichever is higher.
 
     Parameters
     ----------
@@ -34,10 +34,10 @@ def leave_one_out_accuracy(X, y):
 
 
 def _without_copies(X, y):
-    """Positions of one of each of identical rows; of all rows if identical ones differ in label.
+    """Positions of distinct rows; of all rows if two identical rows have different labels.
 
-    A copy, as of over-sampling, would give away the label of a row that is left out. Identical rows
-    with different labels are of different people.
+    A copy of a row, such as over-sampling makes, would predict the row's label. Identical rows with
+    different labels are no copies of each other.
     """
     if sparse.issparse(X):
         X = X.tocsr()
@@ -59,7 +59,7 @@ def _by_neighbors(X, y, queries):
     k = min(N_NEIGHBORS, X.shape[0] - 1)
     search = NearestNeighbors(n_neighbors=k + 1).fit(X)
     found = search.kneighbors(X[queries], return_distance=False)
-    # The row itself is among its nearest unless more copies of it are.
+    # The row itself is among its k + 1 nearest rows unless k + 1 other rows are identical to it.
     own = found == queries[:, np.newaxis]
     own[~own.any(axis=1), -1] = True
     labels = y[found[~own].reshape(len(queries), k)]

@@ -1,12 +1,13 @@
 """The automatic damping and the automatic eps of a multi-layer perceptron.
 
-After an erasure the forget set S consists of rows that the net was not trained on, of classes that
-may have become rarer. The step is the shortest one after which the net predicts no more labels of S
-than it would predict of unseen rows. Neither the log-odds of a net that nearly interpolates nor its
-curvature shows that share. The leave-one-out accuracy of nearest neighbours does: it gives the
-temperature at which the net is as certain as it is accurate on unseen rows.
+A net trained without the forget set S would predict only a share of the labels of S: its accuracy
+on unseen rows, or less if the classes of S are rarer among the retained rows. The step is about the
+shortest one after which the net predicts no more labels of S than this share. The log-odds of a net
+that nearly interpolates do not show the share, nor does its curvature. It is estimated by the
+leave-one-out accuracy of nearest neighbours or ridge regression, which determines the temperature
+at which the net is as certain as it is accurate on unseen rows.
 
-docs/constants_network.md shows what the rule loses without each constant.
+docs/constants_network.md shows the effect of omitting each constant.
 """
 
 from dataclasses import dataclass, replace
@@ -22,15 +23,15 @@ from sklearn_ssse.exceptions import ErasureError
 
 # Range of every search: eps, the temperature, and step lengths as multiples of the usual one.
 SEARCHED = (0.01, 100.0)
-# Points of the logarithmic grid of a search. A second grid of as many divides the bracket found.
+# Number of points of the logarithmic grid of a search, and of the second grid, over the bracket.
 N_POINTS = 20
 # A unit shift of the prior log-odds moves the net's log-odds by its temperature, at least by this.
 SMALLEST_SHIFT = 1.3
 # Largest share of a vanishing class that may still be predicted as that class, and of added rows
 # that may be predicted wrongly.
 TOLERANCE = 0.02
-# Number of random pseudo-forget sets, and of rows in each. Their common eps has the weight of as
-# many rows of S.
+# Number of random pseudo-forget sets, and number of rows in each. In the average with the eps of S
+# their common eps has the weight of RANDOM_ROWS rows of S.
 N_RANDOM = 8
 RANDOM_ROWS = 32
 # Longest step without a warning, as a multiple of the norm of the parameters.
@@ -44,7 +45,7 @@ class HeldOut:
     Attributes
     ----------
     temperature : float
-        The net's log-odds, divided by it, are as certain as the net is accurate on unseen rows.
+        Divisor of the net's log-odds that makes it as certain as it is accurate on unseen rows.
     random : float
         1 / eps of random rows.
     length : float
@@ -53,7 +54,7 @@ class HeldOut:
         Share of the training rows that are no longer predicted as labelled after steps of random
         sets, for multiples of that eps on a logarithmic grid over `SEARCHED`.
     accuracy : float
-        Share of the labels of the training rows that the net predicts.
+        Share of the labels of the training rows that the net predicts correctly.
     """
 
     temperature: float
@@ -65,10 +66,11 @@ class HeldOut:
     def epsilon(self, step):
         """The eps of a step.
 
-        Of an erasure: the smallest eps at which the erased rows are predicted as if the net had not
-        seen them, up to the share of other rows that the step costs, and at most 2 % of the rows of
-        a vanishing class are predicted as that class. Of added rows: the smallest eps at which the
-        net predicts them as well as its training rows.
+        For an erasure: the smallest eps at which the net predicts no more labels of the erased rows
+        than a net trained without them, plus the share of other rows that it predicts wrongly after
+        the step; and at which it predicts at most 2 % of the rows of a vanishing class as that
+        class. The logarithm of this eps is averaged with the logarithm of the eps of random rows.
+        For added rows: the smallest eps at which the net predicts them as well as training rows.
 
         Parameters
         ----------
@@ -103,14 +105,14 @@ class HeldOut:
         return eps
 
     def _cost(self, length):
-        """Share of other rows that lose their right prediction by a step of this length."""
+        """Share of other rows that the net predicts wrongly only after a step of this length."""
         lengths = self.length * np.geomspace(*SEARCHED, len(self.costs))
         return np.interp(length, lengths, self.costs)
 
     def _of_added_rows(self, step):
         """The smallest eps at which added rows are predicted as well as training rows, or 98 % are.
 
-        Gradients of unseen rows are long: a longer step would change the predictions of other rows.
+        Gradients of unseen rows are large: a longer step would change predictions of other rows.
         """
         batch = step.added
 
@@ -123,9 +125,10 @@ class HeldOut:
     def _in_proportion(self, eps, step):
         """eps, shortened if the step after earlier erasures is longer than usual.
 
-        The usual length grows with the root of the number of rows up to `RANDOM_ROWS` and with the
-        number beyond. Steps of a stale curvature grow from one to the next, and the direction of a
-        step far beyond the usual length is useless; so eps is multiplied by the cube of the ratio.
+        The usual length grows with the root of the number of rows up to `RANDOM_ROWS`, and beyond
+        it with the number. Each step with a stale curvature is longer than the last, and the
+        direction of a step far longer than usual is useless. Therefore eps is multiplied by the
+        cube of the usual length divided by the length.
         """
         length = eps * _relative_length(step)
         size = step.batch.n_samples / RANDOM_ROWS
@@ -134,17 +137,18 @@ class HeldOut:
             return eps
         part = (usual / length) ** 3
         warn(
-            "The curvature must belong to the present parameters, got, after earlier erasures, a "
-            f"step of {length:.2g} of their norm where {usual:.2g} is usual; {part:.0%} of it was "
-            "made. Call `fit_curvature` on the retained rows before the next erasure."
+            "The curvature must belong to the present parameters, got one from before earlier "
+            f"erasures: the step would be {length:.2g} times their norm (usual: {usual:.2g}), and "
+            f"{part:.0%} of it was made. Call `fit_curvature` on the retained rows before the next "
+            "erasure."
         )
         return eps * part
 
     def _largest_share(self, steps, shift=0.0):
-        """Share of the labels that a net without the rows would predict, less than the share now.
+        """Share of the labels that a net trained without the rows predicts, at most the share now.
 
-        An unseen row is predicted as labelled with the probability that the temperature gives, if
-        its log-odds exceed the shift of the prior.
+        The label of an unseen row is predicted with the probability given by its log-odds and the
+        temperature, and not at all if the log-odds do not exceed the shift of the prior.
         """
         needed = -max(self.temperature, SMALLEST_SHIFT) * shift
         unseen = []
@@ -158,7 +162,7 @@ class HeldOut:
 
 
 def calibrate(batch, inverse, state, classes, leave_out):
-    """Compare the net with nearest neighbours, and search for the eps of random rows.
+    """Compare the net with its accuracy on unseen rows, and search for the eps of random rows.
 
     Parameters
     ----------
@@ -225,8 +229,8 @@ def _random_steps(batch, inverse, state, classes, leave_out, rng):
 def _temperature(batch):
     """The temperature at which the mean certainty of the net is its accuracy on unseen rows.
 
-    That accuracy is the leave-one-out accuracy of nearest neighbours, at most the net's own on its
-    training rows.
+    That accuracy is the leave-one-out accuracy of nearest neighbours or ridge regression, and at
+    most the net's accuracy on its training rows.
     """
     log_odds, predicted = batch.log_odds(batch.family.theta)
     accuracy = min(leave_one_out_accuracy(batch.X, batch.y), predicted.mean())
@@ -248,16 +252,17 @@ def _warn_if_doubtful(eps, step, vanishing):
     length = eps * _relative_length(step)
     if length > LONGEST_STEP:
         warn(
-            "A step must be short beside the parameters for the net to stay linear along it, got "
-            f"{length:.2g} times their norm. Compare with retraining, or erase fewer rows at once."
+            "A step must be short compared with the parameters, so that the net is linear along "
+            f"it, got {length:.2g} times their norm. Compare with retraining, or erase fewer rows "
+            "at once."
         )
     if not vanishing.any():
         return
     rest = _predicted(step, eps)[vanishing].mean()
     if rest > TOLERANCE:
         warn(
-            "The erased rows of a class that vanishes must not be predicted as that class any "
-            f"more, got {rest:.0%} that are at eps {eps:.3g}. Train again, or pass a larger "
+            "The erased rows of a class that vanishes must no longer be predicted as that class, "
+            f"got {rest:.0%} that are, at eps {eps:.3g}. Train again, or pass a larger "
             "`epsilon` and compare."
         )
 
@@ -273,10 +278,11 @@ def _relative_length(step):
 
 
 def _first_below(values, bound):
-    """The smallest point of `SEARCHED` where ``values`` is at most ``bound``.
+    """The smallest point of `SEARCHED` at which ``values`` is at most ``bound``.
 
-    If there is none, the point where ``values`` is least. Far along any direction the predictions
-    of a net are arbitrary and ``values`` may grow again, so small points are tried first.
+    If there is none, the point at which ``values`` is least. Far along any direction the
+    predictions of a net are arbitrary and ``values`` may grow again, so small points are tried
+    first.
     """
     bracket = SEARCHED
     for _ in range(2):
@@ -297,7 +303,7 @@ def _first_below(values, bound):
 def _prior_shift(step):
     """Change of the log-odds of the prior of the erased labels, (k, outputs), never positive.
 
-    Minus infinity where the label vanishes.
+    Minus infinity for a label that vanishes.
     """
     old = step.before
     new = step.after
@@ -308,4 +314,4 @@ def _prior_shift(step):
     with np.errstate(divide="ignore", invalid="ignore"):
         shift = np.log(kept / old.class_mass) - np.log(others / (old.mass - old.class_mass))
     shift = shift[y][:, np.newaxis] if y.ndim == 1 else np.where(y > 0, shift, -shift)
-    return np.fmin(shift, 0.0)  # nan where all rows have a label, or none: no change
+    return np.fmin(shift, 0.0)  # nan if all rows have a label, or none: no change

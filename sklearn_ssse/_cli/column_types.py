@@ -35,7 +35,7 @@ class InputType:
     categories : ndarray or None
         The categories of its encoder; None without an encoder.
     complete : bool
-        True if the encoder found the categories in the training rows, so that these have no others.
+        True if the encoder found the categories in the training rows, which then have no others.
     imputed : bool
         True if an imputer fills in the missing values.
     missing : object
@@ -57,7 +57,7 @@ class InputType:
 
     @property
     def gap(self):
-        """None or NaN, as the model was given missing values at fit."""
+        """None or NaN, whichever stood for a missing value at fit."""
         return None if self.missing is None else np.nan
 
 
@@ -71,7 +71,7 @@ def input_types(estimator, n_columns):
 
 
 def _describe(column, step, i):
-    """Add to an `InputType` the facts that a step has about its column i."""
+    """Add to an `InputType` the properties that a step requires of its column i."""
     column.seen |= not (isinstance(step, FunctionTransformer) and step.func is None)
     if isinstance(step, SimpleImputer):
         column.number |= step.statistics_.dtype.kind != "O"
@@ -110,5 +110,5 @@ def _first_steps(step, positions):
     elif inside(step) and not isinstance(step, BaggingClassifier):
         for part in inside(step):
             yield from _first_steps(part, positions)
-    else:  # also a bag, whose members take the columns in orders of their own
+    else:  # also a BaggingClassifier, whose members take the columns in different orders
         yield step, positions

@@ -1,4 +1,4 @@
-"""The commands: everything between reading the files and writing them."""
+"""The commands: each reads its files, erases or reports, and returns the text to print."""
 
 import json
 import sys
@@ -35,8 +35,8 @@ def run_unlearn(args):
     report |= {"erased_model": args.out.name, "sha256": file.sha256}
     report["erased_sha256"] = sha256(data)
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-    # The record is written first. The hash shows that a record has no model; a model without its
-    # record could be erased from twice.
+    # The record is written first. If the model is not written after it, the hash in the record
+    # shows this. If the record were missing instead, the same rows could be erased twice.
     files = {args.record.resolve(): (text.encode(), None), args.out.resolve(): (data, args.model)}
     with file_access(f"{args.out} and {args.record}", "write"):
         write_together(files, overwrite=args.force)
@@ -104,7 +104,7 @@ def _erase(args, carry_out):
 
 @contextmanager
 def _messages():
-    """A list of the warnings' messages, each once, complete and printed at the end.
+    """A list for the messages of warnings, each once; it is filled and printed at the end.
 
     A warning of another library may quote a row: only its type is named.
     """

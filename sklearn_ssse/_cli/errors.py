@@ -1,7 +1,7 @@
 """The errors of the command line, and the text of an error that may be printed.
 
-Messages of the library quote no value of a row. Messages of other libraries, and of a model's own
-steps, may: they are replaced by the type of the error and advice.
+Messages of this library quote no value of a row except labels. Messages of other libraries, and of
+a model's own steps, may quote one: they are replaced by the type of the error and advice.
 """
 
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ READ_IN_PYTHON = "the message is not printed because it may quote a row; call `u
 ADVICE = {
     NotFittedError: "The file must hold a fitted model with a curvature, got one that is not "
     "fitted. Call `fit` or `fit_curvature` first.",
-    ImportError: "A package is missing. Install those of the model's own steps, and: "
+    ImportError: "A package is missing. Install the packages of the model's own steps, and run: "
     "pip install 'sklearn-ssse[cli]'",
     UnicodeError: "A CSV file must be in UTF-8. Save it in UTF-8, or as Parquet.",
     Exception: f"Check the rows for missing or changed values ({READ_IN_PYTHON} to read it).",

@@ -1,4 +1,4 @@
-"""Model files: read in the format found, written in the same one together with a record."""
+"""Model files: read in their own format, and written in the same format with a record."""
 
 import hashlib
 import io
@@ -32,7 +32,7 @@ COMPRESS_LEVEL = 3
 
 
 class ModelFile(NamedTuple):
-    """A model, the hash of its file, and the function that turns a model into such bytes."""
+    """A model, the hash of its file, and the function that serialises a model in its format."""
 
     model: object
     sha256: str
@@ -74,7 +74,7 @@ def read_model(path, *, trust_pickle=False, trusted=()):
         must = f"{path} must be a whole model file whose packages are installed"
         name = getattr(error, "name", None)  # of the missing package or attribute
         found = f"{type(error).__name__} for {name}" if name else type(error).__name__
-        raise CommandError(f"{must}, got {found} as it was read.") from None
+        raise CommandError(f"{must}, got {found} while it was read.") from None
     return ModelFile(model, sha256(data), dumps)
 
 
@@ -94,8 +94,8 @@ def _skops(path, data, trusted):
         unknown = sorted(set(skops.io.get_untrusted_types(data=data)) - set(trusted))
         if unknown:
             options = " ".join(f"--trust {name}" for name in unknown)
-            must = f"{path} must hold types that are known to be safe, got {', '.join(unknown)}"
-            raise CommandError(f"{must}. If you know the origin of the file, add: {options}")
+            must = f"{path} must hold only types that are listed as safe, got {', '.join(unknown)}"
+            raise CommandError(f"{must}. If you trust the origin of the file, add: {options}")
         return skops.io.load(file, trusted=trusted)
 
     return load, partial(skops.io.dumps, compression=compression)
@@ -110,7 +110,7 @@ def _pickle(path, data, trust_pickle):
     if not trust_pickle:
         raise CommandError(
             f"{path} must be a skops file, got a pickle, which can run any code when it is loaded. "
-            "Save the model by skops.io.dump, or add --trust-pickle if you know the file's origin."
+            "Save the model by skops.io.dump, or add --trust-pickle if you trust the file's origin."
         )
     if compression is None and b"joblib.numpy_pickle" not in data:
         return pickle.load, pickle.dumps

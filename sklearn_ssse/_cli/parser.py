@@ -25,8 +25,8 @@ ROWS = """\
 The rows: a Parquet file, or a CSV file in UTF-8, separated by commas, whose first line names the
 columns. It holds the rows as they were in the training data: every column that the model was given
 (by name, in any order; in their order for a model without column names), the target, and otherwise
-only columns that the command names. Nobody can check whether rows were in the training data. No
-message quotes a value of a row. Columns of a Parquet file keep their types. For a CSV file, the
+only columns that the command names. The model cannot check whether rows were in the training data.
+No message quotes a value of a row. Columns of a Parquet file keep their types. For a CSV file, the
 steps of the model define whether a column is text or numbers. If only a step of your own uses a
 column, name it by --text if it is text.
 """
@@ -61,11 +61,11 @@ def main(argv=None):
 
 @contextmanager
 def _stopped_in_order():
-    """Let the signals that end the process raise SystemExit, so that half-written files go."""
+    """Let signals that end the process raise SystemExit, so that temporary files are removed."""
     numbers = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
-    # An ignored signal, as under nohup, is left ignored.
+    # An ignored signal, as under nohup, remains ignored.
     numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
-    if threading.current_thread() is not threading.main_thread():  # it may set no handler
+    if threading.current_thread() is not threading.main_thread():  # which alone can set handlers
         numbers = []
 
     def stop(number, frame):
@@ -133,7 +133,7 @@ def _epilog(text, *examples):
 
 def _add_model(add):
     add("model", metavar="MODEL", type=Path, help="file written by skops.io.dump, joblib or pickle")
-    text = "load a pickle, which can run any code: only if you know its origin"
+    text = "load a pickle, which can run any code: only if you trust its origin"
     add("--trust-pickle", action="store_true", help=text)
     add("--trust", metavar="TYPE", help="a further type that a skops file may hold", **REPEATED)
 
@@ -144,7 +144,7 @@ def _add_rows(add):
     add("--target", metavar="COLUMN", required=True, help=text, **REPEATED)
     text = "step size: a number, 'auto' or a multiple such as 0.5*auto (default: set by the model)"
     add("--epsilon", metavar="E", type=_epsilon, help=text)
-    text = "whether the steps before the model keep the rows in their statistics (default: keep)"
+    text = "keep or downdate the statistics of the steps before the model (default: keep)"
     add("--preprocessing", choices=["keep", "downdate"], default="keep", help=text)
     add("--weights", metavar="COLUMN", help="column of the weights that the rows had at fit")
     text = "column of the positions of the rows in the data of fit, from 0; for bagged models"

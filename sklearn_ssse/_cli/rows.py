@@ -21,7 +21,7 @@ from sklearn_ssse._utils.warnings import warn
 TRUTH = {"true": True, "false": False}
 # Names that an error message lists at most.
 MAX_NAMES = 8
-# Texts that stand for a missing value in any CSV file: nobody writes them as a word.
+# Texts that stand for a missing value in any CSV file: none of them is a word.
 BLANKS = {"", "nan", "NaN", "<NA>", "#N/A"}
 # Further texts that pandas reads as a missing value; they may be words.
 WORDS = {"NA", "N/A", "n/a", "NULL", "null", "None", "#NA", "#N/A N/A", "-nan", "-NaN"}
@@ -91,7 +91,7 @@ def read_rows(
 
 
 def _read(path):
-    """The table, and whether its columns have types; those of a CSV file are all text."""
+    """The table, and whether its columns have types; the columns of a CSV file are all text."""
     with file_access(path, "read"):
         data = path.read_bytes()
     if data.startswith(b"PAR1") or path.suffix == ".parquet":
@@ -168,7 +168,7 @@ def _check(name, content, bad, advice=""):
 
 
 def _inputs(frame, estimator, typed, missing=(), text=()):
-    """The rows as the model takes them: a DataFrame, an array, or texts alone as an array."""
+    """The rows in the type that the model takes: a DataFrame, an array, or an array of texts."""
     unknown = [name for name in text if name not in frame.columns]
     if unknown:
         raise CommandError(f"--text must name columns of the model, got {_few(unknown)}.")
@@ -200,7 +200,7 @@ def _inputs(frame, estimator, typed, missing=(), text=()):
 
 
 def _convert(name, column, known, missing):
-    """A column in the type that the model defines; of others only the missing values change."""
+    """A column in the type that the model defines; without one, only missing values change."""
     cells = _cells(column)
     empty = np.array([cell is None or cell.strip() in missing for cell in cells], dtype=bool)
     if known.categories is not None:
@@ -241,7 +241,7 @@ def _categories(name, cells, empty, known):
     """Cells as the encoder's categories, in their types, (n,)."""
     values = [category for category in known.categories if not pandas.isna(category)]
     may_miss = known.imputed or len(values) < len(known.categories)
-    if not pandas.isna(known.missing):  # the imputer replaces a value of its own
+    if not pandas.isna(known.missing):  # the imputer replaces this value
         values.append(known.missing)
         may_miss = False
     found = matches(cells, values)
@@ -308,7 +308,7 @@ def _is_position(value):
 
 
 def matches(cells, known):
-    """Positions of the cells in ``known``, (n,); -1 for a cell that is not there.
+    """Positions of the cells in ``known``, (n,); -1 for a cell that is not in it.
 
     The text itself has precedence, then the text without blanks around it, then, for numbers and
     truth values, the number.

@@ -1,8 +1,8 @@
 """Pipelines, searches and other estimators that hold erasable models.
 
-The folder sends rows to the models inside an estimator and answers questions about them. It depends
-on scikit-learn's composite types and on the planning of an erasure. It must not depend on a
-curvature, a structure or a parameter array.
+The folder finds the models inside an estimator and sends rows to them. It depends on scikit-learn's
+composite types and on the planning of an erasure. It must not depend on a curvature, a structure or
+a parameter array.
 """
 
 from sklearn_ssse._composites import late, model, multioutput, pipeline

@@ -85,8 +85,8 @@ def _index(X):
     index = getattr(X, "index", None)
     if index is None or callable(index):  # a list has a method `index`
         raise ValueError(
-            f"forget without groups needs a frame with an index, got {type(X).__name__}. Pass "
-            "groups, the group of each row."
+            f"X must be a frame with an index if groups is not given, got {type(X).__name__}. "
+            "Pass groups, the group of each row."
         )
     return index
 

@@ -1,4 +1,4 @@
-"""Questions about the models inside an estimator."""
+"""Inspection of the models inside an estimator."""
 
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
@@ -17,14 +17,14 @@ def erasable_models(estimator):
 
 
 def takes_positions(estimator):
-    """Whether the estimator holds a type that needs positions, or a type of third parties."""
+    """Whether the estimator holds a type that needs positions, or a third party's type."""
     if needs_positions(estimator) or registered(estimator) is not None:
         return True
     return any(takes_positions(part) for part in inside(estimator))
 
 
 def known_columns(estimator):
-    """Names of the columns that an estimator was fitted on, or None if no part of it kept them."""
+    """Names of the columns that an estimator was fitted on, or None if no part of it has them."""
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
         return names
@@ -51,7 +51,7 @@ def transformed(estimator, X):
 
 
 def bare_copies(estimator):
-    """A copy of an estimator that can be erased from without a change of the original.
+    """A copy of an estimator, such that erasing rows from it does not change the original.
 
     The copy shares arrays with the original, since `unlearn` assigns new arrays and never writes
     into old ones.

@@ -89,13 +89,13 @@ def inside_frozen(estimator):
 
 @route.register(FixedThresholdClassifier)
 def route_to_fixed_threshold(estimator, rows):
-    """Send the rows to the model behind the threshold."""
+    """Send the rows to the model to whose predictions the threshold applies."""
     return plan(_threshold_model(estimator), rows)
 
 
 @route.register(TunedThresholdClassifierCV)
 def route_to_tuned_threshold(estimator, rows):
-    """Send the rows to the model behind the threshold; the threshold, tuned on them, keeps them."""
+    """Send the rows to the model; the threshold, which was tuned on them, does not change."""
     if not estimator.refit and estimator.cv != "prefit":
         raise ErasureTypeError(
             "Rows can be erased from TunedThresholdClassifierCV if its model was fitted on all "
@@ -111,25 +111,25 @@ def route_to_tuned_threshold(estimator, rows):
 @inside.register(FixedThresholdClassifier)
 @inside.register(TunedThresholdClassifierCV)
 def inside_threshold(estimator):
-    """The model behind the threshold."""
+    """The model to whose predictions the threshold applies."""
     return [_threshold_model(estimator)]
 
 
 def _threshold_model(estimator):
-    """The model behind a threshold; with ``cv="prefit"`` it is the parameter itself."""
+    """The model of a threshold classifier; with ``cv="prefit"`` it is the parameter itself."""
     return vars(estimator).get("estimator_", estimator.estimator)
 
 
 @route.register(CalibratedClassifierCV)
 def route_to_calibrated(estimator, rows):
-    """Send the rows to the frozen model; the calibrators keep them."""
+    """Send the rows to the frozen model; the calibrators, fitted to them, do not change."""
     (model,) = inside(estimator)
     return plan(model, rows.keep("calibrators"))
 
 
 @inside.register(CalibratedClassifierCV)
 def inside_calibrated(estimator):
-    """The frozen model under the calibrators."""
+    """The frozen model that the calibrators calibrate."""
     if not isinstance(estimator.estimator, FrozenEstimator):
         raise ErasureTypeError(
             "Rows cannot be erased from CalibratedClassifierCV around an estimator that it fits "
@@ -152,19 +152,20 @@ def route_to_one_vs_rest(estimator, rows):
         _check_constant_classes(pairs)
     names = estimator.classes_.tolist()
     return plan_all(
-        (model, rows._replace(y=y).at(f"class {name} (there 1) against the rest"))
+        (model, rows._replace(y=y).at(f"class {name} (label 1 there) against the rest"))
         for name, (model, y) in zip(names[-len(pairs) :], pairs, strict=True)
         if not isinstance(model, ConstantPredictor)
     )
 
 
 def _check_constant_classes(pairs):
-    """Refuse added rows that contradict a class that had all rows at fit, or none."""
+    """Refuse added rows outside a class that had all rows at fit, or in a class that had none."""
     for model, y in pairs:
         if isinstance(model, ConstantPredictor) and (y != model.y_).any():
             raise ErasureError(
-                "Added rows must agree with a class of OneVsRestClassifier that had all rows at "
-                "fit, or none, got rows that differ. Train it again with them."
+                "Added rows must all be of a class to which all rows belonged at fit, and none of "
+                "a class without rows at fit, got rows that differ. Train OneVsRestClassifier "
+                "again with them."
             )
 
 
@@ -184,7 +185,7 @@ def route_to_one_vs_one(estimator, rows):
     for model, (i, j) in zip(estimator.estimators_, classes, strict=True):
         index = np.flatnonzero((codes == i) | (codes == j))
         own = rows.take(index)._replace(y=(codes[index] == j).astype(int))
-        pairs.append((model, own.at(f"class {names[i]} (there 0) against {names[j]} (there 1)")))
+        pairs.append((model, own.at(f"class {names[i]} (label 0 there) against {names[j]} (1)")))
     return plan_all(pairs)
 
 
@@ -242,7 +243,7 @@ def route_to_bagged(estimator, rows):
     if rows.sample_weight is not None:
         raise ErasureTypeError(
             "unlearn for BaggingClassifier takes no sample_weight, got one: the number of times "
-            "that a member drew a row is its weight there. Leave it out."
+            "that a member drew a row is its weight there. Omit it."
         )
     n_samples = estimator._n_samples
     positions = check_positions(rows.positions, len(rows.y), n_samples)
@@ -299,7 +300,7 @@ def _with_columns(rows, select):
 
 
 def _of_a_subset(rows):
-    """The rows for a model fitted to some of the rows, whose filled-in values are not counted."""
+    """The rows for a model fitted to some of them, without the count of their filled-in values."""
     if rows.filled is None:
         return rows
     return rows._replace(filled=rows.filled._replace(present=None))

@@ -1,4 +1,4 @@
-"""The route of rows to an erasable model, at which they arrive."""
+"""The route of rows to an erasable model, which ends there."""
 
 from sklearn_ssse._composites.registry import inside, route
 from sklearn_ssse._composites.rows import ModelRows, Plan
@@ -10,12 +10,12 @@ from sklearn_ssse.exceptions import ErasureTypeError
 def route_to_model(estimator, rows):
     """Plan the erasure of the rows; refuse arguments that no model takes."""
     unknown = list(rows.params)
-    if rows.positions is not None and not rows.path:  # siblings may take the positions
+    if rows.positions is not None and not rows.path:  # else another model may take them
         unknown.append("positions")
     if unknown:
         raise ErasureTypeError(
             f"unlearn for {type(estimator).__name__} takes no {', '.join(sorted(unknown))}. "
-            "Leave it out."
+            "Omit it."
         )
     return Plan([ModelRows(estimator, rows.for_model(estimator))])
 

@@ -37,7 +37,7 @@ from sklearn_ssse._utils.memory import fits
 from sklearn_ssse.exceptions import ErasureError
 from sklearn_ssse.linear_model import ErasableLogisticRegression
 
-# Share of the weight at fit that must remain of every class; with less, the twin plans the erasure.
+# Share of the weight at fit that must remain of every class. With less, the twin plans the erasure.
 LEAST_SHARE = 1e-9
 # Number of arrays of shapes (n_outputs, k, d) and (n_outputs, k, k) that are held at once.
 COPIES = 4
@@ -67,8 +67,8 @@ def plan_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()):
     -------
     list of Erasure or None
         None if they must be planned one by one: if the models differ in more than their parameters,
-        if there are more rows than parameters, or if an erasure is refused, so that the error is
-        the one of the first model that refuses.
+        if there are more rows than parameters, or if an erasure is refused, so that the error for
+        the first refused model is raised.
     """
     try:
         return _plan_together(models, X, Y, epsilon, sample_weight, kept_by)
@@ -152,7 +152,7 @@ def _records(after, shared, numbers):
 
 
 def _require(holds):
-    """Leave the outputs to the twin unless a condition holds."""
+    """Raise `NotTogetherError`, so that the twin plans the outputs, unless a condition holds."""
     if not holds:
         raise NotTogetherError
 
@@ -204,7 +204,7 @@ class PendingDowndates:
 
     @property
     def least_margin(self):
-        """The margin that `check_margin` asks for, (n_outputs,)."""
+        """The smallest margin that `check_margin` accepts, (n_outputs,)."""
         variance = _stacked(inverse.matrix.diagonal() for inverse in self._inverses)
         information = _stacked(inverse.diagonal for inverse in self._inverses)
         return least_margin(np.einsum("ij,ij->i", variance, information))
@@ -287,7 +287,7 @@ def _epsilons_of(epsilons, before, pending, a, c, targets, growth, leave_out):
     """eps of each model as a number, for a step ``Z^T c``, (n_models,)."""
     if not isinstance(epsilons[0], Multiple):
         return np.array(epsilons)
-    along = _times(c, pending.G)  # the rows times the step
+    along = _times(c, pending.G)
     products = a * along
     positive = np.where(targets, products, 0.0).sum(axis=1)
     negative = np.where(targets, 0.0, products).sum(axis=1)
@@ -346,7 +346,7 @@ def _targets(models, Y):
 
 
 def _remaining(before, targets, weight):
-    """The states without the rows; the twin plans an erasure that leaves little of a class."""
+    """The states without the rows; the twin plans an erasure that takes nearly all of a class."""
     k = targets.shape[1]
     positive = np.stack([~targets, targets], axis=2)
     fit_mass = np.array([[state.fit_mass] for state in before])

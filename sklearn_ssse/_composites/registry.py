@@ -21,7 +21,7 @@ LATE: list = []
 
 @singledispatch
 def third_party(estimator, X, y, epsilon=None, *, sample_weight=None, **params):
-    """Erase rows from a type that a third party registered; this default marks all others."""
+    """Erase rows from a type that a third party registered; the default is never called."""
 
 
 @singledispatch
@@ -103,7 +103,7 @@ def plan_all(pairs):
 
 
 def _plan_on_copy(function, estimator, rows):
-    """Run a third party's function on a copy, whose attributes replace those of the estimator."""
+    """Run a third party's function on a copy; the copy's attributes replace the estimator's."""
     name = type(estimator).__name__
     if rows.added or rows.replaced:
         raise ErasureTypeError(
@@ -111,7 +111,7 @@ def _plan_on_copy(function, estimator, rows):
         )
     if rows.column_map:
         raise ErasureError(
-            "preprocessing='downdate' needs a model that follows its columns, got "
+            "preprocessing='downdate' needs a model that can be transformed with its columns, got "
             f"{name}. Use preprocessing='keep'."
         )
     twin = deepcopy(estimator)

@@ -1,4 +1,4 @@
-"""Rows on their way to the models inside an estimator, and the plan of all their changes."""
+"""Rows that are sent to the models inside an estimator, and the plan of all their changes."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -11,12 +11,12 @@ from sklearn_ssse.exceptions import ErasureError
 
 
 class RoutedRows(NamedTuple):
-    """Rows on their way to the models inside an estimator.
+    """Rows that are sent to the models inside an estimator.
 
     Attributes
     ----------
     X, y, sample_weight
-        The rows as they were given to the estimator at this place at fit.
+        The rows as the estimator at this place was given them at fit.
     positions : array-like or None
         Positions of the rows in the data of `fit`.
     epsilon : float, str or None
@@ -37,7 +37,7 @@ class RoutedRows(NamedTuple):
     weights_consumed : bool
         True if an earlier step was fitted with the weights.
     path : tuple of str
-        Names of the models on the way that have siblings, for error messages.
+        Names of the models that were one of several, outermost first, for error messages.
     """
 
     X: object
@@ -75,7 +75,7 @@ class RoutedRows(NamedTuple):
         return self._replace(kept_by=(*self.kept_by, *names))
 
     def at(self, name):
-        """The same rows on the way to one of several models, named in error messages."""
+        """The same rows for one of several models, with its name for error messages."""
         return self._replace(path=(*self.path, name))
 
     def for_model(self, model):
@@ -95,7 +95,7 @@ class ModelRows(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All that a call will change; nothing has changed yet.
+    """The changes that a call will make; nothing has changed yet.
 
     Attributes
     ----------

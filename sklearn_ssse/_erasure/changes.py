@@ -1,4 +1,4 @@
-"""Changes of objects, computed in full before anything changes, and then made all or none."""
+"""Changes of objects: all of them are computed before the first one is made."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -82,14 +82,15 @@ class Erasure(NamedTuple):
             )
         if record.shrunken:
             warn(
-                f"The curvature must hold the {record.n_erased} rows at the present parameters, "
-                "got one that holds less of them: the rows were scaled down so that it stays "
-                "positive definite. Call `fit_curvature` on the retained rows if they are at hand."
+                f"The curvature must contain the curvature of the {record.n_erased} rows at the "
+                "present parameters, got a part of it: the rows were scaled down so that the rest "
+                "remains positive definite. Call `fit_curvature` on the retained rows if you have "
+                "them."
             )
         if self.state.minibatch:
             warn(
                 "The curvature is made of mini-batches (fisher_batch_size > 1), which single rows "
-                "neither leave nor join: it is still the curvature of the rows before the change. "
+                "cannot leave or join: it is still the curvature of the rows before the change. "
                 "Call `fit_curvature` on the present rows before you store the model or change it "
                 "again."
             )

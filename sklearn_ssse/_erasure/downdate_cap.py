@@ -1,21 +1,21 @@
-"""Cap the rows of a downdate by the curvature that the model holds of them."""
+"""Scale the rows of a downdate down if the curvature contains only a part of them."""
 
 import numpy as np
 
 from sklearn_ssse._erasure.guards import least_margin
 from sklearn_ssse.exceptions import ErasureError
 
-# Largest number of times that the curvature of a forget set is halved; 2^-60 of it is rounding.
-# Measured in bench_ablation_guards.py: 20 refuses 10 of 1,200 erasures from nets, 60
-# refuses none.
+# Largest number of times that the curvature of a forget set is halved; 2^-60 of it is below
+# rounding. Measured in bench_ablation_guards.py: with 20, 10 of 1,200 erasures from nets are
+# refused, with 60 none.
 MAX_HALVINGS = 60
 
 
 def cap_downdate(inverse, scores):
-    """Halve the curvature rows until the downdated curvature is positive definite.
+    """Halve the curvature of the forget rows until the downdated curvature is positive definite.
 
-    The curvature belongs to earlier parameters, so that it may hold less of a row than the row has
-    at the present ones.
+    The stored curvature was computed at earlier parameters. A row's part of it may be smaller than
+    the row's curvature at the present parameters.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def cap_downdate(inverse, scores):
     Returns
     -------
     scores : Scores
-        The rows themselves if nothing had to be halved.
+        The given rows if nothing had to be halved.
     pending : PendingDowndate
     """
     least = least_margin(inverse.condition)

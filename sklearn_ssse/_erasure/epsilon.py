@@ -30,9 +30,9 @@ class SearchGrid(NamedTuple):
     tolerance: float
 
 
-# For a model that one eps serves for every forget set.
+# For a model whose best eps is about the same for every forget set.
 ABSOLUTE_GRID = SearchGrid(("auto", *np.geomspace(0.05, 20, 14).round(4).tolist()), 0.0)
-# For a model that needs another eps for each forget set.
+# For a model whose best eps differs between forget sets.
 RELATIVE_GRID = SearchGrid(
     tuple(f"{factor:.3g}*auto" for factor in np.geomspace(0.25, 2 ** (1 / 3), 8)), 0.05
 )
@@ -71,7 +71,7 @@ def check_epsilon(epsilon, *, calibrated):
 
 
 def usual_epsilon(epsilon, calibration):
-    """The number that an eps stands for if the forget rows are few and random."""
+    """eps as a number; for a `Multiple`, its value for a small random forget set."""
     if isinstance(epsilon, str):
         return read_epsilon(epsilon).factor / calibration.random
     return float(epsilon)

@@ -51,15 +51,14 @@ class CurvatureMixin(CallbackSupportMixin):
     def fit_curvature(self, X, y, sample_weight=None):
         """Compute the curvature of the fitted model anew, at its present parameters.
 
-        The stored inverse was evaluated at the parameters of the fit, and grows stale with each
-        erasure. This method evaluates it at the present parameters, which do not change. The class
-        weights of `fit` are kept.
+        The stored inverse was computed at the parameters of the fit. Each erasure changes the
+        parameters, so that the inverse becomes less accurate. This method computes it at the
+        present parameters, which do not change. The class weights of `fit` are kept.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The retained rows: the training rows without the erased ones, and with those that were
-            added.
+            The retained rows: the training rows without the erased rows and with the added rows.
         y : array-like of shape (n_samples,)
             The labels of the retained rows.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -196,8 +195,8 @@ class CurvatureMixin(CallbackSupportMixin):
         backend = choose_backend(self.backend, operations)
         if self.device is not None and backend != "torch":
             raise ErasureError(
-                f"device belongs to backend 'torch', got device={self.device!r} with backend "
-                f"{backend!r}. Use backend='torch', or leave device out."
+                f"device must be given with backend 'torch' only, got device={self.device!r} with "
+                f"backend {backend!r}. Use backend='torch', or omit device."
             )
         return backend
 

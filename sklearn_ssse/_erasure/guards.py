@@ -1,6 +1,6 @@
 """Guards of an erasure: the rows that must remain, the margin, and a curvature that is not stale.
 
-Every error states what must hold, what was given, and what to do.
+Every error states the requirement, the given value and the remedy.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ TRUSTED_MARGIN = 0.3
 
 
 class _Totals(NamedTuple):
-    """Number and weight of rows: of all, and of each class or label, (n_classes,)."""
+    """Number and weight of all rows, and of the rows of each class or label, (n_classes,)."""
 
     n_rows: int
     weight: float
@@ -127,9 +127,9 @@ def check_margin(margin, condition, n_rows, damping):
     least = least_margin(condition)
     if not margin >= least:
         raise ErasureError(
-            f"Erasing these {n_rows} rows makes the curvature singular (smallest eigenvalue of "
-            f"I - R P R^T is {margin:.2g}, must exceed {least:.2g}). Erase fewer rows at once, "
-            f"raise `damping` (now {np.median(damping):.2g}), or call `fit_curvature`."
+            f"The curvature must not be singular without these {n_rows} rows, got {margin:.2g} as "
+            f"smallest eigenvalue of I - R P R^T (must exceed {least:.2g}). Erase fewer rows at "
+            f"once, raise `damping` (now {np.median(damping):.2g}), or call `fit_curvature`."
         )
 
 

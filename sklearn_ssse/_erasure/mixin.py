@@ -66,13 +66,13 @@ class ErasableMixin(CurvatureMixin):
         -----
         ErasureWarning
             If the forget rows dominate the curvature, so that a leave-out step is unreliable and
-            was damped; if the curvature holds less of them than they have at the present
-            parameters; if the model was fitted with weights and `sample_weight` is missing; if the
-            curvature is made of mini-batches, so that it must be computed again.
+            was damped; if their part of the stored curvature is smaller than their curvature at the
+            present parameters; if the model was fitted with weights and `sample_weight` is missing;
+            if the curvature is made of mini-batches, so that it must be computed again.
 
         Notes
         -----
-        Erasing no rows changes nothing and leaves no record.
+        Erasing no rows changes nothing and makes no record.
 
         Examples
         --------
@@ -89,7 +89,7 @@ class ErasableMixin(CurvatureMixin):
         return self._carry_out((X, y, sample_weight), epsilon=epsilon)
 
     def preview_unlearn(self, X, y, epsilon=None, *, sample_weight=None):
-        """Return the record that `unlearn` would leave with the same arguments; change nothing.
+        """Return the record that `unlearn` would make with the same arguments; change nothing.
 
         Parameters
         ----------
@@ -104,12 +104,12 @@ class ErasableMixin(CurvatureMixin):
         Raises
         ------
         ErasureError, ValueError
-            In the cases in which `unlearn` would.
+            In the same cases as `unlearn`.
         """
         return self._plan_erasure((X, y, sample_weight), epsilon=epsilon).record
 
     def learn(self, X, y, epsilon=None, *, sample_weight=None):
-        """Add training rows to the model, in place, in one step: the mirror image of `unlearn`.
+        """Add training rows to the model, in place, in one step: the opposite of `unlearn`.
 
         The step is ``theta - eps * P sum_N grad l_i(theta)`` for added rows N of weight k. With
         leave-out, P is the inverse curvature with the added rows; without, it is the inverse
@@ -149,7 +149,7 @@ class ErasableMixin(CurvatureMixin):
         Notes
         -----
         The record in `erasures_` holds ``n_added`` and ``weight_added``. Learning no rows changes
-        nothing and leaves no record.
+        nothing and makes no record.
 
         Examples
         --------
@@ -199,13 +199,13 @@ class ErasableMixin(CurvatureMixin):
         Raises
         ------
         ErasureError, ValueError
-            In the cases in which `unlearn` would for the old rows, or `learn` for the new ones; if
+            In the same cases as `unlearn` for the old rows and `learn` for the new rows; also if
             they differ in number.
 
         Warns
         -----
         ErasureWarning
-            In the cases in which `unlearn` would.
+            In the same cases as `unlearn`.
 
         Examples
         --------
@@ -291,7 +291,7 @@ class ErasableMixin(CurvatureMixin):
                 setattr(target, name, copy.deepcopy(vars(source)[name]))
 
     def _drop_curvature(self):
-        """Delete the curvature of an earlier fit, so that none is left if this fit fails."""
+        """Delete the curvature of an earlier fit, so that the model has none if this fit fails."""
         for name in ("curvature_", "_erasure_state"):
             vars(self).pop(name, None)
 

@@ -11,7 +11,7 @@ from sklearn_ssse._utils.compat import Interval, StrOptions
 
 
 class _KeysOf(StrOptions):
-    """The constraint of a parameter that names an entry of a table, also one registered later."""
+    """The constraint of a parameter that names an entry of a table, even one registered later."""
 
     def __init__(self, table, *others):
         self._table = table
@@ -24,7 +24,7 @@ class _KeysOf(StrOptions):
 
     @options.setter
     def options(self, value):
-        """The table decides."""
+        """Ignored: the table holds the options."""
 
 
 PARAMETER_CONSTRAINTS = {
@@ -46,10 +46,10 @@ DOCS = {
     "structure_parameters": """\
 block_size : int, default=None
     Number of parameters in a block. None makes one block for each output unit: a class, or a unit
-    of a layer. Only for structure 'block', which 'auto' then takes.
+    of a layer. Only for structure 'block'; if it is given, 'auto' takes 'block'.
 rank : int, default=None
     Number of eigenvalues of the curvature that 'low_rank' covers. None chooses it by their size.
-    Only for structure 'low_rank', which 'auto' then takes.""",
+    Only for structure 'low_rank'; if it is given, 'auto' takes 'low_rank'.""",
     "erasure_parameters": """\
 fisher_batch_size : int, default=1
     With b > 1 the curvature has one row for each random mini-batch of b training rows: their sum
@@ -62,8 +62,8 @@ leave_out : bool or 'auto', default='auto'
     inverse is downdated after the step in either case.
 inversion : {'auto', 'rank1', 'rank_b', 'cholesky'}, default='auto'
     How 'full' and 'block' are inverted. 'rank1': one Sherman-Morrison update for each row, by a
-    compiled kernel. 'rank_b': one update for many rows, not for 'block'. 'cholesky': form the
-    matrix and factorise it. 'auto': the fastest for the sizes.""",
+    compiled kernel. 'rank_b': one update for many rows; for 'block' the same as 'rank1'.
+    'cholesky': form the matrix and factorise it. 'auto': the fastest for the sizes.""",
     "backend_parameters": """\
 backend : {'auto', 'numba', 'torch'}, default='auto'
     The library that builds the inverse, in float64; the inverse is stored as NumPy arrays. 'auto':
@@ -76,14 +76,14 @@ curvature_ : object
     The inverse curvature on the scale of a sum over rows: ``solve``, ``downdate``, ``leverage``,
     ``to_dense``, ``nbytes``.
 fisher_inverse_ : ndarray of shape (d, d)
-    Its dense form on the paper's scale, a mean over rows. Needs ``8 d^2`` bytes.
+    The dense form of `curvature_` on the paper's scale, a mean over rows. Needs ``8 d^2`` bytes.
 structure_, inversion_, backend_ : str
     The structure, the inversion and the backend in use.
 damping_ : float or ndarray of shape (d,)
     lambda for the retained rows, on the scale of a mean over them; an array for damping 'auto'.
-    Erasures keep ``n * damping_``, as retraining with the same penalty does.
+    Erasures do not change ``n * damping_``, nor does retraining with the same penalty.
 unlearn_epsilon_ : float
-    The eps for a random forget set that is small against the training set.
+    The eps for a random forget set that is small compared with the training set.
 n_samples_remaining_ : int
     Number of rows of positive weight that the model was fitted to and still holds.
 erasures_ : list of ErasureRecord

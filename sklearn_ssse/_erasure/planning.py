@@ -41,9 +41,10 @@ class Downdate(NamedTuple):
     pending : PendingDowndate or None
         None for a curvature of mini-batches, which no single row can leave.
     margin, leverage : float
-        Smallest eigenvalue of ``I - M`` and largest leverage; nan without a pending downdate.
+        Smallest eigenvalue of ``I - R_S P R_S^T`` for the curvature rows R_S of the forget set, and
+        largest leverage of a forget row; nan without a pending downdate.
     capped : bool
-        True if the curvature holds less of the rows than they have at the present parameters.
+        True if the forget rows were scaled down, see `cap_downdate`.
     """
 
     pending: object = None
@@ -53,12 +54,13 @@ class Downdate(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A step before its length is known.
+    """A step before its length is computed.
 
     Attributes
     ----------
     solution : ndarray of shape (d,)
-        ``s = P g``. P is the inverse curvature, with leave-out of the rows after the change.
+        ``s = P g``. P is the stored inverse curvature or, with leave-out, the inverse curvature of
+        the rows after the change.
     growth : float
         Weight of all rows before the change divided by their weight after it, ``n / (n - k)`` for
         an erasure; 1 with leave-out.
@@ -131,7 +133,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     ----------
     model : ErasableMixin
     forget, added : tuple (X, y, sample_weight) or None
-        The rows, as they were at fit.
+        The rows, in the form in which `fit` takes them.
     epsilon : float, str or None
         None takes the parameter `unlearn_epsilon`.
     column_map : AffineColumns or None
@@ -207,7 +209,7 @@ def checked_epsilon(model, epsilon):
 
 
 def make_step(batch, scores, inverse, pending, before, after, added=None):
-    """The `Step` that erases ``batch`` and adds ``added``, with leave-out if pending is given."""
+    """The `Step` that erases ``batch`` and adds ``added``; without leave-out if pending is None."""
     gradients = _by_class(batch, before)
     if added is not None:
         gradients = gradients - _by_class(added, before)
@@ -284,7 +286,7 @@ def _batch(model, family, rows, column_map):
 
 
 def _downdate(model, inverse, batch, scores, new):
-    """The `Downdate`. The added rows enter first, so that the downdate is better conditioned."""
+    """The `Downdate`. The added rows are added first: the downdate is then better conditioned."""
     state = model._erasure_state
     if new.n_samples:
         inverse = inverse.update(_collected(new.scores(state.curvature)))

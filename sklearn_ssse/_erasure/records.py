@@ -29,9 +29,10 @@ class ErasureRecord:
     damped : bool
         True if the leave-out step was damped because the forget rows dominate the curvature.
     shrunken : bool
-        True if the curvature holds less of the forget rows than they have at the present
-        parameters, which can happen for a network after earlier erasures or with early stopping.
-        The forget rows were then scaled down until the downdated curvature was positive definite.
+        True if the forget rows' part of the stored curvature was smaller than their curvature at
+        the present parameters, which can happen for a network after earlier erasures or with early
+        stopping. The forget rows were then scaled down until the downdated curvature was positive
+        definite.
     margin : float
         Smallest eigenvalue of ``I - R_S P R_S^T``, in (0, 1], without unit: R_S holds the curvature
         rows of the forget set S, and P is the inverse curvature. At 0 an erasure is impossible. nan
@@ -50,7 +51,7 @@ class ErasureRecord:
         Names of the steps and attributes that still hold the forget rows, or were fitted without
         the added rows.
     n_added : int
-        Number of rows that `learn` added, or that `rectify` put in the place of others.
+        Number of rows that `learn` added, or by which `rectify` replaced others.
     weight_added : float
         Sum of the weights of the added rows: sample weight times class weight.
 
@@ -106,7 +107,7 @@ class ErasureState:
     weighted : bool
         True if the model was fitted with sample weights.
     minibatch : bool
-        True if a curvature row stands for a mini-batch, so that no single row can leave.
+        True if a curvature row is the sum of a mini-batch, which no single row can leave.
     calibration : object or None
         Calibration of eps "auto"; None if there is none.
     stale : str

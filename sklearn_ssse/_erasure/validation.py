@@ -1,6 +1,6 @@
 """Validation of the rows and labels that a user passes, all made before anything changes.
 
-Every error states what must hold, what was given, and what to do.
+Every error states the requirement, the given value and the remedy.
 """
 
 from numbers import Real
@@ -59,8 +59,8 @@ def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samp
         )
         if (sample_weight < 0).any():
             raise ErasureError(
-                f"Sample weights must not be negative, got {sample_weight.min():.3g}. Leave such "
-                "rows out, or give them weight 0."
+                f"Sample weights must not be negative, got {sample_weight.min():.3g}. Omit such "
+                "rows, or give them weight 0."
             )
     return X, codes, sample_weight
 
@@ -90,7 +90,7 @@ def row_weights(codes, weight, class_weight):
 
 
 def rows_of_positive_weight(X, y, weight):
-    """The rows without those of weight 0, which change nothing; all rows if weight is None."""
+    """The rows of positive weight, as others change nothing; all rows if weight is None."""
     if weight is None or weight.all():
         return X, y, weight
     some = weight > 0
@@ -180,8 +180,8 @@ def check_positions(positions, n_rows, n_samples):
     if positions is None:
         raise ErasureTypeError(
             "positions must be given to erase rows from a BaggingClassifier, got none. Pass "
-            "positions=, the positions of the rows in the data of fit: they decide which members "
-            "drew them."
+            "positions=, the positions of the rows in the data of fit: they identify the members "
+            "that drew them."
         )
     positions = column_or_1d(
         positions if isinstance(positions, np.ndarray) else as_objects(positions)
@@ -195,7 +195,7 @@ def check_positions(positions, n_rows, n_samples):
     n_outside = int(((positions < 0) | (positions >= n_samples)).sum())
     if n_repeated or n_outside:
         raise ErasureError(
-            f"positions must be different and from 0 to {n_samples - 1}, got {n_repeated} twice "
+            f"positions must be distinct and from 0 to {n_samples - 1}, got {n_repeated} repeated "
             f"and {n_outside} outside. Pass the positions of the rows in the data of fit."
         )
     return positions

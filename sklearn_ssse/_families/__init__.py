@@ -1,4 +1,4 @@
-"""Model families: the only folder that reads or writes ``coef_`` and ``coefs_``.
+"""Model families: the only folder that reads or writes the values of ``coef_`` and ``coefs_``.
 
 A family packs the fitted parameters of an estimator into one vector, runs its forward and backward
 pass, and computes its L2 penalty. It must not depend on an inverse or on the steps of an erasure.

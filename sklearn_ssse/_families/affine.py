@@ -1,7 +1,7 @@
-"""Columns that change their scale and centre, and the model that changes with them.
+"""A change of the scale and centre of columns, and the model transformed to the new columns.
 
-Rows leave the statistics of a preprocessor, so that the retained rows reach a model as ``x' = M x``
-instead of x, with M affine and the intercept last. The model with parameters
+After rows are erased from the statistics of a preprocessor, it transforms a retained row to
+``x' = M x`` instead of x, with M affine and the intercept last. The model with parameters
 ``theta' = M^-T theta``, unit by unit, makes the same predictions. Its gradients are ``M g``, and
 the data part of its curvature is ``M A M^T``. Its penalty and its ridge do not change.
 """
@@ -27,7 +27,7 @@ class AffineColumns(NamedTuple):
 
     @classmethod
     def identity(cls, n_columns):
-        """The change that leaves every column as it is."""
+        """The identity: scale 1 and shift 0 for every column."""
         return cls(np.ones(n_columns), np.zeros(n_columns))
 
     def __bool__(self):
@@ -43,7 +43,7 @@ class AffineColumns(NamedTuple):
         return AffineColumns(*(np.concatenate(pair) for pair in pairs))
 
     def rows(self, X):
-        """Rows after the change, (n_rows, n_columns); sparse ones stay sparse without a shift."""
+        """Rows after the change, (n_rows, n_columns); sparse rows remain sparse without a shift."""
         if sparse.issparse(X):
             if not self.shift.any():
                 return sparse.csr_matrix(X.multiply(self.scale))
@@ -56,7 +56,7 @@ class AffineColumns(NamedTuple):
         Raises
         ------
         ErasureError
-            If a column shifts and there is no intercept to absorb it.
+            If a column shifts and there is no intercept to compensate for it.
         """
         W = np.moveaxis(W, axis, -1)
         p = self.scale.size
@@ -67,8 +67,8 @@ class AffineColumns(NamedTuple):
         elif self.shift.any():
             raise ErasureError(
                 "preprocessing='downdate' shifts the centre of columns, got a model without an "
-                "intercept to absorb it. Use fit_intercept=True, StandardScaler(with_mean=False), "
-                "or preprocessing='keep'."
+                "intercept to compensate for it. Use fit_intercept=True, "
+                "StandardScaler(with_mean=False), or preprocessing='keep'."
             )
         return np.moveaxis(out, -1, axis)
 

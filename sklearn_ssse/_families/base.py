@@ -32,8 +32,8 @@ class Family:
     Attributes
     ----------
     penalty_gradient_offset : float or ndarray of shape (d,)
-        Gradient of the penalty that a change of the columns adds to the erased gradient: after it
-        theta no longer minimises the penalised objective. 0 for a model as it was fitted.
+        Gradient of the penalty that a change of the columns adds to the erased gradient, as theta
+        no longer minimises the penalised objective after the change. 0 without a change.
     """
 
     penalty_gradient_offset = 0.0
@@ -70,7 +70,7 @@ class Batch:
     progress = SILENT
 
     def on(self, kernels):
-        """The batch with its passes made by the kernels; a linear batch is returned as it is."""
+        """The batch with passes that use the kernels; a linear batch is returned unchanged."""
         return self
 
     def rows_per_sample(self, curvature):

@@ -1,4 +1,4 @@
-"""The family of linear classifiers: the only file that uses ``coef_`` and ``intercept_``.
+"""The family of linear classifiers: the only file that uses the values of ``coef_``.
 
 It packs the fitted parameters into one vector theta, whose layout `_gradients.scores` describes,
 runs the forward and backward pass at theta, and holds the L2 penalty of every parameter on the
@@ -76,7 +76,7 @@ class LinearFamily(Family):
         self._estimator = estimator
 
     def rows_may_differ(self, state):
-        """Whether the curvature may hold less of a row than it has now: no, the loss is convex."""
+        """Whether to cap the downdate of a row: no, `check_margin` refuses the erasure instead."""
         return False
 
     @property
@@ -94,7 +94,7 @@ class LinearFamily(Family):
         return out.ravel()
 
     def penalty_change(self, n_rows, k_rows):
-        """Change of the penalty's gradient if k rows leave: 0, as C fixes the penalty of a sum."""
+        """Change of the penalty's gradient by k erased rows: 0, as C fixes the penalty of a sum."""
         return 0.0
 
     def average_over_outputs(self, values):
@@ -186,7 +186,7 @@ class LinearBatch(Batch):
         return LinearBatch(self.family, self.X, self.y, weight, self.proba)
 
     def inputs(self, rows=slice(None)):
-        """Rows of X as float64, (n_rows, n_features); CSR stays CSR."""
+        """Rows of X as float64, (n_rows, n_features); CSR remains CSR."""
         return self.X[rows].astype(np.float64, copy=False)
 
     def layers(self, rows, curvature):

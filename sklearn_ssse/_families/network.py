@@ -1,7 +1,7 @@
 """The family of multi-layer perceptrons: the only file that uses ``coefs_`` and ``intercepts_``.
 
 It packs the fitted parameters, runs the forward and backward pass in factored form, and holds the
-L2 penalty and the traces that training leaves in an estimator.
+L2 penalty and the names of the attributes that hold traces of the training rows.
 """
 
 import numpy as np
@@ -54,9 +54,9 @@ class NetworkFamily(Family):
         self._estimator = estimator
 
     def rows_may_differ(self, state):
-        """Whether the curvature may hold less of a row than it has at the present parameters.
+        """Whether a row's part of the curvature may be smaller than at the present parameters.
 
-        It may if an erasure has moved the parameters, or if the row was held out.
+        It may be if an erasure has changed the parameters, or if the row was held out.
         """
         held_out = self._estimator.early_stopping and self._estimator.solver != "lbfgs"
         return state.changed > 0 or held_out
@@ -94,7 +94,7 @@ class NetworkFamily(Family):
 
         lbfgs divides the penalty by the number of rows, so that on this scale it does not depend on
         their number. sgd and adam divide it by the number of rows in each batch, so that it grows
-        with the number of batches; a short last batch counts fully.
+        with the number of batches. A short last batch has the weight of a full one.
         """
         est = self._estimator
         out = np.zeros(self.n_parameters)
@@ -104,7 +104,7 @@ class NetworkFamily(Family):
         return out
 
     def penalty_change(self, n_rows, k_rows):
-        """Change of the penalty's gradient if k of n rows leave, or -k are added, (d,)."""
+        """Change of the penalty's gradient if k of n rows are erased, or -k are added, (d,)."""
         if self._estimator.solver == "lbfgs" or k_rows == 0:
             return np.zeros(self.n_parameters)
         return (self.penalty(n_rows) - self.penalty(n_rows - k_rows)) * self.theta
@@ -135,7 +135,7 @@ class NetworkFamily(Family):
             ],
         }
         out["loss_"] = np.nan
-        # The attributes of the fit decide: the parameters may have been changed since.
+        # Fitted attributes are tested, because the parameters may have been changed since the fit.
         held = vars(est)
         if "_best_coefs" in held:
             out["_best_coefs"] = [W.copy() for W in out["coefs_"]]

@@ -1,7 +1,7 @@
 """Checks that a model trained elsewhere was trained on the rows that were given with it.
 
-The step of an erasure assumes that the model is at a minimum of its penalised loss. The erasure
-does not correct the gradient that is left there.
+The step of an erasure assumes that the model is at a minimum of its penalised loss. If it is not,
+an erasure does not correct the gradient that remains.
 """
 
 import numpy as np
@@ -10,11 +10,11 @@ from scipy.special import xlogy
 from sklearn_ssse._erasure import check_rows, row_weights
 from sklearn_ssse._utils.warnings import warn
 
-# Share of the rows whose gradient the gradient of the model is compared with.
+# The gradient of the penalised loss is compared with the gradient of this share of the rows.
 SHARE = 0.01
-# `distance_from_minimum` above which a model is warned of: the gradient of 9 % of the rows.
+# Largest `distance_from_minimum` without a warning: the gradient of a random 9 % of the rows.
 TOO_FAR = 3.0
-# Number of random sums of all rows that estimate the norm of the gradient of some of them.
+# Number of sums of all gradients with random signs, which estimate the norm for a random set.
 N_SIGNS = 8
 
 
@@ -30,9 +30,9 @@ def warn_if_far(model, X, y, sample_weight):
     distance = distance_from_minimum(model, _batch(model, X, y, sample_weight))
     if distance > TOO_FAR:
         warn(
-            "The model must be a minimum of its penalised loss on the rows, got a gradient "
+            "The model must be at a minimum of its penalised loss on the rows, got a gradient "
             f"{distance:.3g} times as large as the gradient of a random {SHARE:.0%} of them (at "
-            f"most {TOO_FAR:g} is reliable): an erasure leaves an error of that size. Pass the "
+            f"most {TOO_FAR:g} is reliable): an erasure has an error of that size. Pass the "
             "rows, labels and weights that the model was trained on. If these are the ones, train "
             "it with a smaller `tol`, more iterations, or solver='newton-cholesky'."
         )
@@ -42,9 +42,9 @@ def distance_from_minimum(model, batch):
     """Norm of the gradient of the penalised loss, relative to the gradient of 1 % of the rows.
 
     Both norms are in the metric of the inverse curvature: with the Hessian as curvature they are
-    the lengths of the Newton step and of an erasure. The gradient of the rows is a root mean square
-    over random sets. Sums of all rows with random signs have the same mean square for each row, and
-    estimate it.
+    the lengths of the Newton step and of an erasure. The norm for 1 % of the rows is a root mean
+    square over random sets. It is estimated from sums of the gradients of all rows with random
+    signs, which have the same mean square for each row.
 
     Parameters
     ----------
@@ -68,8 +68,8 @@ def distance_from_minimum(model, batch):
 def warn_if_wrong(model, X, y, sample_weight):
     """Warn if a network predicts the labels no better than the class frequencies do.
 
-    The gradient is no criterion: training stops long before it vanishes, and it is as large on
-    other rows.
+    The gradient is no criterion: training stops long before it vanishes, and it is about as large
+    on other rows.
 
     Parameters
     ----------

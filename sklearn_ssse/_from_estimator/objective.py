@@ -93,8 +93,8 @@ def parameters_of_sgd(fitted: SGDClassifier, y):
             "class c."
         )
     refuse_l1({"l1": 1.0, "elasticnet": fitted.l1_ratio}.get(fitted.penalty, 0.0))
-    # Each step shrinks the weights by alpha, whatever the weight of its row. The penalty of the sum
-    # over n rows is therefore n alpha / 2 ||w||^2.
+    # Each step has the penalty alpha / 2 ||w||^2, whatever the weight of its row. The penalty of
+    # the sum over n rows is therefore n alpha / 2 ||w||^2.
     strength = 0.0 if fitted.penalty is None else fitted.alpha * len(y)
     class_weight = fitted.class_weight
     if class_weight == "balanced":  # SGDClassifier ignores the sample weights here
@@ -108,7 +108,7 @@ def parameters_of_sgd(fitted: SGDClassifier, y):
 
 
 def refuse_l1(l1_ratio):
-    """Refuse a penalty with an l1 part; a value that is no number is left to the parent's check."""
+    """Refuse a penalty with an l1 part; the parent class checks a value that is no number."""
     if isinstance(l1_ratio, Real) and l1_ratio != 0:
         raise ErasureError(
             "The penalty must have a Hessian, which an l1 penalty lacks at zero, got "

@@ -48,8 +48,8 @@ class AbstractInverse(ABC):
     inversion : str
         Algorithm by which `build` inverted A.
     options : tuple of str
-        Keywords of `build` beside the rows, the ridge and the kernels. Estimators have parameters
-        of the same names.
+        Keywords of `build` other than the rows, the ridge and the kernels. Estimators have
+        parameters of the same names.
     is_matrix : bool
         True if the inverse is one dense array ``matrix`` that ``without`` downdates, so that many
         inverses can be downdated together.
@@ -99,7 +99,7 @@ class AbstractInverse(ABC):
         shapes : list of (int, int)
             Shape of the parameter matrix of each layer.
         **options
-            Those of the structure's `options` that determine the size.
+            The structure's `options` that determine the size.
 
         Returns
         -------
@@ -149,7 +149,7 @@ class AbstractInverse(ABC):
         Returns
         -------
         pending : PendingDowndate
-            The spectrum by which the caller decides whether the downdate exists, and the downdate.
+            The downdate, with the spectrum that shows whether it exists.
         """
 
     @abstractmethod

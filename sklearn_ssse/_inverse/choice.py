@@ -1,4 +1,4 @@
-"""The choice of a structure, and the check that there is memory for it."""
+"""The choice of a structure, and the check that it fits into memory."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -9,8 +9,8 @@ from sklearn_ssse.exceptions import ErasureError
 
 # Largest dense block, in parameters, that "auto" chooses: 128 MB, factorised in about a second.
 DENSE_PARAMETERS = 4000
-# The same for "full" and a network of several layers. Its blocks come as close to retraining and
-# are built faster than the network is trained.
+# The same limit for "full" on a network of several layers. There "block" is as close to retraining,
+# and is built faster than the network is trained.
 DENSE_NETWORK_PARAMETERS = 1000
 # Peak memory of a build, as a multiple of the inverse, plus bytes for a chunk of rows.
 PEAK_FACTOR = 3
@@ -71,8 +71,8 @@ def choose_structure(
             owners = [repr(other) for other in inverses if name in inverses[other].options]
             raise ErasureError(
                 f"{name} must be given with structure {' or '.join(owners)} only, got "
-                f"{name}={given[name]!r} with structure={structure!r}. Leave {name} out, or choose "
-                "that structure."
+                f"{name}={given[name]!r} with structure={structure!r}. Omit {name}, or choose that "
+                "structure."
             )
     _check_memory(inverses, structure, shapes, given)
     return structure, given

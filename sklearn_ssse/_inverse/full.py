@@ -28,8 +28,8 @@ from sklearn_ssse._kernels import (
     rank_b_update,
 )
 
-# The recurrence starts from a ridge of at least this share of the diagonal of A. The difference to
-# the ridge is subtracted at the end.
+# The recurrence starts from a ridge of at least this share of the diagonal of A. The part above the
+# ridge itself is subtracted at the end.
 STARTING_SHARE = 1e-6
 
 # The inverse, the ridge and the diagonal of A.
@@ -98,8 +98,8 @@ class FullInverse(AbstractInverse):
     def with_columns(self, column_map: Any, shapes: Shapes) -> "FullInverse":
         n_outputs, width = shapes[0]
         stop = n_outputs * width
-        # Z = (T A T^T)^{-1} contains the transformed ridge; E replaces it by the ridge. The detour
-        # over A itself would lose the directions in which A is only the ridge.
+        # Z = (T A T^T)^{-1} contains the transformed ridge; E replaces it by the ridge. Inverting
+        # to A and back would lose the directions in which A consists of the ridge alone.
         Z = self.matrix
         for _ in range(2):
             first = column_map.parameters(Z[:stop].reshape(n_outputs, width, -1), axis=1)

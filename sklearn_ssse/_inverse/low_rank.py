@@ -1,4 +1,4 @@
-"""The inverse through a linear sketch of the curvature.
+"""The inverse, computed from a linear sketch of the curvature.
 
 In the coordinates whitened by the ridge D, A is ``I + K`` with ``K = Rt^T Rt`` and
 ``Rt = R D^{-1/2}``. The inverse stores ``Y = K Omega`` for an orthonormal Omega (d, l) that does
@@ -40,8 +40,8 @@ from sklearn_ssse._kernels import Inputs, Kernels, cpu, one_thread
 
 # A coordinate is unpenalised if its ridge is below this share of the diagonal of ``R^T R``.
 UNPENALISED_SHARE = 1e-6
-# Columns of Omega: this number for each eigenvalue of the rank, plus some. The error is then 1 to 3
-# times the error of a truncated SVD.
+# Columns of Omega: the first number for each eigenvalue of the rank, plus the second. The error is
+# then 1 to 3 times the error of a truncated SVD.
 OVERSAMPLING = 2
 EXTRA_COLUMNS = 8
 # With rank=None the rank is the number of eigenvalues of K above the first number, within the other
@@ -49,9 +49,9 @@ EXTRA_COLUMNS = 8
 SMALLEST_EIGENVALUE = 0.1
 MIN_RANK = 8
 MAX_RANK = 512
-# Rows for which `LowRankInverse.leverage` forms ``R A^{-1} R^T`` at a time.
+# Number of rows for which `LowRankInverse.leverage` forms ``R A^{-1} R^T`` at a time.
 LEVERAGE_ROWS = 256
-# Coordinates whose variances `LowRankInverse.condition` computes; it bounds the others.
+# Number of coordinates whose variances `LowRankInverse.condition` computes; it bounds the others.
 N_EXACT_VARIANCES = 64
 
 
@@ -318,8 +318,8 @@ class LowRankInverse(AbstractInverse):
 class LowRankDowndate(PendingDowndate):
     """Pending downdate of a `LowRankInverse`: the sketch is downdated first.
 
-    A sketch with fewer columns than the rank approximates A from below, so subtracting the exact
-    ``R_S^T R_S`` may not even leave a positive matrix. The downdate therefore defines P as the
+    A sketch with fewer columns than the rank approximates A from below, so A minus the exact
+    ``R_S^T R_S`` may not be positive definite. The downdate therefore defines P as the
     inverse of ``A' + R_S^T R_S``, with A' the downdated sketch. This P equals the stored inverse if
     the sketch has the full rank, and is more accurate if not. With the eigenvalues m' of
     ``R_S A'^{-1} R_S^T``, the eigenvalues of ``R_S P R_S^T`` are ``m' / (1 + m')``. Rows that were

@@ -1,4 +1,4 @@
-"""Curvature rows as the low-rank sketch reads them: in slices, or whitened and restricted."""
+"""Curvature rows for the low-rank sketch: in slices, or whitened and restricted."""
 
 import math
 from collections.abc import Iterator, Sequence

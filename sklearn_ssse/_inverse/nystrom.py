@@ -1,4 +1,4 @@
-"""The factors by which a low-rank sketch is inverted.
+"""The factors of the inverse of a low-rank sketch.
 
 `low_rank` has the notation. The unit vectors of Omega are the coordinates E; N has the others. The
 rows and columns E of A are known exactly. They are eliminated exactly, with their ridge: the
@@ -20,13 +20,13 @@ from sklearn_ssse._utils.chunks import add_up
 
 EPS = np.finfo(np.float64).eps
 TINY = np.finfo(np.float64).tiny
-# G is updated instead of recomputed if reading Y takes more floating-point operations than the
+# G is updated instead of recomputed if computing it takes more floating-point operations than the
 # first number, and the estimated error of the inverse is below the second.
 REUSE_OPERATIONS = 5e8
 REUSE_ERROR = 1e-8
 # C is indefinite if an eigenvalue is below minus this share of its trace.
 INDEFINITE_SHARE = 1e-9
-# Power iterations by which a norm is estimated.
+# Number of power iterations that estimate a norm.
 POWER_ITERATIONS = 8
 
 
@@ -117,8 +117,8 @@ def factor_from_sketch(
 ) -> tuple[NDArray, NDArray]:
     """Compute T and the eigenvalues of the sketch from Y.
 
-    The eigenvalues are those of ``B B^T`` with ``B = Y C^{-1/2}``: none of them is squared, unlike
-    in ``Y^T Y``, so that small ones keep their digits.
+    They are computed as the eigenvalues of ``B B^T`` with ``B = Y C^{-1/2}``. In ``Y^T Y`` they
+    would be squared, and small ones would be lost in rounding.
     """
     shift = np.sqrt(Y.shape[0]) * EPS * np.linalg.norm(_eliminated_gram(X, G), 2) ** 0.5
     values, V = np.linalg.eigh(C_rest)
@@ -133,8 +133,8 @@ def factor_from_sketch(
 def is_positive_semidefinite(C_rest: NDArray, C_before: NDArray) -> bool:
     """Whether the Schur complement of C is positive semi-definite after a downdate.
 
-    Rounding is judged by ``C_before``, the matrix C before the downdate. The result is False if
-    some of the rows were never part of the curvature.
+    The tolerance is a share of the trace of ``C_before``, the matrix C before the downdate. The
+    result is False if some of the rows were never part of the curvature.
     """
     C_rest = C_rest.copy()
     n = len(C_rest)
@@ -165,8 +165,8 @@ def _reuse_error(factor: NDArray, G: NDArray, shape: tuple[int, ...], reused: in
     """Estimate the error of the inverse that is computed from an updated G.
 
     An error E of ``F = G + C`` changes the inverse by ``Y F^{-1} E F^{-1} Y^T``. The norm of
-    ``Y F^{-1}`` is at most that of ``F^{-1/2}``. It is also about ``sqrt(d / l)``, because Omega
-    spans the share l / d of a direction. ``shape`` is the shape of Y.
+    ``Y F^{-1}`` is at most the norm of ``F^{-1/2}``. It is also about ``sqrt(d / l)``,
+    because Omega spans the share l / d of a direction. ``shape`` is the shape of Y.
     """
     e = len(G) - factor.shape[1]
     norm = 0.0

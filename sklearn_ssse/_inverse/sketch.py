@@ -95,7 +95,7 @@ class Omega:
 
 
 class RowBlocks:
-    """Rows of a matrix (m, l) in small blocks; a version with changed rows shares other blocks.
+    """Rows of a matrix (m, l) in small blocks; a version with changed rows shares the others.
 
     Parameters
     ----------

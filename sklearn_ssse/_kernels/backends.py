@@ -8,8 +8,8 @@ from sklearn_ssse._kernels import cpu
 from sklearn_ssse._kernels.types import Kernels
 
 BACKENDS = ("numba", "torch")
-# Multiplications of a build above which "auto" uses a CUDA device: from there on the transfer costs
-# less time than the device saves (measured by `examples/benchmarks/bench_gpu.py`).
+# Multiplications of a build above which "auto" uses a CUDA device: for larger builds the transfer
+# costs less time than the device saves (measured by `examples/benchmarks/bench_gpu.py`).
 DEVICE_OPERATIONS = 2e11
 
 

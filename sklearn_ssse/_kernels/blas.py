@@ -8,7 +8,7 @@ from sklearn_ssse._kernels.threads import each_some
 from sklearn_ssse._utils.chunks import slices
 
 # Largest size that `invert` factorises by NumPy. SciPy has its own copy of BLAS: a call to it waits
-# tens of milliseconds while the threads of NumPy's BLAS still spin after a matrix product.
+# tens of milliseconds while the threads of NumPy's BLAS are still active after a matrix product.
 NUMPY_SIZE = 1024
 # Rows that `rank_b_update` processes at once.
 UPDATE_ROWS = 256
@@ -76,7 +76,7 @@ def rank_b_update(P: NDArray, R: NDArray) -> None:
     """Add the rows R to the curvature whose inverse is P, in place.
 
     Each step processes ``UPDATE_ROWS`` rows: ``P <- P - P R^T (I + R P R^T)^{-1} R P``. Both
-    triangles are read and written: P stays symmetric up to rounding.
+    triangles are read and written: P remains symmetric up to rounding.
 
     Parameters
     ----------

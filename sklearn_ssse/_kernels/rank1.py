@@ -1,10 +1,10 @@
-"""Kernels for the CPU: plain functions of C-contiguous float64 arrays."""
+"""The recurrence row by row, compiled by numba, for C-contiguous float64 arrays."""
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-# LLVM fast-math flags. "nnan" and "ninf" are left out, so that NaN and infinity propagate.
+# LLVM fast-math flags. "nnan" and "ninf" are omitted, so that NaN and infinity propagate.
 FAST_MATH = {"reassoc", "contract", "nsz"}
 
 
@@ -54,7 +54,7 @@ def rank1_update(P: NDArray, R: NDArray) -> None:
                 v_next[j] += pij * hi
             P[i, i] -= vi * v[i]
             v_next[i] += acc + P[i, i] * hi
-        v, v_next = v_next, v  # swap the buffers
+        v, v_next = v_next, v
 
 
 @njit(cache=True, fastmath=FAST_MATH, parallel=True)

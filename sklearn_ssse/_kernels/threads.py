@@ -16,7 +16,7 @@ from threadpoolctl import ThreadpoolController
 
 from sklearn_ssse._utils.chunks import slices
 
-# Floating-point operations of a job above which a thread of its own saves more than it costs.
+# Floating-point operations of a job above which a thread of its own saves time.
 THREAD_OPERATIONS = 1e7
 
 
@@ -72,7 +72,7 @@ def one_thread() -> Iterator[None]:
     """Context in which BLAS uses one thread.
 
     In a sequence of small products, waiting for a second thread costs more time than it saves. The
-    limit holds for the whole process; the last of several threads to leave the context lifts it.
+    limit holds for the whole process; the last of several threads to exit the context removes it.
     """
     with _Limit.lock:
         if _Limit.depth == 0:

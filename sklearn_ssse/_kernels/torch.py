@@ -125,7 +125,7 @@ class TorchKernels:
         return P
 
     def invert_blocks(self, A: Array, scale: Array) -> Array | None:
-        """See `blas.invert_blocks`. The inverses of large blocks overwrite those of A."""
+        """See `blas.invert_blocks`. The inverses of large blocks overwrite the blocks of A."""
         if A.shape[1] > BATCHED_SIZE:
             blocks = zip(A, scale, strict=True)
             return A if all(self.invert(*block) is not None for block in blocks) else None

@@ -1,4 +1,4 @@
-"""Names for the types of annotations that more than one backend fulfils."""
+"""Names of types for annotations, which every backend implements in its own way."""
 
 from typing import Any, TypeAlias
 

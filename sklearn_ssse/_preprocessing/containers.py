@@ -19,7 +19,7 @@ from sklearn_ssse._utils.compat import safe_indexing
 
 @follows_columns.register(Pipeline)
 def pipeline_follows_columns(step):
-    """Whether all of its steps follow columns."""
+    """Whether all of its steps can take rescaled columns."""
     return all(follows_columns(part) for _, part in transformers(step.steps))
 
 
@@ -42,7 +42,7 @@ def selector_follows_columns(step):
 
 @downdate_step.register(SelectorMixin)
 def downdate_selector(step, state, name):
-    """Select the columns; the selection itself keeps the rows."""
+    """Select the columns; the selection itself still depends on the rows."""
     support = step.get_support(indices=True)
     column_map = None if state.column_map is None else state.column_map.take(support)
     filled = None if state.filled is None else state.filled.take(support)

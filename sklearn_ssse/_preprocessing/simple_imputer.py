@@ -21,7 +21,7 @@ def imputer_follows_columns(step):
 
 @downdate_step.register(SimpleImputer)
 def downdate_imputer(step, state, name):
-    """Take the rows out of the means, and follow the columns."""
+    """Take the rows out of the means, and apply the change of the columns to them."""
     out = transform(step, state.X)
     if step.strategy == "constant":
         return state._replace(X=out)
@@ -42,11 +42,11 @@ def downdate_imputer(step, state, name):
         "n_samples_seen_": remaining,
     }
     filled = FilledValues(remaining.astype(np.float64), step.statistics_, mean)
-    if state.filled is not None:  # an earlier imputer left nothing missing in its columns
+    if state.filled is not None:  # an earlier imputer filled in its columns
         earlier = np.isfinite(state.filled.present)
         pairs = zip(state.filled, filled, strict=True)
         filled = FilledValues(*(np.where(earlier, old, new) for old, new in pairs))
-    # Columns without any value at fit are dropped; those of an indicator are appended.
+    # Columns without any value at fit are dropped; indicator columns are appended.
     used = ~np.isnan(step.statistics_)
     n_appended = out.shape[1] - int(used.sum())
     if step.add_indicator:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._erasure import Change
 from sklearn_ssse._families import AffineColumns
@@ -21,7 +22,7 @@ from sklearn_ssse.exceptions import ErasureError
 
 # A variance below this multiple of its rounding error is uncertain and gives a warning.
 UNCERTAIN = 1e6
-# A column may lose more squares than it holds by up to this multiple of the rounding error.
+# The squares of the forget rows may exceed the squares of all rows by this multiple of rounding.
 IMPOSSIBLE = 1e3
 # Rounding error of a sum of squares, in units of the machine precision.
 ROUNDING = 64
@@ -36,7 +37,7 @@ class Statistics(NamedTuple):
     rounding : ndarray of shape (n_columns,)
         Rounding error that the sum of squares may have.
     impossible : ndarray of bool of shape (n_columns,)
-        Columns that lost more squares than they held.
+        Columns in which the removed values have a larger sum of squares than all values.
     """
 
     n: np.ndarray
@@ -92,7 +93,8 @@ def scaler_fitted_with_weights(step, state):
 
 @downdate_step.register(StandardScaler)
 def downdate_scaler(step, state, name):
-    """Take the rows out of the mean and variance, and follow the columns."""
+    """Take the rows out of the mean and variance, and apply the change of the columns to them."""
+    check_is_fitted(step)
     weighted = _weighted(step, state)
     state = state._replace(weights_consumed=state.weights_consumed or bool(weighted))
     if weighted is None:
@@ -111,9 +113,9 @@ def downdate_scaler(step, state, name):
     if step.with_std and uncertain.any():
         state = state.warn(
             f"The variance of every column of {name} must not be lost in rounding when the rows "
-            f"leave, got {int(uncertain.sum())} columns whose variance the rows dominated: they "
-            "were taken to be constant, or are uncertain. Fit it again when the retained rows are "
-            "at hand."
+            f"are erased, got {int(uncertain.sum())} columns whose variance the rows dominated: "
+            "they were taken to be constant, or are uncertain. Fit it again if you have the "
+            "retained rows."
         )
     before = state.columns(len(old.n))
     filled = state.filled
@@ -136,10 +138,10 @@ def downdate_scaler(step, state, name):
 
 
 def emptied_columns(count, name):
-    """The error for columns without retained values."""
+    """The error for columns in which no value remains."""
     return ErasureError(
-        f"An erasure must leave values in every column, got {count} columns of {name} without. Use "
-        "preprocessing='keep', or fit again."
+        f"An erasure must leave values in every column, got {count} columns of {name} without "
+        "any. Use preprocessing='keep', or fit again."
     )
 
 
@@ -155,7 +157,7 @@ def _check_weights(state, weighted, name):
         raise ErasureError(
             f"preprocessing='downdate' needs the number of values that were filled in before "
             f"{name}, got a scaler that was fitted with weights or to some of the rows. Put it "
-            "directly behind the imputer, without weights, or use preprocessing='keep'."
+            "directly after the imputer, without weights, or use preprocessing='keep'."
         )
 
 
@@ -182,7 +184,7 @@ def _check_remaining(step, old, new, name):
         raise emptied_columns(int(emptied.sum()), name)
     if step.with_std and new.impossible.any():
         raise ErasureError(
-            f"Rows that leave {name} must have been in its training data, got rows that are "
+            f"Rows erased from {name} must have been in its training data, got rows that are "
             "farther from its mean than all of its rows together in "
             f"{int(new.impossible.sum())} columns. Pass the rows as they were at fit, not as a "
             "step has transformed them."
@@ -222,7 +224,8 @@ def _weighted(scaler, state):
 def _possible_meanings(scaler, state):
     """Whether the count of a scaler can be a number of rows, and whether it can be a weight.
 
-    It is compared with the number of rows and the weight that the model behind was fitted to.
+    It is compared with the number of rows, and their weight, to which the pipeline's model was
+    fitted.
     """
     model = state.model
     seen = scaler.n_samples_seen_

@@ -20,7 +20,7 @@ class FilledValues(NamedTuple):
         Number of retained values that were not filled in. Infinite for a column that no imputer
         filled; None if the numbers are unknown.
     before, after : ndarray of shape (n_columns,)
-        The value that was filled in at fit, and the value from now on.
+        The value that was filled in at fit, and the value after the erasure.
     """
 
     present: np.ndarray
@@ -61,7 +61,7 @@ class PreprocessingState(NamedTuple):
         Names of the steps that still hold the rows.
     warnings : tuple of str
     model : ErasableMixin or None
-        The first model behind the pipeline.
+        The first erasable model at the end of the pipeline.
     weights_consumed : bool
         Whether a step was fitted with the weights.
     """

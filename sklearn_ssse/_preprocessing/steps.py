@@ -1,4 +1,4 @@
-"""Steps of a pipeline: each transforms the rows, and its statistics keep or lose them.
+"""Steps of a pipeline: each transforms the rows, and its statistics are kept or downdated.
 
 A step type registers up to three functions: `downdate_step`, which takes rows out of its
 statistics, `follows_columns` and `fitted_with_weights`. A type without them keeps its statistics.
@@ -19,7 +19,7 @@ from sklearn_ssse.exceptions import ErasureError
 
 
 def transformers(steps):
-    """The pairs (name, transformer) of a pipeline, without those that pass rows through."""
+    """The pairs (name, transformer) of a pipeline, without steps that do not change rows."""
     return [(name, step) for name, step in steps if step is not None and step != "passthrough"]
 
 
@@ -94,7 +94,7 @@ def keep_steps(steps, state):
 def downdate_steps(steps, state):
     """Take the rows out of the statistics of steps, and transform them.
 
-    A step that cannot follow rescaled columns makes the steps before it keep their statistics.
+    Steps before a step that cannot take rescaled columns keep their statistics.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def downdate_steps(steps, state):
     Raises
     ------
     ErasureError
-        If columns were rescaled before a step that cannot follow them.
+        If columns were rescaled before a step that cannot take them.
     """
     steps = transformers(steps)
     rigid = [i for i, (_, step) in enumerate(steps) if not follows_columns(step)]
@@ -116,7 +116,7 @@ def downdate_steps(steps, state):
     if state.column_map and rigid:
         raise ErasureError(
             f"preprocessing='downdate' rescales the columns before {steps[first][0]}, which was "
-            "fitted to them as they were. Put the scaler behind it, or use preprocessing='keep'."
+            "fitted to them as they were. Put the scaler after it, or use preprocessing='keep'."
         )
     state = keep_steps(steps[:first], state)
     for name, step in steps[first:]:
@@ -127,9 +127,10 @@ def downdate_steps(steps, state):
 def kept_message(names):
     """The warning for steps that keep statistics of the erased rows."""
     return (
-        f"The rows left the sums and counts of the pipeline, but not {', '.join(names)}: an order "
-        "statistic, a set of categories or a projection cannot be downdated, nor can a step "
-        "before one of these. Fit them again if the retained rows are at hand."
+        "The rows were erased from the sums and counts of the pipeline, but not from "
+        f"{', '.join(names)}: an order statistic, a set of categories or a projection cannot be "
+        "downdated, nor can a step before one of these. Fit them again if you have the retained "
+        "rows."
     )
 
 
@@ -157,7 +158,7 @@ def caches_and_warnings(steps):
             messages.append(
                 f"{name} encodes a row at fit by the labels of other rows (cross-fitting), and "
                 "later by the labels of all rows: the model was fitted to other values than it is "
-                "given here, and the change may be far off. Compare with retraining, or pass the "
+                "given here, and the result may be wrong. Compare with retraining, or pass the "
                 "model itself the rows as `fit_transform` made them."
             )
     return caches, messages
@@ -178,7 +179,7 @@ def _last(path):
 
 
 def _writes_into_rows(step):
-    """Whether a step, or one inside it, was told not to copy its input."""
+    """Whether a step, or one inside it, is set not to copy its input."""
     nested = isinstance(step, (ColumnTransformer, FeatureUnion, Pipeline))
     params = step.get_params() if nested else vars(step)
     return any(not value for path, value in params.items() if _last(path) == "copy")

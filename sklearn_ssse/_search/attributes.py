@@ -1,4 +1,4 @@
-"""Attributes: the binary labels that a classifier predicts, over which gamma_S is a sum.
+"""Attributes: the binary labels that a classifier predicts. The distance D is a sum over them.
 
 A binary output is one attribute. An output with more classes has one attribute for each class, and
 a multi-label problem has one for each label.
@@ -24,7 +24,7 @@ def _attribute_positions(classes):
 def attribute_scores(model, X, outputs):
     """Predicted probability of each attribute, (k, n_attributes).
 
-    A class that the model has not seen has probability 0.
+    A class that was not in the training data of the model has probability 0.
 
     Parameters
     ----------

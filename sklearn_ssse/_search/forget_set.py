@@ -1,6 +1,6 @@
 """Forget sets, and the measures of an erasure on each of them.
 
-One refit without the forget set and one erasure of it serve every eps.
+One refit without the forget set and one erasure of it suffice for all values of eps.
 """
 
 from typing import NamedTuple
@@ -31,8 +31,8 @@ def fold_positions(folds, n):
         if not len(test) or not np.array_equal(every, np.arange(n)):
             raise ValueError(
                 f"Training and test fold must make up the {n} rows, each once, got {len(train)} "
-                f"and {len(test)} rows. Use a splitter whose training fold is everything but the "
-                "test fold."
+                f"and {len(test)} rows. Use a splitter whose training fold holds all rows outside "
+                "the test fold."
             )
     return folds
 
@@ -70,7 +70,7 @@ class _Path(NamedTuple):
     def between(cls, before, after):
         """The path from a model to its erased copy."""
         start = before._family().theta
-        # If all weights are zero, the erasure leaves no record.
+        # If all weights are zero, the erasure makes no record.
         epsilon = after.erasures_[-1].epsilon if after.erasures_ else 1.0
         return cls(after, start, (after._family().theta - start) / epsilon, epsilon)
 

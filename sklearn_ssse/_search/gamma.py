@@ -7,7 +7,7 @@ from sklearn.pipeline import Pipeline
 from sklearn_ssse._families import pack
 from sklearn_ssse._search.attributes import areas
 
-# Metrics that D may compare, see `gamma_score`.
+# Values of the parameter `metric`, see `gamma_score`.
 METRICS = ("roc_auc", "probability")
 
 
@@ -44,7 +44,7 @@ def pack_parameters(model):
     Parameters
     ----------
     model : linear classifier, MLPClassifier, Pipeline or MultiOutputClassifier
-        Of a pipeline the last step counts.
+        Only the last step of a pipeline is read.
     """
     if isinstance(model, Pipeline):
         return pack_parameters(model.steps[-1][1])

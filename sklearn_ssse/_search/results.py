@@ -46,12 +46,12 @@ def search_results(epsilons, measured, informative):
 
 
 def _defined_scores(measured, informative):
-    """Replace the scores if they are undefined on every set, and warn of sets that are left out."""
+    """Replace the scores if they are undefined on every set, and warn of sets that are excluded."""
     if not informative.any():
         warn(
             "gamma_S must be defined on at least one forget set, got none on which the areas of "
-            "the retrained model differ from the original's; eps was chosen by "
-            "metric='probability' instead. Use larger forget sets that hold several classes.",
+            "the retrained and the original model differ; eps was chosen by metric='probability' "
+            "instead. Use larger forget sets that hold several classes.",
             UndefinedMetricWarning,
         )
         measured = measured.copy()
@@ -64,9 +64,9 @@ def _defined_scores(measured, informative):
             )
     if not informative.all():
         warn(
-            "gamma_S must be defined on every forget set, got the areas of the original from the "
-            f"retrained model on {(~informative).sum()} of {len(informative)}; these are left out "
-            "of the choice. Use metric='probability', or larger forget sets.",
+            "gamma_S must be defined on every forget set, got no difference between the original "
+            f"and the retrained model on {(~informative).sum()} of {len(informative)}; these are "
+            "excluded from the choice. Use metric='probability', or larger forget sets.",
             UndefinedMetricWarning,
         )
     return measured, informative

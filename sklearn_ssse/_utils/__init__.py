@@ -1,4 +1,4 @@
 """Helpers that do not depend on models: imports from scikit-learn, chunks, memory, warnings.
 
-Each module is its own front door. None may import another folder of the package.
+Other folders import from the modules directly. None may import another folder of the package.
 """

@@ -11,7 +11,7 @@ def slices(n, size):
 
 
 def add_up(parts, total=None):
-    """Sum of arrays or numbers, in place of ``total``, or of the first of at least one part."""
+    """Sum of arrays or numbers, added in place to ``total`` or, if that is None, to the first."""
     parts = iter(parts)
     total = next(parts) if total is None else total
     for part in parts:

@@ -1,9 +1,9 @@
-"""Free memory, asked for before a large array is allocated."""
+"""Free memory, which is read before a large array is allocated."""
 
 import os
 from pathlib import Path
 
-# Bytes, 16 MiB: an allocation up to this is not checked, as the check takes longer than its use.
+# Bytes, 16 MiB: smaller allocations are not checked, as the check would take longer than their use.
 UNCHECKED_BYTES = 2**24
 
 

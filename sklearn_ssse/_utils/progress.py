@@ -22,7 +22,7 @@ class Progress:
 
     @contextmanager
     def task(self, name, parts=0):
-        """A subtask, itself of a number of ``parts``; None for an unknown number."""
+        """A subtask with a number of ``parts`` of its own; None for an unknown number."""
         if self._context is None:
             yield self
             return

@@ -1,4 +1,4 @@
-"""Warnings that point at the line of the user that caused them."""
+"""Warnings that show the line of the user's code that caused them."""
 
 import os
 import sys

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ssse._erasure import Multiple, read_epsilon
 from sklearn_ssse.display._axes import make_axes
 
-# Line style of the level of "auto", for the line style of its curve.
+# Line style of the horizontal line for "auto", by the line style of the curve.
 AUTO = {"-": (0, (1, 3)), "--": (0, (6, 3, 1, 3))}
 
 

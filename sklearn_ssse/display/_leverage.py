@@ -15,7 +15,7 @@ from sklearn_ssse._erasure import (
 from sklearn_ssse.display._axes import make_axes
 from sklearn_ssse.exceptions import ErasureError
 
-# Number of rows whose position the plot shows at most.
+# Largest number of rows whose positions the plot shows.
 MAX_POSITIONS = 10
 
 
