@@ -460,7 +460,7 @@ def test_singular_error_gives_advice(binary):
     clf = ErasableLogisticRegression(damping=1e-4).fit(X, y)
     with pytest.raises(
         ErasureError,
-        match=r"smallest eigenvalue .* must exceed 1e-06\).*raise `damping` \(now 0.0001\)",
+        match=r"smallest eigenvalue .* \(must exceed 1e-06\).*raise `damping` \(now 0.0001\)",
     ):
         clf.unlearn(impossible_row(clf), y[:1])
 
