@@ -10,7 +10,7 @@
   for models of other rows.
 - "signs": the spread of that distance over the random signs, by their number.
 - "low rank": the relative error of a step of structure "low_rank" beside structure "full".
-- "sparse": the change of the steps of "low_rank" on 2,500 sparse columns by UNPENALISED.
+- "sparse": the change of the steps of "low_rank" on 2,500 sparse columns by UNPENALISED_SHARE.
 - "scaler" and "foreign": the error of a downdated scaler, and the rows that it refuses.
 - "start": the relative error of the recurrences beside the Cholesky factorisation.
 
@@ -20,8 +20,10 @@ The data sets are those of `bench_ablation_logistic.py`.
 import argparse
 import importlib
 import warnings
+from contextlib import nullcontext
 from copy import deepcopy
 from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -38,6 +40,7 @@ MODULES = {
     "checks": "sklearn_ssse._erasure.guards",
     "fit check": "sklearn_ssse._from_estimator.fit_check",
     "low rank": "sklearn_ssse._inverse.low_rank",
+    "nystrom": "sklearn_ssse._inverse.nystrom",
     "full": "sklearn_ssse._inverse.full",
     "planning": "sklearn_ssse._erasure.planning",
     "scaler": "sklearn_ssse._preprocessing.standard_scaler",
@@ -252,23 +255,44 @@ def signs():
     return pd.DataFrame(rows).groupby("N_SIGNS")["spread"].agg(["median", "max"])
 
 
+def low_rank_errors(variation, full, X, y, **params):
+    """Relative error of two steps of structure "low_rank", and the columns of its sketch."""
+    model = ErasableLogisticRegression.from_estimator(full, X, y, structure="low_rank", **params)
+    columns = len(model.curvature_.C)
+    for share in (0.01, 0.2):
+        S = np.random.default_rng(0).choice(len(y), int(share * len(y)), replace=False)
+        goal = theta(deepcopy(full).unlearn(X[S], y[S])) - theta(full)
+        step = theta(deepcopy(model).unlearn(X[S], y[S])) - theta(full)
+        error = np.linalg.norm(step - goal) / np.linalg.norm(goal)
+        yield {"variation": variation, "error": error, "columns": columns}
+
+
 def low_rank():
     """Error of the steps of the low-rank structure by its constants."""
-    place = module("low rank")
     values = {
-        "OVERSAMPLING": [1, 3],
-        "EXTRA": [0, 32],
-        "SMALLEST_EIGENVALUE": [0.01, 0.03, 0.3, 1.0],
-        "MIN_RANK": [1, 32],
-        "MAX_RANK": [64, 128],
-        "UNPENALISED": [0.0, 1e-9, 1e-3],
-        "REUSE_ERROR": [0.0, 1e-4],
-        "LONG": [0.0, np.inf],
-        "IMPOSSIBLE": [0.0, 1e-6],
-        "N_EXACT": [0],
+        "low rank": {
+            "OVERSAMPLING": [1, 3],
+            "EXTRA_COLUMNS": [0, 32],
+            "SMALLEST_EIGENVALUE": [0.01, 0.03, 0.3, 1.0],
+            "MIN_RANK": [1, 32],
+            "MAX_RANK": [64, 128],
+            "UNPENALISED_SHARE": [0.0, 1e-9, 1e-3],
+            "N_EXACT_VARIANCES": [0],
+        },
+        "nystrom": {
+            "REUSE_ERROR": [0.0, 1e-4],
+            "REUSE_OPERATIONS": [0.0, np.inf],
+            "INDEFINITE_SHARE": [0.0, 1e-6],
+            "POWER_ITERATIONS": [1, 100],
+        },
     }
-    variations = [("shipped", None, None)]
-    variations += [(f"{name} = {v:g}", name, v) for name, some in values.items() for v in some]
+    variations = [("shipped", nullcontext())]
+    variations += [
+        (f"{name} = {v:g}", patch.object(module(place), name, v))
+        for place, constants in values.items()
+        for name, some in constants.items()
+        for v in some
+    ]
     cases = [case for case in data() if case[0] not in ("iris", "wine", "COMPAS")]
     rows = []
     for (_, X, y), C, curvature in product(
@@ -276,23 +300,9 @@ def low_rank():
     ):
         params = {"curvature": curvature, "unlearn_epsilon": 1.0}
         full = fitted(X, y, C, structure="full", **params)
-        for variation, name, value in variations:
-            shipped = getattr(place, name) if name else None
-            if name:
-                setattr(place, name, value)
-            model = ErasableLogisticRegression.from_estimator(
-                full, X, y, structure="low_rank", C=C, **params
-            )
-            for share in (0.01, 0.2):
-                S = np.random.default_rng(0).choice(len(y), int(share * len(y)), replace=False)
-                goal = theta(deepcopy(full).unlearn(X[S], y[S])) - theta(full)
-                step = theta(deepcopy(model).unlearn(X[S], y[S])) - theta(full)
-                error = np.linalg.norm(step - goal) / np.linalg.norm(goal)
-                rows.append(
-                    {"variation": variation, "error": error, "columns": len(model.curvature_.C)}
-                )
-            if name:
-                setattr(place, name, shipped)
+        for variation, replaced in variations:
+            with replaced:
+                rows += low_rank_errors(variation, full, X, y, C=C, **params)
     groups = pd.DataFrame(rows).groupby("variation", sort=False)
     table = groups["error"].agg(["count", "median", lambda e: e.quantile(0.9), "max"])
     table.columns = ["count", "median", "90 %", "max"]
@@ -300,29 +310,28 @@ def low_rank():
 
 
 def start():
-    """Error of the recurrences by START."""
+    """Error of the recurrences by STARTING_SHARE."""
     place = module("full")
-    shipped = place.START
+    shipped = place.STARTING_SHARE
     rows = []
     for (name, X, y), C in product(data(), [1.0, 1e3, 1e5]):
         if name in ("COMPAS", "digits"):
             continue
         goal = fitted(X, y, C, curvature="fisher", inversion="cholesky").curvature_.matrix
         for inversion, value in product(["rank1", "rank_b"], [0.0, 1e-9, shipped, 1e-2, 1.0]):
-            place.START = value
+            place.STARTING_SHARE = value
             found = fitted(X, y, C, curvature="fisher", inversion=inversion).curvature_.matrix
-            place.START = shipped
+            place.STARTING_SHARE = shipped
             error = np.linalg.norm(found - goal) / np.linalg.norm(goal)
-            rows.append({"inversion": inversion, "START": value, "error": error})
-    return (
-        pd.DataFrame(rows).groupby(["inversion", "START"])["error"].agg(["count", "median", "max"])
-    )
+            rows.append({"inversion": inversion, "STARTING_SHARE": value, "error": error})
+    groups = pd.DataFrame(rows).groupby(["inversion", "STARTING_SHARE"])
+    return groups["error"].agg(["count", "median", "max"])
 
 
 def sparse_columns():
-    """Change of 12 erasures from sparse columns by UNPENALISED, beside the shipped value."""
+    """Change of 12 erasures from sparse columns by UNPENALISED_SHARE, beside the shipped value."""
     place = module("low rank")
-    shipped = place.UNPENALISED
+    shipped = place.UNPENALISED_SHARE
     rng = np.random.default_rng(0)
     X = sparse.random(1200, 2500, 0.02, format="csr", random_state=0)
     X = sparse.csr_matrix(X)
@@ -334,18 +343,18 @@ def sparse_columns():
         plain = LogisticRegression(C=C, max_iter=1000, tol=1e-8).fit(X, y)
         goal = None
         for value in (shipped, 0.0, 1e-9, 1e-3):
-            place.UNPENALISED = value
+            place.UNPENALISED_SHARE = value
             params = {"curvature": "fisher", "structure": "low_rank", "rank": 32}
             model = ErasableLogisticRegression.from_estimator(plain, X, y, **params)
-            place.UNPENALISED = shipped
+            place.UNPENALISED_SHARE = shipped
             before = theta(model)
             refused = erase_one_by_one(model, X, y, np.arange(24), 12)
             step = theta(model) - before
             goal = step if goal is None else goal
             change = np.linalg.norm(step - goal) / np.linalg.norm(goal)
-            line = {"classes": n_classes, "C": C, "UNPENALISED": value}
+            line = {"classes": n_classes, "C": C, "UNPENALISED_SHARE": value}
             rows.append({**line, "change": change, "refused": refused})
-    return pd.DataFrame(rows).set_index(["classes", "C", "UNPENALISED"])
+    return pd.DataFrame(rows).set_index(["classes", "C", "UNPENALISED_SHARE"])
 
 
 def scaled_columns():
