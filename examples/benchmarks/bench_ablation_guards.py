@@ -3,7 +3,7 @@
 ``python examples/benchmarks/bench_ablation_guards.py`` prints one table for each part:
 
 - "cap": 15 erasures one after the other from small nets, 20 % of the rows or 80 % of a class; the
-  largest gap in accuracy to the retrained net on forgotten and retained rows.
+  largest gap in accuracy to the retrained net on forget and retained rows.
 - "margin": the relative error of the downdated inverse, by the smallest eigenvalue of I - M and
   by the limit on it, where C goes up to 1e8.
 - "fit check": the distance of a model from the minimum of its objective, for converged models and
@@ -35,7 +35,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, ErasureError
 
-# Modules that hold the constants, and the name of the function of the downdate cap.
+# Modules that hold the constants.
 MODULES = {
     "checks": "sklearn_ssse._erasure.guards",
     "fit check": "sklearn_ssse._from_estimator.fit_check",
@@ -45,7 +45,6 @@ MODULES = {
     "planning": "sklearn_ssse._erasure.planning",
     "scaler": "sklearn_ssse._preprocessing.standard_scaler",
 }
-CAP = "cap_downdate"
 UNIT = np.finfo(np.float64).eps
 
 
@@ -110,20 +109,19 @@ def cap_cases():
 
 def cap():
     """Figures of the downdate cap by the factor of a trial."""
-    shipped = getattr(module("planning"), CAP)
-    variations = {"shipped, 1/2": shipped}
+    planning = module("planning")
+    variations = {"shipped, 1/2": planning.cap_downdate}
     variations.update({f"factor {f}": scaled_until_possible(f) for f in (0.9, 0.25, 0.1, 1e-9)})
     rows = []
     for net, retrained, X, y, S in cap_cases():
         keep = np.setdiff1d(np.arange(len(y)), S)
         for name, function in variations.items():
-            setattr(module("planning"), CAP, function)
             model = deepcopy(net)
-            refused = erase_one_by_one(model, X, y, S, 15)
+            with patch.object(planning, "cap_downdate", function):
+                refused = erase_one_by_one(model, X, y, S, 15)
             gap = max(abs(model.score(X[i], y[i]) - retrained.score(X[i], y[i])) for i in (S, keep))
             capped = sum(record.shrunken for record in model.erasures_)
             rows.append({"variation": name, "gap": gap, "capped": capped, "refused": refused})
-    setattr(module("planning"), CAP, shipped)
     groups = pd.DataFrame(rows).groupby("variation", sort=False)
     table = groups["gap"].agg(["count", "median", "mean", "max"])
     return table.join(groups[["capped", "refused"]].sum())
@@ -241,17 +239,15 @@ def signs():
     """Relative standard deviation of the distance over random signs, by their number."""
     check = module("fit check")
     rows = []
-    shipped = check.N_SIGNS
     for (_, X, y), count in product(data(), [1, 2, 4, 8, 16, 64]):
-        check.N_SIGNS = count
         plain = LogisticRegression(max_iter=1000).fit(X, y)
         model = ErasableLogisticRegression.from_estimator(plain, X, y)
         found = []
         for seed in range(30):
             order = np.random.default_rng(seed).permutation(len(y))
-            found.append(distance(model, X[order], y[order]))
+            with patch.object(check, "N_SIGNS", count):
+                found.append(distance(model, X[order], y[order]))
         rows.append({"N_SIGNS": count, "spread": np.std(found) / np.mean(found)})
-    check.N_SIGNS = shipped
     return pd.DataFrame(rows).groupby("N_SIGNS")["spread"].agg(["median", "max"])
 
 
@@ -312,16 +308,16 @@ def low_rank():
 def start():
     """Error of the recurrences by STARTING_SHARE."""
     place = module("full")
-    shipped = place.STARTING_SHARE
     rows = []
     for (name, X, y), C in product(data(), [1.0, 1e3, 1e5]):
         if name in ("COMPAS", "digits"):
             continue
         goal = fitted(X, y, C, curvature="fisher", inversion="cholesky").curvature_.matrix
-        for inversion, value in product(["rank1", "rank_b"], [0.0, 1e-9, shipped, 1e-2, 1.0]):
-            place.STARTING_SHARE = value
-            found = fitted(X, y, C, curvature="fisher", inversion=inversion).curvature_.matrix
-            place.STARTING_SHARE = shipped
+        for inversion, value in product(
+            ["rank1", "rank_b"], [0.0, 1e-9, place.STARTING_SHARE, 1e-2, 1.0]
+        ):
+            with patch.object(place, "STARTING_SHARE", value):
+                found = fitted(X, y, C, curvature="fisher", inversion=inversion).curvature_.matrix
             error = np.linalg.norm(found - goal) / np.linalg.norm(goal)
             rows.append({"inversion": inversion, "STARTING_SHARE": value, "error": error})
     groups = pd.DataFrame(rows).groupby(["inversion", "STARTING_SHARE"])
@@ -331,7 +327,6 @@ def start():
 def sparse_columns():
     """Change of 12 erasures from sparse columns by UNPENALISED_SHARE, beside the shipped value."""
     place = module("low rank")
-    shipped = place.UNPENALISED_SHARE
     rng = np.random.default_rng(0)
     X = sparse.random(1200, 2500, 0.02, format="csr", random_state=0)
     X = sparse.csr_matrix(X)
@@ -342,11 +337,10 @@ def sparse_columns():
         y = np.digitize(signal + rng.logistic(size=1200), limits)
         plain = LogisticRegression(C=C, max_iter=1000, tol=1e-8).fit(X, y)
         goal = None
-        for value in (shipped, 0.0, 1e-9, 1e-3):
-            place.UNPENALISED_SHARE = value
+        for value in (place.UNPENALISED_SHARE, 0.0, 1e-9, 1e-3):
             params = {"curvature": "fisher", "structure": "low_rank", "rank": 32}
-            model = ErasableLogisticRegression.from_estimator(plain, X, y, **params)
-            place.UNPENALISED_SHARE = shipped
+            with patch.object(place, "UNPENALISED_SHARE", value):
+                model = ErasableLogisticRegression.from_estimator(plain, X, y, **params)
             before = theta(model)
             refused = erase_one_by_one(model, X, y, np.arange(24), 12)
             step = theta(model) - before
@@ -367,9 +361,9 @@ def scaled_columns():
         moved = X + offset * X.std(axis=0).max()
         S = np.random.default_rng(seed).choice(len(X), max(1, int(share * len(X))), replace=False)
         old = place._statistics(StandardScaler().fit(moved))
-        gone = place._statistics(StandardScaler().fit(moved[S]))
+        forget = place._statistics(StandardScaler().fit(moved[S]))
         goal = place._statistics(StandardScaler().fit(np.delete(moved, S, axis=0)))
-        new = old.add(gone, -1.0)
+        new = old.add(forget, -1.0)
         for found, exact, lost in zip(new.squares, goal.squares, new.rounding, strict=True):
             if exact > 0 and lost > 0:
                 yield {"by rounding": found / lost, "error": abs(found / exact - 1)}
@@ -385,11 +379,9 @@ def scaler():
 def foreign_rows():
     """Refusals of foreign rows, and of the rows that alone made a column vary, by IMPOSSIBLE."""
     place = module("scaler")
-    shipped = place.IMPOSSIBLE
     X = load_breast_cancer(return_X_y=True)[0]
     rows = []
-    for value in (0.0, 1.0, shipped, 1e6, 1e9):
-        place.IMPOSSIBLE = value
+    for value in (0.0, 1.0, place.IMPOSSIBLE, 1e6, 1e9):
         refused = np.zeros(2, dtype=int)
         for seed in range(100):
             rng = np.random.default_rng(seed)
@@ -397,12 +389,12 @@ def foreign_rows():
             constant = np.full((len(X), 3), 1e3)
             constant[S] += rng.standard_normal((3, 3))
             foreign = X[S] + 30 * X.std(axis=0) * np.sqrt(len(X))
-            for i, (whole, gone) in enumerate([(X, foreign), (constant, constant[S])]):
+            for i, (whole, rows_to_erase) in enumerate([(X, foreign), (constant, constant[S])]):
                 old = place._statistics(StandardScaler().fit(whole))
-                gone = place._statistics(StandardScaler().fit(gone))
-                refused[i] += np.any(old.add(gone, -1.0).impossible)
+                forget = place._statistics(StandardScaler().fit(rows_to_erase))
+                with patch.object(place, "IMPOSSIBLE", value):
+                    refused[i] += np.any(old.add(forget, -1.0).impossible)
         rows.append({"IMPOSSIBLE": value, "foreign of 100": refused[0], "own of 100": refused[1]})
-    place.IMPOSSIBLE = shipped
     return pd.DataFrame(rows).set_index("IMPOSSIBLE")
 
 
