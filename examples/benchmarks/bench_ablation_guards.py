@@ -3,14 +3,14 @@
 ``python examples/benchmarks/bench_ablation_guards.py`` prints one table for each part:
 
 - "cap": 15 erasures one after the other from small nets, 20 % of the rows or 80 % of a class; the
-  largest gap in accuracy to the retrained net on forgotten and retained rows.
+  largest gap in accuracy to the retrained net on forget and retained rows.
 - "margin": the relative error of the downdated inverse, by the smallest eigenvalue of I - M and
   by the limit on it, where C goes up to 1e8.
 - "fit check": the distance of a model from the minimum of its objective, for converged models and
   for models of other rows.
 - "signs": the spread of that distance over the random signs, by their number.
 - "low rank": the relative error of a step of structure "low_rank" beside structure "full".
-- "sparse": the change of the steps of "low_rank" on 2,500 sparse columns by UNPENALISED.
+- "sparse": the change of the steps of "low_rank" on 2,500 sparse columns by UNPENALISED_SHARE.
 - "scaler" and "foreign": the error of a downdated scaler, and the rows that it refuses.
 - "start": the relative error of the recurrences beside the Cholesky factorisation.
 
@@ -20,8 +20,10 @@ The data sets are those of `bench_ablation_logistic.py`.
 import argparse
 import importlib
 import warnings
+from contextlib import nullcontext
 from copy import deepcopy
 from itertools import product
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -33,16 +35,16 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, ErasureError
 
-# Modules that hold the constants, and the name of the function of the downdate cap.
+# Modules that hold the constants.
 MODULES = {
     "checks": "sklearn_ssse._erasure.guards",
     "fit check": "sklearn_ssse._from_estimator.fit_check",
     "low rank": "sklearn_ssse._inverse.low_rank",
+    "nystrom": "sklearn_ssse._inverse.nystrom",
     "full": "sklearn_ssse._inverse.full",
     "planning": "sklearn_ssse._erasure.planning",
     "scaler": "sklearn_ssse._preprocessing.standard_scaler",
 }
-CAP = "cap_downdate"
 UNIT = np.finfo(np.float64).eps
 
 
@@ -107,20 +109,19 @@ def cap_cases():
 
 def cap():
     """Figures of the downdate cap by the factor of a trial."""
-    shipped = getattr(module("planning"), CAP)
-    variations = {"shipped, 1/2": shipped}
+    planning = module("planning")
+    variations = {"shipped, 1/2": planning.cap_downdate}
     variations.update({f"factor {f}": scaled_until_possible(f) for f in (0.9, 0.25, 0.1, 1e-9)})
     rows = []
     for net, retrained, X, y, S in cap_cases():
         keep = np.setdiff1d(np.arange(len(y)), S)
         for name, function in variations.items():
-            setattr(module("planning"), CAP, function)
             model = deepcopy(net)
-            refused = erase_one_by_one(model, X, y, S, 15)
+            with patch.object(planning, "cap_downdate", function):
+                refused = erase_one_by_one(model, X, y, S, 15)
             gap = max(abs(model.score(X[i], y[i]) - retrained.score(X[i], y[i])) for i in (S, keep))
             capped = sum(record.shrunken for record in model.erasures_)
             rows.append({"variation": name, "gap": gap, "capped": capped, "refused": refused})
-    setattr(module("planning"), CAP, shipped)
     groups = pd.DataFrame(rows).groupby("variation", sort=False)
     table = groups["gap"].agg(["count", "median", "mean", "max"])
     return table.join(groups[["capped", "refused"]].sum())
@@ -238,37 +239,56 @@ def signs():
     """Relative standard deviation of the distance over random signs, by their number."""
     check = module("fit check")
     rows = []
-    shipped = check.N_SIGNS
     for (_, X, y), count in product(data(), [1, 2, 4, 8, 16, 64]):
-        check.N_SIGNS = count
         plain = LogisticRegression(max_iter=1000).fit(X, y)
         model = ErasableLogisticRegression.from_estimator(plain, X, y)
         found = []
         for seed in range(30):
             order = np.random.default_rng(seed).permutation(len(y))
-            found.append(distance(model, X[order], y[order]))
+            with patch.object(check, "N_SIGNS", count):
+                found.append(distance(model, X[order], y[order]))
         rows.append({"N_SIGNS": count, "spread": np.std(found) / np.mean(found)})
-    check.N_SIGNS = shipped
     return pd.DataFrame(rows).groupby("N_SIGNS")["spread"].agg(["median", "max"])
+
+
+def low_rank_errors(variation, full, X, y, **params):
+    """Relative error of two steps of structure "low_rank", and the columns of its sketch."""
+    model = ErasableLogisticRegression.from_estimator(full, X, y, structure="low_rank", **params)
+    columns = len(model.curvature_.C)
+    for share in (0.01, 0.2):
+        S = np.random.default_rng(0).choice(len(y), int(share * len(y)), replace=False)
+        goal = theta(deepcopy(full).unlearn(X[S], y[S])) - theta(full)
+        step = theta(deepcopy(model).unlearn(X[S], y[S])) - theta(full)
+        error = np.linalg.norm(step - goal) / np.linalg.norm(goal)
+        yield {"variation": variation, "error": error, "columns": columns}
 
 
 def low_rank():
     """Error of the steps of the low-rank structure by its constants."""
-    place = module("low rank")
     values = {
-        "OVERSAMPLING": [1, 3],
-        "EXTRA": [0, 32],
-        "SMALLEST_EIGENVALUE": [0.01, 0.03, 0.3, 1.0],
-        "MIN_RANK": [1, 32],
-        "MAX_RANK": [64, 128],
-        "UNPENALISED": [0.0, 1e-9, 1e-3],
-        "REUSE_ERROR": [0.0, 1e-4],
-        "LONG": [0.0, np.inf],
-        "IMPOSSIBLE": [0.0, 1e-6],
-        "N_EXACT": [0],
+        "low rank": {
+            "OVERSAMPLING": [1, 3],
+            "EXTRA_COLUMNS": [0, 32],
+            "SMALLEST_EIGENVALUE": [0.01, 0.03, 0.3, 1.0],
+            "MIN_RANK": [1, 32],
+            "MAX_RANK": [64, 128],
+            "UNPENALISED_SHARE": [0.0, 1e-9, 1e-3],
+            "N_EXACT_VARIANCES": [0],
+        },
+        "nystrom": {
+            "REUSE_ERROR": [0.0, 1e-4],
+            "REUSE_OPERATIONS": [0.0, np.inf],
+            "INDEFINITE_SHARE": [0.0, 1e-6],
+            "POWER_ITERATIONS": [1, 100],
+        },
     }
-    variations = [("shipped", None, None)]
-    variations += [(f"{name} = {v:g}", name, v) for name, some in values.items() for v in some]
+    variations = [("shipped", nullcontext())]
+    variations += [
+        (f"{name} = {v:g}", patch.object(module(place), name, v))
+        for place, constants in values.items()
+        for name, some in constants.items()
+        for v in some
+    ]
     cases = [case for case in data() if case[0] not in ("iris", "wine", "COMPAS")]
     rows = []
     for (_, X, y), C, curvature in product(
@@ -276,23 +296,9 @@ def low_rank():
     ):
         params = {"curvature": curvature, "unlearn_epsilon": 1.0}
         full = fitted(X, y, C, structure="full", **params)
-        for variation, name, value in variations:
-            shipped = getattr(place, name) if name else None
-            if name:
-                setattr(place, name, value)
-            model = ErasableLogisticRegression.from_estimator(
-                full, X, y, structure="low_rank", C=C, **params
-            )
-            for share in (0.01, 0.2):
-                S = np.random.default_rng(0).choice(len(y), int(share * len(y)), replace=False)
-                goal = theta(deepcopy(full).unlearn(X[S], y[S])) - theta(full)
-                step = theta(deepcopy(model).unlearn(X[S], y[S])) - theta(full)
-                error = np.linalg.norm(step - goal) / np.linalg.norm(goal)
-                rows.append(
-                    {"variation": variation, "error": error, "columns": len(model.curvature_.C)}
-                )
-            if name:
-                setattr(place, name, shipped)
+        for variation, replaced in variations:
+            with replaced:
+                rows += low_rank_errors(variation, full, X, y, C=C, **params)
     groups = pd.DataFrame(rows).groupby("variation", sort=False)
     table = groups["error"].agg(["count", "median", lambda e: e.quantile(0.9), "max"])
     table.columns = ["count", "median", "90 %", "max"]
@@ -300,29 +306,27 @@ def low_rank():
 
 
 def start():
-    """Error of the recurrences by START."""
+    """Error of the recurrences by STARTING_SHARE."""
     place = module("full")
-    shipped = place.START
     rows = []
     for (name, X, y), C in product(data(), [1.0, 1e3, 1e5]):
         if name in ("COMPAS", "digits"):
             continue
         goal = fitted(X, y, C, curvature="fisher", inversion="cholesky").curvature_.matrix
-        for inversion, value in product(["rank1", "rank_b"], [0.0, 1e-9, shipped, 1e-2, 1.0]):
-            place.START = value
-            found = fitted(X, y, C, curvature="fisher", inversion=inversion).curvature_.matrix
-            place.START = shipped
+        for inversion, value in product(
+            ["rank1", "rank_b"], [0.0, 1e-9, place.STARTING_SHARE, 1e-2, 1.0]
+        ):
+            with patch.object(place, "STARTING_SHARE", value):
+                found = fitted(X, y, C, curvature="fisher", inversion=inversion).curvature_.matrix
             error = np.linalg.norm(found - goal) / np.linalg.norm(goal)
-            rows.append({"inversion": inversion, "START": value, "error": error})
-    return (
-        pd.DataFrame(rows).groupby(["inversion", "START"])["error"].agg(["count", "median", "max"])
-    )
+            rows.append({"inversion": inversion, "STARTING_SHARE": value, "error": error})
+    groups = pd.DataFrame(rows).groupby(["inversion", "STARTING_SHARE"])
+    return groups["error"].agg(["count", "median", "max"])
 
 
 def sparse_columns():
-    """Change of 12 erasures from sparse columns by UNPENALISED, beside the shipped value."""
+    """Change of 12 erasures from sparse columns by UNPENALISED_SHARE, beside the shipped value."""
     place = module("low rank")
-    shipped = place.UNPENALISED
     rng = np.random.default_rng(0)
     X = sparse.random(1200, 2500, 0.02, format="csr", random_state=0)
     X = sparse.csr_matrix(X)
@@ -333,19 +337,18 @@ def sparse_columns():
         y = np.digitize(signal + rng.logistic(size=1200), limits)
         plain = LogisticRegression(C=C, max_iter=1000, tol=1e-8).fit(X, y)
         goal = None
-        for value in (shipped, 0.0, 1e-9, 1e-3):
-            place.UNPENALISED = value
+        for value in (place.UNPENALISED_SHARE, 0.0, 1e-9, 1e-3):
             params = {"curvature": "fisher", "structure": "low_rank", "rank": 32}
-            model = ErasableLogisticRegression.from_estimator(plain, X, y, **params)
-            place.UNPENALISED = shipped
+            with patch.object(place, "UNPENALISED_SHARE", value):
+                model = ErasableLogisticRegression.from_estimator(plain, X, y, **params)
             before = theta(model)
             refused = erase_one_by_one(model, X, y, np.arange(24), 12)
             step = theta(model) - before
             goal = step if goal is None else goal
             change = np.linalg.norm(step - goal) / np.linalg.norm(goal)
-            line = {"classes": n_classes, "C": C, "UNPENALISED": value}
+            line = {"classes": n_classes, "C": C, "UNPENALISED_SHARE": value}
             rows.append({**line, "change": change, "refused": refused})
-    return pd.DataFrame(rows).set_index(["classes", "C", "UNPENALISED"])
+    return pd.DataFrame(rows).set_index(["classes", "C", "UNPENALISED_SHARE"])
 
 
 def scaled_columns():
@@ -358,9 +361,9 @@ def scaled_columns():
         moved = X + offset * X.std(axis=0).max()
         S = np.random.default_rng(seed).choice(len(X), max(1, int(share * len(X))), replace=False)
         old = place._statistics(StandardScaler().fit(moved))
-        gone = place._statistics(StandardScaler().fit(moved[S]))
+        forget = place._statistics(StandardScaler().fit(moved[S]))
         goal = place._statistics(StandardScaler().fit(np.delete(moved, S, axis=0)))
-        new = old.add(gone, -1.0)
+        new = old.add(forget, -1.0)
         for found, exact, lost in zip(new.squares, goal.squares, new.rounding, strict=True):
             if exact > 0 and lost > 0:
                 yield {"by rounding": found / lost, "error": abs(found / exact - 1)}
@@ -376,11 +379,9 @@ def scaler():
 def foreign_rows():
     """Refusals of foreign rows, and of the rows that alone made a column vary, by IMPOSSIBLE."""
     place = module("scaler")
-    shipped = place.IMPOSSIBLE
     X = load_breast_cancer(return_X_y=True)[0]
     rows = []
-    for value in (0.0, 1.0, shipped, 1e6, 1e9):
-        place.IMPOSSIBLE = value
+    for value in (0.0, 1.0, place.IMPOSSIBLE, 1e6, 1e9):
         refused = np.zeros(2, dtype=int)
         for seed in range(100):
             rng = np.random.default_rng(seed)
@@ -388,12 +389,12 @@ def foreign_rows():
             constant = np.full((len(X), 3), 1e3)
             constant[S] += rng.standard_normal((3, 3))
             foreign = X[S] + 30 * X.std(axis=0) * np.sqrt(len(X))
-            for i, (whole, gone) in enumerate([(X, foreign), (constant, constant[S])]):
+            for i, (whole, rows_to_erase) in enumerate([(X, foreign), (constant, constant[S])]):
                 old = place._statistics(StandardScaler().fit(whole))
-                gone = place._statistics(StandardScaler().fit(gone))
-                refused[i] += np.any(old.add(gone, -1.0).impossible)
+                forget = place._statistics(StandardScaler().fit(rows_to_erase))
+                with patch.object(place, "IMPOSSIBLE", value):
+                    refused[i] += np.any(old.add(forget, -1.0).impossible)
         rows.append({"IMPOSSIBLE": value, "foreign of 100": refused[0], "own of 100": refused[1]})
-    place.IMPOSSIBLE = shipped
     return pd.DataFrame(rows).set_index("IMPOSSIBLE")
 
 

@@ -47,7 +47,7 @@ from sklearn_ssse import ErasableLogisticRegression, ErasureError
 MODULES = {
     "eps": "sklearn_ssse._calibration.logistic",
     "fit": "sklearn_ssse._erasure.fit_curvature",
-    "gain": "sklearn_ssse._inverse.base",
+    "downdate": "sklearn_ssse._inverse.base",
     "step": "sklearn_ssse._erasure.planning",
 }
 PENALTIES = [0.01, 1.0, 100.0]
@@ -162,9 +162,9 @@ def same_scale():
 
 
 def damped_from(start):
-    """`gain` that is damped for eigenvalues of M above ``start`` and continuous there."""
+    """`downdate_factor`, damped for eigenvalues of M above ``start`` and continuous there."""
 
-    def gain(m, *, damped=False):
+    def factor(m, *, damped=False):
         if not damped:
             return 1.0 / (1.0 - m)
         high = m > start
@@ -173,7 +173,7 @@ def damped_from(start):
         growth = 1.0 / (1.0 - start) + np.log((1.0 - start) / rest)
         return np.where(high, (growth - 1.0) / safe, 1.0 / (1.0 - np.where(high, 0.0, m)))
 
-    return [("gain", "downdate_factor", gain)]
+    return [("downdate", "downdate_factor", factor)]
 
 
 def eps_variations():

@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
-from bench_network import CURVATURES, NETS, data_sets, forget_sets, gap
+from bench_network import NETS, data_sets, forget_sets, gap
 from sklearn.datasets import load_breast_cancer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -29,16 +29,11 @@ from sklearn.preprocessing import scale
 
 from sklearn_ssse import ErasableMLPClassifier, ErasureError, ErasureWarning
 from sklearn_ssse._calibration import neighbors, network
+from sklearn_ssse._gradients import CURVATURES
 
 KINDS = ["whole class", "90 % of a class", "half of a class", "random 5 %", "random 1 %"]
 # Constant, the module that holds it, its purpose, and the values that are tried beside its own.
 CONSTANTS = [
-    (
-        "DAMPING",
-        network,
-        "ridge of the curvature",
-        [dict.fromkeys(CURVATURES, damping) for damping in (1e-3, 3e-3, 1e-2)],
-    ),
     ("SEARCHED", network, "range of every search", [(0.1, 10.0), (0.001, 1000.0)]),
     ("N_POINTS", network, "points of a search", [5, 10, 40]),
     ("SMALLEST_SHIFT", network, "least effect of a rarer class", [0.0, 1.0, 1.5, 2.0]),
@@ -49,6 +44,8 @@ CONSTANTS = [
     ("MAX_ROWS", neighbors, "rows that neighbours predict", [200, 500]),
     ("N_NEIGHBORS", neighbors, "neighbours of a row", [1, 5, 15]),
 ]
+# Values of `network_damping`, for both curvatures, that are tried beside their own.
+DAMPINGS = [1e-3, 3e-3, 1e-2]
 # Parts of the rule that are left out: name, object, attribute, and the function that replaces it.
 PARTS = [
     ("without neighbours", neighbors, "_by_neighbors", lambda *args: 0.0),
@@ -126,21 +123,28 @@ def evaluate(trained, anew=False):
 
 
 def variations(only):
-    """Name, value and purpose of each variation, and the attributes that it replaces."""
+    """Name, value, own value, purpose and patches of each variation."""
+    if only in (None, "network_damping"):
+        own = {name: curvature.network_damping for name, curvature in CURVATURES.items()}
+        for value in DAMPINGS:
+            changed = {
+                name: curvature._replace(network_damping=value)
+                for name, curvature in CURVATURES.items()
+            }
+            patches = [patch.dict(CURVATURES, changed)]
+            yield "network_damping", value, own, "ridge of the curvature", patches
     for name, module, purpose, values in CONSTANTS:
         for value in values:
             if only in (None, name):
-                targets = [m for m in (network, neighbors) if hasattr(m, name)]
-                yield (
-                    name,
-                    value,
-                    getattr(module, name),
-                    purpose,
-                    [(target, name, value) for target in targets],
-                )
+                patches = [
+                    patch.object(target, name, value)
+                    for target in (network, neighbors)
+                    if hasattr(target, name)
+                ]
+                yield name, value, getattr(module, name), purpose, patches
     for name, target, attribute, value in PARTS:
         if only in (None, name):
-            yield name, "", "", "part of the rule", [(target, attribute, value)]
+            yield name, "", "", "part of the rule", [patch.object(target, attribute, value)]
 
 
 def main():
@@ -154,11 +158,11 @@ def main():
     warnings.simplefilter("ignore", ConvergenceWarning)
     trained = list(cases(args))
     rows = [{"constant": "as it is", **evaluate(trained)}]
-    for name, value, own, purpose, attributes in variations(args.only):
+    for name, value, own, purpose, patches in variations(args.only):
         with ExitStack() as stack:
-            for target, attribute, replacement in attributes:
-                stack.enter_context(patch.object(target, attribute, replacement))
-            result = evaluate(trained, anew=name == "DAMPING")
+            for replacement in patches:
+                stack.enter_context(replacement)
+            result = evaluate(trained, anew=name == "network_damping")
         rows.append({"constant": name, "own": own, "tried": value, "purpose": purpose, **result})
         print(f"{name} = {value} done", flush=True)
     print(pd.DataFrame(rows).to_string(index=False, na_rep=""))
