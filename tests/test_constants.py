@@ -58,7 +58,8 @@ def numbers(node):
         value = np.atleast_1d(eval(source, {"np": np, "__builtins__": {}}))
     except (NameError, TypeError):
         return None
-    return value.astype(float).tolist() if value.dtype.kind in "iuf" else None
+    is_numeric = value.size > 0 and value.dtype.kind in "iuf"
+    return value.astype(float).tolist() if is_numeric else None
 
 
 def numeric_constants():
