@@ -32,7 +32,10 @@ def unlearn(
 ):
     """Erase training rows from a fitted estimator and every model inside it, in place.
 
-    Third parties register their own types with ``unlearn.register``.
+    Third parties register their own types with ``unlearn.register``, each with a function of the
+    same arguments that changes its estimator. The function is given a deep copy, whose attributes
+    replace those of the estimator if it succeeds, so that an error changes nothing. The copy needs
+    memory, and the objects inside the estimator are other ones afterwards.
 
     Parameters
     ----------
