@@ -4,9 +4,10 @@ __all__ = ["ErasureError", "ErasureWarning"]
 
 
 class LibraryError(Exception):
-    """Base of the errors of this library, whose messages quote no value of a row except labels.
+    """Base of the errors of this library, whose messages quote no value of a row.
 
-    The command line prints the messages of these errors alone.
+    The messages may name the classes that the model was fitted to. The command line prints the
+    messages of these errors alone.
 
     Examples
     --------

@@ -4,6 +4,7 @@ import copy
 import pickle
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,7 +47,9 @@ from sklearn_ssse._calibration.network import (
     RANDOM_ROWS,
     SEARCHED,
     SMALLEST_SHIFT,
+    HeldOut,
     _first_below,
+    _prior_shift,
 )
 from sklearn_ssse._erasure.downdate_cap import cap_downdate
 from sklearn_ssse._families.network import NetworkFamily, pack_network
@@ -750,3 +753,102 @@ def test_one_weight_for_all():
     one.unlearn(X[:3], y[:3], sample_weight=2.0)
     all_.unlearn(X[:3], y[:3], sample_weight=np.full(3, 2.0))
     assert np.array_equal(pack_network(one), pack_network(all_))
+
+
+class FakeBatch:
+    """Rows whose labels a net of one parameter predicts while a step is below their thresholds."""
+
+    start = 1000.0  # large, so that every step is short compared with the parameter
+
+    def __init__(self, thresholds, y, log_odds=3.0):
+        self.y = np.asarray(y)
+        self.thresholds = np.asarray(thresholds, dtype=float)[:, np.newaxis]
+        self.certain = np.full(self.thresholds.shape, log_odds)
+        self.n_samples = len(self.y)
+        self.weight = np.ones(self.n_samples)
+        self.family = SimpleNamespace(theta=np.full(1, self.start))
+
+    def log_odds(self, theta):
+        return self.certain, theta[0] - self.start < self.thresholds
+
+
+def fake_step(batch, n=100, changed=0.0, added=None):
+    """A step of length 1 that erases a batch from n rows of two classes."""
+    state = SimpleNamespace(
+        fit_mass=float(n), mass=float(n), class_mass=np.array([n / 2, n / 2]), changed=changed
+    )
+    mass = state.class_mass - np.bincount(batch.y, minlength=2)
+    after = SimpleNamespace(mass=mass.sum(), class_mass=mass)
+    return SimpleNamespace(
+        batch=batch,
+        added=added,
+        before=state,
+        after=after,
+        direction=np.ones(1),
+        mean=lambda values: float(np.mean(values)),
+    )
+
+
+THRESHOLDS = np.geomspace(0.02, 50, 40)
+LABELS = [0, 1] * 20
+
+
+def rule(**params):
+    """A calibration whose usual eps, 1, weighs as much as 32 rows."""
+    return HeldOut(**{"temperature": 1e9, "length": 1 / FakeBatch.start, **params})
+
+
+def own_eps(eps, n_rows, weight):
+    """The eps of the forget set itself, of the mean of logarithms with the usual eps, 1."""
+    return eps ** ((n_rows + weight) / n_rows)
+
+
+@pytest.mark.parametrize("cost", [0.0, 0.2])
+def test_eps_of_a_forget_set_by_hand(cost):
+    """Half of the labels may be predicted: those of a net that is certain of nothing, and the cost.
+
+    At the smallest such eps, the share of the rows with larger thresholds equals that bound.
+    """
+    step = fake_step(FakeBatch(THRESHOLDS, LABELS))
+    eps = rule(costs=(cost, cost)).epsilon(step)
+    expected = np.quantile(THRESHOLDS, 1 - (0.5 + cost), method="higher")
+    assert own_eps(eps, 40, weight=32) == pytest.approx(expected, rel=0.25)
+
+
+def test_prior_of_a_rarer_class_lowers_the_wanted_share_only():
+    """Rows of a class that gets rarer must lose more labels; other rows do not gain any."""
+    rare = fake_step(FakeBatch(THRESHOLDS, [0] * 40, log_odds=2.0), n=100)
+    both = fake_step(FakeBatch(THRESHOLDS, LABELS, log_odds=2.0), n=100)
+    assert rule(temperature=1.5).epsilon(rare) > rule(temperature=1.5).epsilon(both)
+    frequent = fake_step(FakeBatch(THRESHOLDS[:2], [1, 1]), n=100)
+    frequent.after.class_mass = np.array([10.0, 48.0])  # the other class loses more
+    frequent.after.mass = 58.0
+    assert (_prior_shift(frequent) == 0.0).all()
+
+
+def test_a_vanishing_class_is_predicted_for_two_per_cent_at_most():
+    """The usual eps has no weight, and the wanted share none either: all rows but 2 % change."""
+    step = fake_step(FakeBatch(THRESHOLDS, [0] * 40), n=80)
+    eps = rule(costs=(1.0, 1.0)).epsilon(step)
+    assert eps >= THRESHOLDS[-1]
+
+
+def test_steps_after_others_are_shortened_by_the_cube():
+    batch = FakeBatch(np.full(32, 40.0), [0, 1] * 16)
+    eps = rule(length=np.inf).epsilon(fake_step(batch))
+    with may_warn(STALE):
+        shortened = rule(length=eps / 2 / FakeBatch.start).epsilon(fake_step(batch, changed=1.0))
+    assert shortened == pytest.approx(eps / 8)
+
+
+@pytest.mark.parametrize(("accuracy", "allowed"), [(0.9, 0.1), (1.0, 0.02)])
+def test_added_rows_are_predicted_as_well_as_training_rows(accuracy, allowed):
+    """The smallest eps at which no more are wrong than of the training rows, or than 2 %."""
+    learned = FakeBatch(np.geomspace(0.02, 50, 100), [0] * 100)
+    learned.log_odds = lambda theta: (
+        learned.certain,
+        theta[0] - learned.start >= learned.thresholds,
+    )
+    eps = rule(accuracy=accuracy).epsilon(fake_step(FakeBatch([1.0], [0]), added=learned))
+    wrong = float((learned.thresholds > eps).mean())
+    assert allowed - 0.015 < wrong <= allowed + 1e-9

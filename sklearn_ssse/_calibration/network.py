@@ -193,10 +193,13 @@ def calibrate(batch, inverse, state, classes, leave_out):
 
     eps = _first_below(share, found._largest_share(steps))
     size = min(MAX_ROWS, batch.n_samples)
-    sample = batch.take(np.sort(rng.choice(batch.n_samples, size, replace=False)))
+    parts = np.array_split(rng.permutation(batch.n_samples)[:size], len(steps))
+    samples = [batch.take(np.sort(part)) for part in parts]
 
     def accuracy_after(eps):
-        return np.mean([sample.log_odds(theta + eps * step.direction)[1].mean() for step in steps])
+        """Mean accuracy after the steps, each of them on a part of the sample."""
+        pairs = zip(samples, steps, strict=True)
+        return np.mean([s.log_odds(theta + eps * step.direction)[1].mean() for s, step in pairs])
 
     now = accuracy_after(0.0)
     multiples = np.geomspace(*SEARCHED, N_POINTS)

@@ -69,9 +69,9 @@ def check_remaining(state, classes, codes, weight, *, added=None, may_vanish=Fal
         changed += new.weight
     if len(codes) and (after.n_rows <= 0 or (may_vanish and after.weight <= rounding)):
         raise ErasureError(
-            f"An erasure must leave rows in the model, got {len(codes)} rows to erase (weight "
-            f"{forget.weight:.6g}) from {state.n_rows} (weight {state.mass:.6g}). Pass the weights "
-            "that the rows had at fit, or erase fewer rows. To erase all of them, delete the model."
+            f"An erasure must leave rows in the model, got {len(codes)} rows to erase from "
+            f"{state.n_rows} (weight {state.mass:.6g}). Pass the weights that the rows had at fit, "
+            "or erase fewer rows. To erase all of them, delete the model."
         )
     spent = (left.n_rows < 0) | (left.class_counts < 0) | (left.class_mass < -rounding)
     if not may_vanish:
@@ -94,14 +94,13 @@ def check_remaining(state, classes, codes, weight, *, added=None, may_vanish=Fal
 def _spent_class(c, classes, old, forget, may_vanish):
     """The error for class c, of which too many rows are erased."""
     rule = "leave at least one row of every class"
-    advice = "Erase fewer rows, or fit again without the class."
+    advice = "Erase fewer rows, pass their weights at fit, or fit again without the class."
     if may_vanish:
         rule = "not take more rows of a class than the model holds"
         advice += " With `early_stopping`, rows that were held out are not in the model."
     return ErasureError(
-        f"An erasure must {rule}, got {forget.class_counts[c]} rows (weight "
-        f"{forget.class_mass[c]:.6g}) of class {classes[c]!s}, of which {old.class_counts[c]} "
-        f"(weight {old.class_mass[c]:.6g}) remain. {advice}"
+        f"An erasure must {rule}, got {forget.class_counts[c]} rows of class {classes[c]!s}, of "
+        f"which {old.class_counts[c]} (weight {old.class_mass[c]:.6g}) remain. {advice}"
     )
 
 

@@ -290,15 +290,17 @@ def _downdate(model, inverse, batch, scores, new):
     state = model._erasure_state
     if new.n_samples:
         inverse = inverse.update(_collected(new.scores(state.curvature)))
-    held = scores
+    capped = False
     if batch.n_samples and batch.family.rows_may_differ(state):
-        held, pending = cap_downdate(inverse, scores.collect())
+        whole = scores.collect()
+        held, pending = cap_downdate(inverse, whole)
+        capped = held is not whole
     else:
         pending = inverse.pending_downdate(scores)
     if batch.n_samples:
         check_margin(pending.margin, inverse.condition, batch.n_samples, model.damping_)
     leverage = pending.leverage.max(initial=0.0)
-    return Downdate(pending, float(pending.margin), float(leverage), held is not scores)
+    return Downdate(pending, float(pending.margin), float(leverage), capped)
 
 
 def _epsilon_of(epsilon, step, n_rows):
