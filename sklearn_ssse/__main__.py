@@ -5,6 +5,4 @@ import sys
 from sklearn_ssse._cli import main
 
 if __name__ == "__main__":
-    # A name may have characters that the encoding of the terminal lacks.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())

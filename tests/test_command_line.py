@@ -1,7 +1,9 @@
 """The command line: it writes the model that `unlearn` gives in Python, or nothing."""
 
+import csv
 import gzip
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -32,7 +34,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 import sklearn_ssse
 from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, preview_unlearn, unlearn
 from sklearn_ssse._cli import parser as command
-from sklearn_ssse._cli.rows import read_rows
+from sklearn_ssse._cli.rows import number, read_rows
+from sklearn_ssse._cli.tables import read_table
 from tests.check_erasable import snapshot
 from tests.conftest import ADULT
 
@@ -212,9 +215,13 @@ def test_inspect(folder, fitted, capsys):
     assert found["kept_after_erasure"]["kept_by"] == ["columntransformer"]
     assert run("inspect", "erased") == 0
     assert f"rows remaining: {N - K}" in capsys.readouterr().out
-    skops.dump(LogisticRegression().fit([[0.0], [1.0]], [0, 1]), "plain")
-    assert run("inspect", "plain") == 0
-    assert "cannot be erased" in capsys.readouterr().out
+    fitted_plain = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    for content in (fitted_plain, LogisticRegression(), {"a": 1}):
+        skops.dump(content, "plain")
+        assert run("inspect", "plain") == 0
+        out = capsys.readouterr().out
+        assert "Rows cannot be erased from it" in out
+        assert f"type: {type(content).__name__}" in out
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -333,6 +340,11 @@ def broken(people, how):
         return frame.assign(race="secret").to_csv(index=False)
     if how == "text":
         return frame.assign(age="secret").to_csv(index=False)
+    if how in ("infinite", "too large", "grouped"):
+        age = {"infinite": "-inf", "too large": "9" * 5000, "grouped": "1_000"}[how]
+        return frame.assign(age=["", *[age] * (K - 1)]).to_csv(index=False)
+    if how == "latin":
+        return frame.assign(age="sécret").to_csv(index=False)
     if how == "label":
         return frame.assign(income="secret").to_csv(index=False)
     if how == "no label":
@@ -352,6 +364,10 @@ BROKEN = {
     "no rows": "at least one row",
     "category": f"Column race .* {K} of {K} rows",
     "text": f"Column age .* {K} of {K} rows",
+    "infinite": f"Column age must hold finite numbers.* {K - 1} of {K} rows",
+    "too large": f"Column age must hold finite numbers.* {K - 1} of {K} rows",
+    "grouped": f"Column age must hold finite numbers.* {K - 1} of {K} rows",
+    "latin": r"rows\.csv must be a whole CSV file in UTF-8, got one that cannot be read",
     "label": f"labels seen at fit .* {K} of {K} rows",
     "no label": f"{K} of {K} rows",
     "short": f"row {K}\\.",
@@ -360,10 +376,12 @@ BROKEN = {
     "semicolons": "separated by commas",
 }
 
+ENCODINGS = {"latin": "latin-1"}
+
 
 @pytest.mark.parametrize("how", BROKEN)
 def test_rows_that_are_refused(folder, people, capsys, how):
-    (folder / "rows.csv").write_text(broken(people, how))
+    (folder / "rows.csv").write_text(broken(people, how), encoding=ENCODINGS.get(how))
     assert erase() == 1
     out, err = capsys.readouterr()
     assert out == ""
@@ -518,13 +536,48 @@ def test_parquet(folder, fitted, people):
     )
     frame = X[:K].assign(income=y[:K], place=range(K), person=[1, 2] * 12 + [None])
     frame.set_index("person").to_parquet("rows.parquet")
-    more = ("--group-column", "person", "--forget", "1.0", "--force", "--weights", "weight")
+    more = ("--group-column", "person", "--forget", "1", "--force", "--weights", "weight")
     assert erase("model.skops", "rows.parquet", *more) == 1
     assert erase("model.skops", "rows.parquet", *more[:-2]) == 1  # a surplus column
-    frame.drop(columns="place").to_parquet("rows.parquet")
+    frame.drop(columns="place").set_index("person").to_parquet("rows.parquet")
     assert erase("model.skops", "rows.parquet", *more[:-2]) == 0
     expected = unlearn(pickle.loads(pickle.dumps(fitted)), X[:24:2], y[:24:2])
     assert np.array_equal(skops.load("erased", trusted=TRUSTED)[-1].coef_, expected[-1].coef_)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("truncated", r"rows\.parquet must be a whole Parquet file, got one that cannot be read"),
+        ("empty", r"rows\.parquet must be a whole Parquet file, got one that cannot be read"),
+        ("broken", r"rows\.parquet must be a whole Parquet file, got one that cannot be read"),
+        ("index", r"rows\.parquet must name every column and index once, got age repeatedly"),
+        ("surplus", "got also extra. Add, rename or remove columns"),
+    ],
+)
+def test_parquet_files_that_are_refused(folder, people, capsys, damage, message):
+    path = folder / "rows.parquet"
+    frame = people[0][:K].assign(income=people[1][:K])
+    if damage == "index":
+        frame = frame.rename_axis("age")
+    if damage == "surplus":
+        frame["extra"] = 1
+    frame.to_parquet(path)
+    whole = path.read_bytes()
+    damaged = {"truncated": whole[:-30], "empty": b"", "broken": b"PAR1" + whole[::-1]}
+    path.write_bytes(damaged.get(damage, whole))
+    assert erase("model.skops", "rows.parquet") == 1
+    err = capsys.readouterr().err
+    assert re.search(message, err)
+    assert "separated by commas" not in err
+
+
+def test_a_named_index_is_a_column_of_the_model(folder, people, fitted):
+    frame = people[0][:K].assign(income=people[1][:K])
+    frame.set_index("age").to_parquet("rows.parquet")
+    assert erase("model.skops", "rows.parquet") == 0
+    expected = erased_in_python(fitted, people)
+    assert state(skops.load("erased", trusted=TRUSTED)[-1]) == state(expected[-1])
 
 
 def test_parquet_keeps_types(tmp_path):
@@ -896,6 +949,13 @@ def test_positions_of_rows_in_bagged_models(tmp_path, monkeypatch, capsys):
     unlearn(bag, X.iloc[S], y.iloc[S], positions=S)
     erased = skops.load("erased", trusted=TRUSTED)
     assert np.array_equal(erased.predict_proba(X), bag.predict_proba(X))
+    others = X.iloc[[9]].assign(income=y.iloc[9], who=" lee ")
+    forget = X.iloc[S].assign(income=y.iloc[S], place=S, who=[" kim", "kim ", "kim"])
+    pandas.concat([others, forget]).to_parquet("rows.parquet")  # the positions as floats
+    options = ("--positions", "place", "--group-column", "who", "--forget", "kim")
+    assert erase("model.skops", "rows.parquet", *options, "--force") == 0
+    erased = skops.load("erased", trusted=TRUSTED)
+    assert np.array_equal(erased.predict_proba(X), bag.predict_proba(X))
     X.iloc[S].assign(income=y.iloc[S], place=["3", "-1", "x"]).to_csv("rows.csv", index=False)
     assert erase("model.skops", "rows.csv", "--positions", "place", out="m", record="r") == 1
     assert "got others in 2 of 3 rows" in capsys.readouterr().err
@@ -942,7 +1002,7 @@ def test_columns_that_the_model_does_not_define_are_not_guessed(codes, capsys, v
 
 def test_files_are_written_even_if_the_output_cannot_be(folder):
     """With the exit code of a refusal, a user would repeat it and erase the rows twice."""
-    for i, stdout in enumerate(("> /dev/full", "| true")):
+    for i, stdout in enumerate(("> /dev/full", "| true", ">&-")):
         done = subprocess.run(
             f"{sys.executable} -u -m sklearn_ssse unlearn model.skops --rows rows.csv "
             f"--target income --out e{i} --record r{i} {stdout}; "
@@ -971,6 +1031,15 @@ def test_files_are_written_even_if_the_output_cannot_be(folder):
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert done.returncode == 0
+
+
+def test_a_name_that_the_output_cannot_encode_is_escaped(folder, monkeypatch):
+    """Also for a caller of `main` in the same process."""
+    os.rename("model.skops", "modèle.skops")
+    printed = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed, encoding="ascii"))
+    assert run("inspect", "modèle.skops") == 0
+    assert rb"mod\xe8le.skops" in printed.getvalue()
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -1064,3 +1133,48 @@ def test_texts_alone(tmp_path, monkeypatch):
     assert erase("model.joblib", "rows.csv", "--trust-pickle", target="y") == 0
     expected = unlearn(pickle.loads(pickle.dumps(model)), texts[:4], y[:4])
     assert np.array_equal(joblib.load("erased")[-1].coef_, expected[-1].coef_)
+
+
+@pytest.mark.parametrize(
+    "header", ["x,x,x.1", "x,x.1,x", "x,x,x,x.1,x.2,x.1", "a,,a,", "x.1,x,x,x.1.1,x.1"]
+)
+def test_repeated_names_are_numbered_as_in_pandas(tmp_path, header):
+    path = tmp_path / "rows.csv"
+    path.write_text(f"{header}\n" + ",".join("1" * (header.count(",") + 1)) + "\n")
+    names = list(read_table(path)[0].columns)
+    assert names == list(pandas.read_csv(path).columns)
+    assert len(set(names)) == len(names)
+
+
+def test_long_cells_are_read_and_the_limit_of_csv_is_restored(tmp_path):
+    before = csv.field_size_limit()
+    (tmp_path / "rows.csv").write_text("a\n" + "x" * (before + 1) + "\n")
+    assert read_table(tmp_path / "rows.csv")[0].shape == (1, 1)
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype"),
+    [
+        (["True", "1", "0"], object),
+        (["True", "FALSE", "true"], bool),
+        (["1_0", "1", "2"], object),
+        (["1", "2", "3"], np.int64),
+    ],
+)
+def test_columns_of_undefined_type_are_numbers_truth_values_or_text(codes, cells, dtype):
+    """Truth values among numbers are text, as in pandas."""
+    model, frame, y = codes
+    frame[:3].assign(y=y[:3], zip=cells, age=cells).to_csv("rows.csv", index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        column = read_rows(Path("rows.csv"), model, ["y"]).X["age"]
+    if dtype is object:
+        assert column.tolist() == cells
+    else:
+        assert column.dtype == dtype
+
+
+def test_a_text_with_underscores_is_no_number():
+    assert number("1_000") is None
+    assert number("1000") == 1000

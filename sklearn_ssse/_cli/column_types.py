@@ -56,7 +56,7 @@ class InputType:
         return self.number or self.text or self.categories is not None
 
     @property
-    def gap(self):
+    def none_or_nan(self):
         """None or NaN, whichever stood for a missing value at fit."""
         return None if self.missing is None else np.nan
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -30,7 +31,7 @@ ERASURES = ("erasures", "Erasure from model")
 
 def run_unlearn(args):
     """Erase, then write the model and the record together. Returns the text to print."""
-    file, report = _erase(args, carry_out)
+    file, report = _erase(args)
     data = file.dumps(file.model)
     report |= {"erased_model": args.out.name, "sha256": file.sha256}
     report["erased_sha256"] = sha256(data)
@@ -45,7 +46,7 @@ def run_unlearn(args):
 
 def run_preview(args):
     """The report that ``run_unlearn`` would record; nothing is written. Returns the text."""
-    _, report = _erase(args, lambda erasures, changes: None)
+    _, report = _erase(args, only_plan=True)
     if args.json:
         return json.dumps(report, indent=2, allow_nan=False)
     return _lines(report, *ERASURES)
@@ -54,8 +55,13 @@ def run_preview(args):
 def run_inspect(args):
     """The contents of a model file. Returns the text to print."""
     file = _read_model(args)
-    kept = _fitted_transformers(file.model)
-    models = erasable_models(file.model)
+    try:
+        kept = _fitted_transformers(file.model)
+        models = erasable_models(file.model)
+    except (AttributeError, NotFittedError):
+        kind = type(file.model).__name__
+        must = f"{args.model} must hold a fitted model"
+        raise CommandError(f"{must}, got {kind} before its fit. Call `fit` first.") from None
     found = {
         "model": args.model.name,
         "sha256": file.sha256,
@@ -69,26 +75,26 @@ def run_inspect(args):
 
 
 def _read_model(args):
-    file = read_model(args.model, trust_pickle=args.trust_pickle, trusted=args.trust)
-    if not isinstance(file.model, BaseEstimator):
-        kind = type(file.model).__name__
-        raise CommandError(f"{args.model} must hold a fitted model, got {kind}.")
-    check_is_fitted(file.model)
-    return file
+    return read_model(args.model, trust_pickle=args.trust_pickle, trusted=args.trust)
 
 
-def _erase(args, carry_out):
+def _erase(args, only_plan=False):
     """Plan the erasure and carry it out; the model file, with the erased model, and the report."""
     from sklearn_ssse._cli.rows import read_rows  # needs pandas, an optional dependency
 
     file = _read_model(args)
+    if not isinstance(file.model, BaseEstimator):
+        kind = type(file.model).__name__
+        raise CommandError(f"{args.model} must hold a fitted model, got {kind}.")
+    check_is_fitted(file.model)
     with _messages() as messages:
         columns = {name: vars(args)[name] for name in ROW_OPTIONS}
         X, y, weights, positions = read_rows(args.rows, file.model, args.target, **columns)
         options = {"positions": positions, "preprocessing": args.preprocessing}
         plan = plan_unlearn(file.model, X, y, args.epsilon, sample_weight=weights, **options)
         plan.warn()
-        carry_out(plan.erasures, plan.changes)
+        if not only_plan:
+            carry_out(plan.erasures, plan.changes)
     records = [erasure.record for erasure in plan.erasures if erasure.record.n_erased]
     if not records and erasable_models(file.model):
         raise CommandError(f"{args.rows} must hold rows of positive weight to erase, got none.")

@@ -16,9 +16,10 @@ ADVICE = {
     "fitted. Call `fit` or `fit_curvature` first.",
     ImportError: "A package is missing. Install the packages of the model's own steps, and run: "
     "pip install 'sklearn-ssse[cli]'",
-    UnicodeError: "A CSV file must be in UTF-8. Save it in UTF-8, or as Parquet.",
     Exception: f"Check the rows for missing or changed values ({READ_IN_PYTHON} to read it).",
 }
+# Names that an error message lists at most.
+MAX_NAMES = 8
 
 
 class CommandError(LibraryError):
@@ -31,6 +32,12 @@ def printable(error):
         return str(error)
     advice = next(text for kind, text in ADVICE.items() if isinstance(error, kind))
     return f"{type(error).__name__}. {advice}"
+
+
+def few(names):
+    """The first names, and the number of the others."""
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return ", ".join(map(str, names[:MAX_NAMES])) + more
 
 
 @contextmanager

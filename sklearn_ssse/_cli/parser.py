@@ -83,7 +83,10 @@ def _stopped_in_order():
 
 
 def _print(text):
-    """Print a text; False if standard output is closed."""
+    """Print a text; False if standard output cannot be written."""
+    # A name may have characters that the encoding of the terminal lacks.
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
         print(text, flush=True)
     except OSError:

@@ -3,8 +3,6 @@
 No message quotes a value of a row.
 """
 
-import csv
-import io
 import math
 from typing import NamedTuple
 
@@ -13,18 +11,19 @@ import pandas
 from sklearn.multiclass import OneVsRestClassifier
 
 from sklearn_ssse._cli.column_types import InputType, input_types
-from sklearn_ssse._cli.errors import CommandError, file_access
+from sklearn_ssse._cli.errors import CommandError, few
+from sklearn_ssse._cli.tables import read_table
 from sklearn_ssse._composites import inside, known_columns
 from sklearn_ssse._erasure import ErasableMixin, is_multilabel
 from sklearn_ssse._utils.warnings import warn
 
 TRUTH = {"true": True, "false": False}
-# Names that an error message lists at most.
-MAX_NAMES = 8
 # Texts that stand for a missing value in any CSV file: none of them is a word.
 BLANKS = {"", "nan", "NaN", "<NA>", "#N/A"}
 # Further texts that pandas reads as a missing value; they may be words.
 WORDS = {"NA", "N/A", "n/a", "NULL", "null", "None", "#NA", "#N/A N/A", "-nan", "-NaN"}
+CSV_ADVICE = "A CSV file must be separated by commas, without the index (to_csv(index=False))."
+PARQUET_ADVICE = "Add, rename or remove columns; a named index counts as a column."
 MISSING_ADVICE = " If it stands for a missing value, name it by --missing."
 
 
@@ -72,11 +71,12 @@ def read_rows(
     ErasureWarning
         If the type of a column was inferred from its cells.
     """
-    frame, typed = _read(path)
+    frame, typed = read_table(path)
     if not set(target) <= set(frame.columns):
         target = ",".join(target).split(",")
     named = [*target, *(name for name in (weights, positions, group) if name is not None)]
-    features = _features(path, list(frame.columns), estimator, named)
+    advice = PARQUET_ADVICE if typed else CSV_ADVICE
+    features = _features(path, list(frame.columns), estimator, named, advice)
     if group is not None:
         frame = _of_groups(frame, group, forget)
     if frame.empty:
@@ -90,68 +90,41 @@ def read_rows(
     return Rows(_inputs(frame[features], estimator, typed, **types), y, weights, positions)
 
 
-def _read(path):
-    """The table, and whether its columns have types; the columns of a CSV file are all text."""
-    with file_access(path, "read"):
-        data = path.read_bytes()
-    if data.startswith(b"PAR1") or path.suffix == ".parquet":
-        frame = pandas.read_parquet(io.BytesIO(data), engine="pyarrow")
-        return frame.reset_index(drop=frame.index.names == [None]), True
-    names, *lines = _csv_lines(path, data)
-    return pandas.DataFrame(lines, columns=names, dtype=object), False
-
-
-def _csv_lines(path, data):
-    """The lines of a CSV file as lists of text, the first with the names as pandas makes them."""
-    csv.field_size_limit(2**31 - 1)  # in bytes; the default of 128 kB is less than some texts
-    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=None))
-    lines = [line for line in reader if line]
-    if not lines:
-        raise CommandError(f"{path} must name the columns in its first line, got an empty file.")
-    header = [name or f"Unnamed: {i}" for i, name in enumerate(lines[0])]
-    for i, line in enumerate(lines):
-        if len(line) != len(header):
-            must = f"{path} must have {len(header)} values in every row, one for each name"
-            raise CommandError(f"{must}, got {len(line)} in row {i}. Check that the file is whole.")
-    repeated = [header[:i].count(name) for i, name in enumerate(header)]
-    lines[0] = [f"{name}.{n}" if n else name for name, n in zip(header, repeated, strict=True)]
-    return lines
-
-
-def _features(path, header, estimator, named):
+def _features(path, header, estimator, named, advice):
     """Names of the model's columns, in its order; refuses a table without them, or with others."""
-    rest = [name for name in header if name not in named]
+    rest = _without(header, named)
     known = known_columns(estimator)
     features = rest if known is None else list(known)
     count = getattr(estimator, "n_features_in_", len(rest)) if known is None else len(features)
-    lacking = [name for name in dict.fromkeys([*features, *named]) if name not in header]
-    extra = [name for name in rest if name not in set(features)]
+    lacking = _without([*features, *named], header)
+    extra = _without(rest, features)
     if lacking:
-        found = f"none called {_few(lacking)}"
+        found = f"none called {few(lacking)}"
     elif extra:
-        found = f"also {_few(extra)}"
+        found = f"also {few(extra)}"
     elif len(features) != count:
         found = f"{len(features)} of the model"
     else:
         return features
     raise CommandError(
         f"{path} must have the {count} columns of the model and those named in the command, got "
-        f"{found}. A CSV file must be separated by commas, without the index (to_csv(index=False))."
+        f"{found}. {advice}"
     )
 
 
-def _few(names):
-    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
-    return ", ".join(map(str, names[:MAX_NAMES])) + more
+def _without(names, others):
+    """The names that are not among others, each once."""
+    others = set(others)
+    return [name for name in dict.fromkeys(names) if name not in others]
 
 
 def _of_groups(frame, group, forget):
     """The rows of the groups to erase."""
-    groups = [_stripped(cell) for cell in _cells(frame[group])]
+    groups = [_stripped(cell) for cell in _ids(frame[group])]
     lacking = sorted(set(forget).difference(groups))
     if lacking:
         must = f"Every ID of --forget must be in column {group}"
-        raise CommandError(f"{must}, got {_few(lacking)} without a row. Nothing was erased.")
+        raise CommandError(f"{must}, got {few(lacking)} without a row. Nothing was erased.")
     return frame[np.isin(groups, forget)].reset_index(drop=True)
 
 
@@ -160,18 +133,24 @@ def _cells(column):
     return [None if lost else str(cell) for cell, lost in zip(column, column.isna(), strict=True)]
 
 
-def _check(name, content, bad, advice=""):
+def _ids(column):
+    """The cells, whole floats as integers: Parquet holds integers as floats if one is missing."""
+    cells = [int(x) if isinstance(x, float) and x.is_integer() else x for x in column]
+    return _cells(pandas.Series(cells, dtype=object))
+
+
+def _check(name, content, bad, advice="", found="others"):
     """Refuse a column with a bad row; the values themselves are not quoted."""
     if np.any(bad):
         count = f"{np.sum(bad)} of {len(bad)} rows"
-        raise CommandError(f"Column {name} must hold {content}, got others in {count}.{advice}")
+        raise CommandError(f"Column {name} must hold {content}, got {found} in {count}.{advice}")
 
 
 def _inputs(frame, estimator, typed, missing=(), text=()):
     """The rows in the type that the model takes: a DataFrame, an array, or an array of texts."""
     unknown = [name for name in text if name not in frame.columns]
     if unknown:
-        raise CommandError(f"--text must name columns of the model, got {_few(unknown)}.")
+        raise CommandError(f"--text must name columns of the model, got {few(unknown)}.")
     types = input_types(estimator, frame.shape[1])
     has_names = known_columns(estimator) is not None
     if not has_names and len(types) == 1 and types[0].text:
@@ -192,7 +171,7 @@ def _inputs(frame, estimator, typed, missing=(), text=()):
         columns[name] = pandas.Series(values, dtype=values.dtype)
     if inferred:
         warn(
-            f"The model does not define whether {_few(inferred)} held text or numbers at fit, got "
+            f"The model does not define whether {few(inferred)} held text or numbers at fit, got "
             "numbers, truth values or missing values. If it was text, name it by --text."
         )
     X = pandas.DataFrame(columns)
@@ -201,40 +180,43 @@ def _inputs(frame, estimator, typed, missing=(), text=()):
 
 def _convert(name, column, known, missing):
     """A column in the type that the model defines; without one, only missing values change."""
+    if known.categories is None and column.dtype.kind != "O":  # a Parquet column without text
+        return column
     cells = _cells(column)
     empty = np.array([cell is None or cell.strip() in missing for cell in cells], dtype=bool)
     if known.categories is not None:
         return _categories(name, cells, empty, known)
-    if column.dtype.kind != "O":  # a Parquet column that is not text
-        return column
     if known.number:
         values = [np.nan if lost else number(cell) for cell, lost in zip(cells, empty, strict=True)]
-        _check(name, "numbers, as at fit", [value is None for value in values], MISSING_ADVICE)
+        bad = [value in (None, np.inf, -np.inf) for value in values]
+        _check(name, "finite numbers, as at fit", bad, MISSING_ADVICE)
         return np.array(values, dtype=float)
     if known.text:
         return column
-    column = column.astype(object) if known.gap is None else column
-    return column.mask(empty, known.gap)
+    column = column.astype(object) if known.none_or_nan is None else column
+    return column.mask(empty, known.none_or_nan)
 
 
 def _inferred(name, column, known, missing):
-    """A column of a CSV file as numbers or truth values if all cells are, else as text.
+    """A column of a CSV file as numbers, or as truth values, if all cells are; else as text.
 
     Refuses cells that may be something else: a word such as "NA", or a code such as "02134".
     """
     values = _convert(name, column, known, {*BLANKS, *WORDS, *missing})
-    numeric = all(number(cell) is not None for cell in values if isinstance(cell, str))
+    parsed = [number(cell) for cell in values if isinstance(cell, str)]
+    n_truth = sum(isinstance(value, bool) for value in parsed)
+    numeric = None not in parsed and n_truth in (0, len(parsed))
     if known.seen:
         cells = column.str.strip()
         unclear = cells.isin(WORDS.difference(missing))
         if numeric:
             unclear |= cells.str.fullmatch(r"[+-]?0\d+")
-        content = "neither words for a missing value nor numbers with a zero in front"
+        found = "words for a missing value or numbers with a zero in front"
         advice = f" The model does not define its type: if it was text at fit, add --text {name}."
-        _check(name, content, unclear, f"{advice}{MISSING_ADVICE}")
+        _check(name, "values of a clear type", unclear, f"{advice}{MISSING_ADVICE}", found)
     convert = number if numeric else str
     values = [convert(cell) if isinstance(cell, str) else cell for cell in values]
-    return pandas.Series(values, dtype=object if known.gap is None else None)
+    return pandas.Series(values, dtype=object if known.none_or_nan is None else None)
 
 
 def _categories(name, cells, empty, known):
@@ -271,11 +253,11 @@ def _labels(frame, estimator, target):
         outputs = [classes]
     if len(target) != len(outputs):
         must = f"--target must name one column for each of the {len(outputs)} outputs"
-        raise CommandError(f"{must} of the model, got {len(target)}: {_few(target)}.")
+        raise CommandError(f"{must} of the model, got {len(target)}: {few(target)}.")
     columns = []
     for name, known in zip(target, outputs, strict=True):
         found = matches(_cells(frame[name]), known)
-        _check(name, f"labels seen at fit ({_few(known)})", found < 0)
+        _check(name, f"labels seen at fit ({few(known)})", found < 0)
         columns.append(known[found])
     if len(columns) == 1 and not isinstance(classes, list):
         return columns[0]
@@ -294,7 +276,7 @@ def _is_indicator(estimator):
 
 def _numbers(frame, name, content, is_valid):
     """A column of numbers, (n,)."""
-    values = [number(cell) for cell in _cells(frame[name])]
+    values = [number(cell) for cell in _ids(frame[name])]
     _check(name, content, [not is_valid(value) for value in values])
     return np.array(values)
 
