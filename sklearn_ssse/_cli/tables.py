@@ -9,7 +9,7 @@ import pandas
 from sklearn_ssse._cli.errors import CommandError, few, file_access
 from sklearn_ssse.exceptions import LibraryError
 
-# Bytes of a cell that the CSV reader accepts; its default of 128 kB is less than some texts.
+# Characters of a cell that the CSV reader accepts; its default of 128 kB is less than some texts.
 MAX_CELL = 2**31 - 1
 
 
