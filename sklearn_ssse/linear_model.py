@@ -291,9 +291,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         # With less than the whole inverse a step along the residual could be too long.
         if not (CURVATURES[self.curvature].is_hessian and inverse.is_matrix):
             return None
-        family = batch.family
-        everything = np.ones((batch.n_samples, 1))
-        return batch.gradients(everything)[:, 0] + family.penalty() * family.theta
+        return logistic.residual(batch, inverse)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

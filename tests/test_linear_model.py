@@ -12,6 +12,7 @@ from scipy import sparse
 from scipy.linalg import eigh
 from sklearn._loss.loss import HalfBinomialLoss, HalfMultinomialLoss
 from sklearn.base import clone
+from sklearn.datasets import load_digits, load_wine
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model._linear_loss import LinearModelLoss
@@ -21,6 +22,7 @@ from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarnin
 from tests import reference
 from tests.check_erasable import arrays, check_erasable, impossible_row
 from tests.reference import relative, theta, without
+from tests.warned import DAMPED, may_warn
 
 SOLVERS = ["lbfgs", "liblinear", "newton-cg", "newton-cholesky", "sag", "saga"]
 CURVATURES = ["empirical_fisher", "fisher"]
@@ -630,3 +632,28 @@ def test_an_erasure_removes_the_error_of_the_solver_too(real_data, name, C):
     half = copy.deepcopy(model).unlearn(X[S[::2]], y[S[::2]], 0.5)
     half.unlearn(X[S[1::2]], y[S[1::2]])
     assert relative(theta(half), theta(converged)) < 0.3 * away
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("max_iter", [10, 30, 100])
+@pytest.mark.parametrize("load", [load_digits, load_wine])
+def test_a_model_far_from_its_minimum_is_not_ruined(load, max_iter):
+    """A Newton step from far away can ruin the model, so only a step that was tried is made."""
+    X, y = load(return_X_y=True)  # not scaled
+    model = ErasableLogisticRegression(C=100, curvature="fisher", max_iter=max_iter).fit(X, y)
+    before = model.score(X, y)
+    taken = model._erasure_state.residual is not None
+    start = reference.residual(model, X, y)
+    with may_warn(DAMPED):
+        model.unlearn(X[:3], y[:3])
+    assert model.score(X, y) > before - 0.02
+    if taken:
+        left = reference.residual(model, X[3:], y[3:])
+        assert np.linalg.norm(left) < np.linalg.norm(start)
+
+
+def test_a_step_that_is_too_long_leaves_no_gradient_to_remove(binary):
+    """The next erasure does not undo an eps that was asked for."""
+    X, y = binary
+    model = ErasableLogisticRegression(curvature="fisher").fit(X, y)
+    assert not model.unlearn(X[:3], y[:3], 5.0)._erasure_state.residual.any()

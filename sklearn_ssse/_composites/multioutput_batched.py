@@ -265,11 +265,11 @@ def _with_residuals(after, pending, a, change, epsilons, growth, damped, leave_o
     v = a @ pending.x - pending.residuals
     if leave_out:
         residuals = (epsilons - 1.0)[:, np.newaxis] * v
-        residuals[damped] = 0.0
     else:
         lengths = (epsilons * growth)[:, np.newaxis]
         rows = np.square(pending.r) * (change @ pending.x.T)
         residuals = (lengths - 1.0) * v - rows @ pending.x
+    residuals[damped | (epsilons > 2.0)] = 0.0
     return [
         replace_fields(state, {"residual": own.copy()})
         for state, own in zip(after, residuals, strict=True)

@@ -100,11 +100,12 @@ class Step(NamedTuple):
     def residual(self, epsilon):
         """Gradient of the penalised objective after the step, to first order; None if not kept.
 
-        Zero after a damped step: it leaves a part of the gradient because it cannot be trusted.
+        Zero after a damped step, and after one with an eps above 2, which overshoots by more than
+        the gradient: the quadratic model is not reliable then.
         """
         if self.before.residual is None:
             return None
-        if self.damped:
+        if self.damped or epsilon > 2.0:
             return np.zeros_like(self.gradient)
         if self.leave_out:
             return (epsilon - 1.0) * self.gradient
