@@ -15,7 +15,8 @@ from sklearn_ssse import (
     ErasureWarning,
     parameter_distance,
 )
-from sklearn_ssse._from_estimator.fit_check import SHARE, _batch, distance_from_minimum
+from sklearn_ssse._erasure import validated_batch
+from sklearn_ssse._from_estimator.fit_check import SHARE, distance_from_minimum
 from tests import reference
 from tests.reference import relative, theta
 from tests.warned import NOT_A_MINIMUM, may_warn
@@ -193,9 +194,9 @@ def test_distance_by_hand(binary, four_classes, C, curvature):
         penalised[:, -1] = 0.0
         g = w @ G + penalised.ravel()
         usual = SHARE * np.einsum("ij,jk,ik,i->", G, P, G, w**2)
-        assert distance_from_minimum(made, _batch(made, X, y, w)) == pytest.approx(
-            np.sqrt(g @ P @ g / usual), rel=0.3
-        )
+        assert distance_from_minimum(
+            made, validated_batch(made, X, y, w, trusted=True)
+        ) == pytest.approx(np.sqrt(g @ P @ g / usual), rel=0.3)
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,9 @@ def far_models(X, y, C):
 
 def distance(model, X, y):
     check = module("fit check")
-    return check.distance_from_minimum(model, check._batch(model, X, y, None))
+    return check.distance_from_minimum(
+        model, check.validated_batch(model, X, y, None, trusted=True)
+    )
 
 
 def fit_check():

@@ -180,9 +180,10 @@ def calibrate(batch, inverse, state, classes, leave_out):
     if not batch.weight.all():
         batch = batch.take(np.flatnonzero(batch.weight))
     theta = batch.family.theta
-    predicted = batch.log_odds(theta)[1]
+    log_odds, predicted = batch.log_odds(theta)
     accuracy = float(np.average(predicted.mean(axis=1), weights=batch.weight))
-    found = HeldOut(_temperature(batch), accuracy=accuracy)
+    unseen = min(leave_one_out_accuracy(batch.X, batch.y), predicted.mean())
+    found = HeldOut(_temperature(np.abs(log_odds), unseen), accuracy=accuracy)
     rng = np.random.default_rng(0)
     steps = _random_steps(batch, inverse, state, classes, leave_out, rng)
     if not steps:
@@ -229,15 +230,21 @@ def _random_steps(batch, inverse, state, classes, leave_out, rng):
     return steps
 
 
-def _temperature(batch):
+def _temperature(certain, accuracy):
     """The temperature at which the mean certainty of the net is its accuracy on unseen rows.
 
-    That accuracy is the leave-one-out accuracy of nearest neighbours or ridge regression, and at
-    most the net's accuracy on its training rows.
+    Parameters
+    ----------
+    certain : ndarray of shape (n_samples, n_outputs or 1)
+        Absolute log-odds of the training labels.
+    accuracy : float
+        The leave-one-out accuracy of nearest neighbours or ridge regression, at most the net's
+        accuracy on its training rows.
+
+    Returns
+    -------
+    float
     """
-    log_odds, predicted = batch.log_odds(batch.family.theta)
-    accuracy = min(leave_one_out_accuracy(batch.X, batch.y), predicted.mean())
-    certain = np.abs(log_odds)
 
     def surplus(temperature):
         return expit(certain / temperature).mean() - accuracy

@@ -27,6 +27,7 @@ from sklearn_ssse._erasure import (
     least_margin,
     make_record,
     replace_fields,
+    residual_after,
     rows_of_positive_weight,
 )
 from sklearn_ssse._families import pack_outputs, unpack_outputs
@@ -105,7 +106,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     change = pending.step(c) * (growth * epsilons)[:, np.newaxis]
     attributes = unpack_outputs(models, theta + change)
     _require(attributes is not None and np.isfinite(np.square(change).sum()))
-    after = _with_residuals(after, pending, a, change, epsilons, growth, damped, leave_out)
+    after = _with_residuals(after, epsilons)
 
     shared = {
         "n_erased": X.shape[0],
@@ -176,18 +177,17 @@ class PendingDowndates:
     def __init__(self, models, x, r):
         inverses = [model.curvature_ for model in models]
         residuals = [model._erasure_state.residual for model in models]
+        has_residuals = residuals[0] is not None
         self._inverses = inverses
-        self.x = x
+        self._x = x
         self.r = r
         k, d = x.shape
         m = len(inverses)
         self.Z = np.empty((m, k, d))
-        self.has_residuals = residuals[0] is not None
-        self.residuals = _stacked(residuals) if self.has_residuals else np.zeros((m, d))
         self._offset = np.zeros((m, d))  # -P g_0
 
         def product(j):
-            if not self.has_residuals:
+            if not has_residuals:
                 np.matmul(x, inverses[j].matrix, out=self.Z[j])
                 return
             both = np.vstack([x, -residuals[j]]) @ inverses[j].matrix
@@ -215,7 +215,7 @@ class PendingDowndates:
         if damped.any():
             damped_factor = downdate_factor(self.spectrum, damped=True)
             factor = np.where(damped[:, np.newaxis], damped_factor, factor)
-        along = _times(a, self.G) + self._offset @ self.x.T
+        along = _times(a, self.G) + self._offset @ self._x.T
         return a + _times(_times(along, self._B) * factor, self._B.transpose(0, 2, 1))
 
     def step(self, c):
@@ -227,7 +227,7 @@ class PendingDowndates:
         """The inverses without the rows, all computed at the first access."""
         root = np.sqrt(downdate_factor(self.spectrum))
         basis = self.Z.transpose(0, 2, 1) @ (self._B * root[:, np.newaxis])
-        leaving = np.square(self.r) @ np.square(self.x)
+        leaving = np.square(self.r) @ np.square(self._x)
         out = list(self._inverses)
 
         def downdate(j):
@@ -258,21 +258,11 @@ def _class_weights(before, targets):
     return np.where(targets, by_class[:, 1:], by_class[:, :1])
 
 
-def _with_residuals(after, pending, a, change, epsilons, growth, damped, leave_out):
-    """The states with the gradient that the steps leave, see `Step.residual`."""
-    if not pending.has_residuals:
-        return after
-    v = a @ pending.x - pending.residuals
-    if leave_out:
-        residuals = (epsilons - 1.0)[:, np.newaxis] * v
-    else:
-        lengths = (epsilons * growth)[:, np.newaxis]
-        rows = np.square(pending.r) * (change @ pending.x.T)
-        residuals = (lengths - 1.0) * v - rows @ pending.x
-    residuals[damped | (epsilons > 2.0)] = 0.0
+def _with_residuals(after, epsilons):
+    """The states with the part of the solver's gradient that the steps leave."""
     return [
-        replace_fields(state, {"residual": own.copy()})
-        for state, own in zip(after, residuals, strict=True)
+        replace_fields(state, {"residual": residual_after(state.residual, eps)})
+        for state, eps in zip(after, epsilons.tolist(), strict=True)
     ]
 
 

@@ -23,6 +23,7 @@ from sklearn_ssse._erasure.planning import (
     is_damped,
     make_record,
     make_step,
+    residual_after,
 )
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._erasure.validation import (
@@ -33,7 +34,7 @@ from sklearn_ssse._erasure.validation import (
     check_rows,
     encode,
     is_multilabel,
-    row_weights,
     rows_of_positive_weight,
+    validated_batch,
     weight_per_row,
 )

@@ -97,30 +97,6 @@ class Step(NamedTuple):
         """Change of the parameters at eps = 1."""
         return self.growth * self.solution
 
-    def residual(self, epsilon):
-        """Gradient of the penalised objective after the step, to first order; None if not kept.
-
-        Zero after a damped step, and after one with an eps above 2, which overshoots by more than
-        the gradient: the quadratic model is not reliable then.
-        """
-        if self.before.residual is None:
-            return None
-        if self.damped or epsilon > 2.0:
-            return np.zeros_like(self.gradient)
-        if self.leave_out:
-            return (epsilon - 1.0) * self.gradient
-        change = epsilon * self.direction[:, np.newaxis]
-        after = epsilon * self.growth * self.gradient
-        for rows, sign in ((self.scores, -1.0), (self.added_scores, 1.0)):
-            for chunk in rows.chunks() if rows is not None else ():
-                after = after + sign * chunk.rmatvec(chunk.matvec(change))[:, 0]
-        return after - self.gradient
-
-    @property
-    def added_scores(self):
-        """Curvature rows of the added rows, or None."""
-        return None if self.added is None else self.added.scores(self.before.curvature)
-
     def mean(self, values):
         """Weighted mean over the forget rows of values of shape (k, outputs)."""
         weight = self.batch.weight
@@ -249,6 +225,14 @@ def is_damped(margin):
     return margin < TRUSTED_MARGIN
 
 
+def residual_after(residual, epsilon):
+    """The part of the solver's gradient that a step of this eps leaves, (d,), or None.
+
+    The part of the forget rows' own gradient that it leaves is not kept: it is data of these rows.
+    """
+    return None if residual is None else max(1.0 - epsilon, 0.0) * residual
+
+
 def make_record(after, relative_shift, **fields):
     """The record of a change of one model.
 
@@ -332,7 +316,7 @@ def _with_history(step, epsilon, added):
     given = added is not None and added[2] is not None
     weighted = after.weighted or (given and bool((np.asarray(added[2]) != 1).any()))
     stale = "of mini-batches of the rows before the last change" if after.minibatch else ""
-    residual = step.residual(epsilon)
+    residual = residual_after(after.residual, epsilon)
     return replace(after, stale=stale, weighted=weighted, residual=residual)
 
 

@@ -115,8 +115,8 @@ class ErasureState:
     changed : float
         Weight of the rows erased or added since the curvature was computed.
     residual : ndarray of shape (d,) or None
-        Gradient of the penalised objective at the present parameters, on the scale of a sum: the
-        part that the solver, or the last step, left. None if it is not kept and taken as zero.
+        Gradient of the penalised objective that the solver left, on the scale of a sum over all
+        rows, without the part that later steps removed. None if it is not kept and taken as zero.
     """
 
     curvature: str

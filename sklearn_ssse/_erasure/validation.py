@@ -89,6 +89,13 @@ def row_weights(codes, weight, class_weight):
     return weight if class_weight is None else weight * class_weight[codes]
 
 
+def validated_batch(model, X, y, sample_weight, *, trusted=False):
+    """The `Batch` of rows, with class weights, for a model that has a curvature."""
+    X, codes, weight = check_rows(model, X, y, sample_weight, trusted=trusted)
+    weight = row_weights(codes, weight, model._erasure_state.class_weight)
+    return model._family().batch(X, codes, weight)
+
+
 def rows_of_positive_weight(X, y, weight):
     """The rows of positive weight, as others change nothing; all rows if weight is None."""
     if weight is None or weight.all():

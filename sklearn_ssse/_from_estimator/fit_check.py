@@ -1,13 +1,14 @@
 """Checks that a model trained elsewhere was trained on the rows that were given with it.
 
 The step of an erasure assumes that the model is at a minimum of its penalised loss. If it is not,
-an erasure does not correct the gradient that remains.
+an erasure corrects the gradient that remains only with the full inverse of the Hessian, and only if
+one Newton step does so.
 """
 
 import numpy as np
 from scipy.special import xlogy
 
-from sklearn_ssse._erasure import check_rows, row_weights
+from sklearn_ssse._erasure import validated_batch
 from sklearn_ssse._utils.warnings import warn
 
 # The gradient of the penalised loss is compared with the gradient of this share of the rows.
@@ -27,7 +28,9 @@ def warn_if_far(model, X, y, sample_weight):
         With the curvature on these rows.
     X, y, sample_weight : array-like
     """
-    distance = distance_from_minimum(model, _batch(model, X, y, sample_weight))
+    distance = distance_from_minimum(
+        model, validated_batch(model, X, y, sample_weight, trusted=True)
+    )
     if distance > TOO_FAR:
         warn(
             "The model must be at a minimum of its penalised loss on the rows, got a gradient "
@@ -77,7 +80,7 @@ def warn_if_wrong(model, X, y, sample_weight):
         With the curvature on these rows.
     X, y, sample_weight : array-like
     """
-    batch = _batch(model, X, y, sample_weight)
+    batch = validated_batch(model, X, y, sample_weight, trusted=True)
     state = model._erasure_state
     log_odds, _ = batch.log_odds(batch.family.theta)
     loss = batch.weight @ np.logaddexp(0.0, -log_odds).sum(axis=1) / state.mass
@@ -92,10 +95,3 @@ def warn_if_wrong(model, X, y, sample_weight):
             "Pass the rows and labels that the model was trained on. If these are the ones, train "
             "it further."
         )
-
-
-def _batch(model, X, y, sample_weight):
-    """The rows as a `Batch`, with class weights."""
-    X, codes, weight = check_rows(model, X, y, sample_weight, trusted=True)
-    weight = row_weights(codes, weight, model._erasure_state.class_weight)
-    return model._family().batch(X, codes, weight)

@@ -9,8 +9,7 @@ from sklearn_ssse._erasure import (
     TRUSTED_MARGIN,
     ErasableMixin,
     check_fresh,
-    check_rows,
-    row_weights,
+    validated_batch,
 )
 from sklearn_ssse.display._axes import make_axes
 from sklearn_ssse.exceptions import ErasureError
@@ -128,7 +127,7 @@ class LeverageDisplay:
 def row_leverage(model, X, y, sample_weight=None):
     """Leverage of rows in the curvature of a fitted erasable classifier, (n_samples,)."""
     check_is_fitted(model, "curvature_", msg=NO_CURVATURE)
-    X, codes, weight = check_rows(model, X, y, sample_weight)
+    batch = validated_batch(model, X, y, sample_weight)
     state = model._erasure_state
     check_fresh(state)
     if state.minibatch:
@@ -136,7 +135,6 @@ def row_leverage(model, X, y, sample_weight=None):
             "Leverage needs a curvature of single rows, got a curvature of mini-batches. Use "
             "fisher_batch_size=1."
         )
-    batch = model._family().batch(X, codes, row_weights(codes, weight, state.class_weight))
     leverage = model.curvature_.leverage(batch.scores(state.curvature))
     if leverage.size and model.curvature_.leverage_is_bounded and leverage.max() >= 1:
         raise ErasureError(
