@@ -1,5 +1,7 @@
 """Slow, obvious versions of the library's computations: loops, differences, dense inverses."""
 
+from copy import deepcopy
+
 import numpy as np
 from scipy.special import expit, softmax
 
@@ -81,6 +83,61 @@ def residual(model, X, y, weight=None):
     if model.fit_intercept:
         penalty[:, -1] = 0.0
     return weight @ gradients(model, X, y) + penalty.ravel() * theta(model)
+
+
+def penalised_hessian(model, X, y, weight=None, h=1e-5):
+    """Hessian of the penalised objective, by central differences of its gradient, (d, d)."""
+    columns = []
+    for step in h * np.eye(theta(model).size):
+        ends = []
+        for signed in (step, -step):
+            twin = deepcopy(model)
+            W = (theta(model) + signed).reshape(len(model.coef_), -1)
+            twin.coef_ = W[:, : X.shape[1]]
+            if model.fit_intercept:
+                twin.intercept_ = W[:, -1]
+            ends.append(residual(twin, X, y, weight))
+        columns.append((ends[0] - ends[1]) / (2 * h))
+    return np.array(columns)
+
+
+def gauss_newton(net, X, weight=None, h=1e-6):
+    """Sum-scale Gauss-Newton matrix of a network trained by lbfgs plus its penalty, (d, d)."""
+    weight = np.ones(len(X)) if weight is None else weight
+    arrays = [*net.coefs_, *net.intercepts_]
+    start = np.concatenate([array.ravel() for array in arrays])
+
+    def unpacked(params):
+        parts = np.split(params, np.cumsum([array.size for array in arrays])[:-1])
+        shaped = [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=True)]
+        return shaped[: len(net.coefs_)], shaped[len(net.coefs_) :]
+
+    def outputs(params):
+        a = X
+        for i, (W, b) in enumerate(zip(*unpacked(params), strict=True)):
+            a = (np.tanh(a) if i else a) @ W + b
+        return a
+
+    J = np.array(
+        [(outputs(start + s) - outputs(start - s)) / (2 * h) for s in h * np.eye(start.size)]
+    )
+    z = outputs(start)
+    if net.out_activation_ == "softmax":
+        p = softmax(z, axis=1)
+        S = np.einsum("ij,jk->ijk", p, np.eye(p.shape[1])) - np.einsum("ij,ik->ijk", p, p)
+    else:
+        p = expit(z)
+        S = np.einsum("ij,jk->ijk", p * (1 - p), np.eye(p.shape[1]))
+    H = np.einsum("i,aij,ijk,bik->ab", weight, J, S, J)
+    n_penalised = sum(W.size for W in net.coefs_)
+    H[np.arange(n_penalised), np.arange(n_penalised)] += net.alpha
+
+    # The layout of the library: the matrix (n_outputs, n_inputs + 1) of each layer in turn.
+    order = []
+    for W, b in zip(*unpacked(np.arange(start.size)), strict=True):
+        order.append(np.column_stack([W.T, b]).ravel())
+    order = np.concatenate(order)
+    return H[np.ix_(order, order)]
 
 
 def fisher_inverse(model, X, y, weight, kind, damping):

@@ -1,4 +1,4 @@
-"""gamma_S, the distance ratio, and the scorer for GridSearchCV, against the written definitions."""
+"""gamma_S and the scorer for GridSearchCV, against the written definitions."""
 
 import pickle
 import warnings
@@ -20,7 +20,6 @@ from sklearn_ssse import (
     GammaScorer,
     gamma_score,
     metrics,
-    parameter_distance,
     unlearn,
 )
 from tests.reference import theta
@@ -109,22 +108,6 @@ def test_gamma_extremes(binary):
     )
     with pytest.raises(ValueError, match="metric"):
         gamma_score(original, erased, retrained, X[S], y[S], metric="auc")
-
-
-def test_parameter_distance(binary, four_classes):
-    X, y = binary
-    original, erased, retrained = trio(X, y, np.arange(30))
-    a, b, c = theta(original), theta(erased), theta(retrained)
-    assert parameter_distance(original, erased, retrained) == pytest.approx(
-        np.linalg.norm(b - c) / np.linalg.norm(a - c)
-    )
-    assert parameter_distance(original, original, retrained) == 1.0
-    assert parameter_distance(original, retrained, retrained) == 0.0
-    assert np.isnan(parameter_distance(original, erased, original))
-    pipes = [Pipeline([("clf", model)]) for model in (original, erased, retrained)]
-    assert parameter_distance(*pipes) == parameter_distance(original, erased, retrained)
-    with pytest.raises(ValueError, match="same number"):
-        parameter_distance(original, erased, trio(*four_classes, np.arange(9))[0])
 
 
 def by_hand(estimator, X, y, metric="roc_auc", cv=CV, groups=None, epsilons=EPSILONS, weight=None):

@@ -32,6 +32,7 @@ from sklearn_ssse import (
     parameter_distance,
     unlearn,
 )
+from sklearn_ssse._search import fit_with_weights
 from sklearn_ssse._search.attributes import areas
 
 pytestmark = [
@@ -156,9 +157,36 @@ def test_measures_by_hand():
         assert results["split0_distance_ratio"][i] == pytest.approx(
             parameter_distance(original, erased, retrained)
         )
+        assert results["split0_distance_ratio_hessian"][i] == pytest.approx(
+            parameter_distance(original, erased, retrained, X[train], norm="hessian")
+        )
         for name, rows in (("forget", test), ("retain", train)):
             gap = erased.score(X[rows], y[rows]) - retrained.score(X[rows], y[rows])
             assert results[f"mean_{name}_accuracy_gap"][i] == pytest.approx(gap)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_hessian_distance_of_pipelines_with_weights(many):
+    X, y = data(many=many)
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    train, test = next(SETS.split(X))
+    clf = LogisticRegression(class_weight="balanced")
+    erasable = ErasableLogisticRegression(class_weight="balanced")
+    if many:
+        clf, erasable = MultiOutputClassifier(clf), MultiOutputClassifier(erasable)
+    pipe = make_pipeline(StandardScaler(), erasable)
+    tuned = TunedEpsilonCV(pipe, epsilons=[0.5], cv=[(train, test)], metric="probability")
+    tuned.fit(X, y, sample_weight=weight)
+    parts = [(erasable, slice(None)), (erasable, slice(None)), (clf, train)]
+    original, erased, retrained = (
+        fit_with_weights(make_pipeline(StandardScaler(), clone(last)), X[S], y[S], weight[S])
+        for last, S in parts
+    )
+    unlearn(erased, X[test], y[test], 0.5, sample_weight=weight[test])
+    expected = parameter_distance(
+        original, erased, retrained, X[train], y[train], norm="hessian", sample_weight=weight[train]
+    )
+    assert tuned.cv_results_["mean_distance_ratio_hessian"] == pytest.approx([expected])
 
 
 def test_the_trials_do_not_change_the_training_model():

@@ -1,6 +1,7 @@
 """The parts of a search over eps: candidates, attributes, forget sets, scores and results.
 
-The folder depends on estimators and the verbs. It must not depend on a curvature or a structure.
+The folder depends on estimators and the verbs. It must not depend on a structure, and only the
+norm of the Hessian depends on a curvature.
 """
 
 from sklearn_ssse._search.attributes import attribute_scores, attribute_targets, output_classes
@@ -14,6 +15,8 @@ from sklearn_ssse._search.candidates import (
     set_epsilon,
     with_epsilon,
 )
+from sklearn_ssse._search.distance import NORMS, distance_ratios, euclidean_norms, pack_parameters
 from sklearn_ssse._search.forget_set import fold_positions, measure
-from sklearn_ssse._search.gamma import METRICS, distance_ratio, distances, gamma, pack_parameters
+from sklearn_ssse._search.gamma import METRICS, distances, gamma
+from sklearn_ssse._search.hessian import hessian_norms, stored_hessian_norms
 from sklearn_ssse._search.results import search_results

@@ -11,12 +11,19 @@ from sklearn_ssse._composites import bare_copies, erasable_models, final_step, t
 from sklearn_ssse._erasure import Multiple, read_epsilon
 from sklearn_ssse._search.attributes import attribute_scores, attribute_targets, output_classes
 from sklearn_ssse._search.candidates import fit_with_weights
-from sklearn_ssse._search.gamma import distance_ratio, distances, gamma, pack_parameters
+from sklearn_ssse._search.distance import distance_ratios, euclidean_norms, pack_parameters
+from sklearn_ssse._search.gamma import distances, gamma
+from sklearn_ssse._search.hessian import hessian_norms
 from sklearn_ssse._utils.compat import safe_indexing
 from sklearn_ssse._verbs import unlearn
 
 # Names of the measures of each forget set and eps, after its score gamma_S.
-MEASURES = ("distance_ratio", "forget_accuracy_gap", "retain_accuracy_gap")
+MEASURES = (
+    "distance_ratio",
+    "distance_ratio_hessian",
+    "forget_accuracy_gap",
+    "retain_accuracy_gap",
+)
 
 
 def fold_positions(folds, n):
@@ -99,7 +106,7 @@ def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
 
     Returns
     -------
-    measured : ndarray of shape (n_epsilons, 5)
+    measured : ndarray of shape (n_epsilons, 6)
         gamma_S, the `MEASURES`, and gamma_S with metric "probability".
     informative : bool
         Whether the retrained model differs from the original one on the forget set.
@@ -119,10 +126,9 @@ def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
     accuracies = [np.mean(p == true) for p, true in zip(predicted, labels, strict=True)]
     first = attribute_scores(final_step(original), inputs[0], classes)
     last = attribute_scores(retrained, forget.X, classes)
-    # The retrained model has fewer parameters if the retained rows lack a class.
-    comparable = pack_parameters(original).size == pack_parameters(retrained).size
 
-    measured = []
+    scored = []
+    parameters = []
     for eps in map(read_epsilon, epsilons):
         for path in paths:
             path.move_to(eps)
@@ -131,11 +137,35 @@ def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
             np.mean(final.predict(part) == true) - accuracy
             for part, true, accuracy in zip(inputs, labels, accuracies, strict=True)
         ]
-        ratio = np.nan
-        if comparable:
-            ratio = distance_ratio(*map(pack_parameters, (original, erased, retrained)))
         score = gamma(*distances(targets, scores, metric))
         by_probability = gamma(*distances(targets, scores, "probability"))
-        measured.append([score, ratio, *gaps, by_probability])
+        scored.append([score, *gaps, by_probability])
+        parameters.append(pack_parameters(erased))
+    scored = np.array(scored)
+    ratios = _ratios(original, erased, parameters, retrained, retain)
+    measured = np.column_stack([scored[:, 0], ratios, scored[:, 1:]])
     informative = distances(targets, (first, first, last), metric)[1] > 0
-    return np.array(measured), bool(informative)
+    return measured, bool(informative)
+
+
+def _ratios(original, erased, parameters, retrained, retain):
+    """The distance ratio in both norms for the parameters of each eps, (n_epsilons, 2).
+
+    Parameters
+    ----------
+    original, erased, retrained : estimator
+    parameters : list of ndarray of shape (d,)
+        Parameters of the erased model for each eps.
+    retain : _Rows
+        The retained rows.
+    """
+    first = pack_parameters(original)
+    last = pack_parameters(retrained)
+    if first.size != last.size:  # the retained rows lack a class
+        return np.full((len(parameters), 2), np.nan)
+
+    def of_hessian(V):
+        return hessian_norms(V, retrained, erased, *retain)
+
+    norms = (euclidean_norms, of_hessian)
+    return np.column_stack([distance_ratios(first, parameters, last, norm) for norm in norms])

@@ -14,7 +14,7 @@ def search_results(epsilons, measured, informative):
     Parameters
     ----------
     epsilons : list of float or str
-    measured : ndarray of shape (n_sets, n_epsilons, 5)
+    measured : ndarray of shape (n_sets, n_epsilons, 6)
         See `measure`.
     informative : ndarray of bool of shape (n_sets,)
         The forget sets on which the retrained model differs from the original one.
