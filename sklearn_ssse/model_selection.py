@@ -96,9 +96,13 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
     cv_results_ : dict of ndarray
         In the form of `GridSearchCV`: ``param_unlearn_epsilon``, ``split0_test_score`` and so on,
         ``mean_test_score``, ``std_test_score``, ``rank_test_score``. For each forget set, and as a
-        mean over them, it also has ``split0_distance_ratio`` (see `parameter_distance`),
-        ``split0_forget_accuracy_gap`` and ``split0_retain_accuracy_gap``: the accuracy after the
-        erasure minus the accuracy after retraining.
+        mean over them (``mean_distance_ratio`` and so on), it also has
+
+        - ``split0_distance_ratio``, in the Euclidean norm, and ``split0_distance_ratio_hessian``,
+          in the norm of the Hessian of the retained rows: see `parameter_distance`. Both are nan if
+          the retained rows lack a class;
+        - ``split0_forget_accuracy_gap`` and ``split0_retain_accuracy_gap``: the accuracy after the
+          erasure minus the accuracy after retraining.
     n_splits_ : int
         Number of forget sets.
     estimator_ : estimator object

@@ -59,12 +59,24 @@ def test_gamma_curve(tuned):
     assert display.ax_.get_xscale() == "log"
     assert display.figure_ is display.ax_.figure
     labels = [text.get_text() for text in display.figure_.legends[0].get_texts()]
-    assert len(set(labels)) == len(labels) == 5
-    styles = {line.get_linestyle() for line in (curve, display.ratio_ax_.lines[0])}
-    assert len(styles) == 2  # distinct without colour
+    assert len(set(labels)) == len(labels) == 7
+    euclidean, _, hessian, _ = display.ratio_ax_.lines
+    assert np.allclose(hessian.get_ydata(), results["mean_distance_ratio_hessian"][[2, 3, 0]])
+    styles = {line.get_linestyle() for line in (curve, euclidean, hessian)}
+    assert len(styles) == 3  # distinct without colour
     ax = plt.figure().gca()
     assert GammaCurveDisplay.from_cv_results(results, ax=ax).ax_ is ax
     assert display.plot() is display
+
+
+@pytest.mark.parametrize("norm", ["euclidean", "hessian"])
+def test_gamma_curve_with_one_norm(tuned, norm):
+    display = GammaCurveDisplay.from_estimator(tuned, norm=norm)
+    key = "mean_distance_ratio" if norm == "euclidean" else "mean_distance_ratio_hessian"
+    curve, _ = display.ratio_ax_.lines
+    assert np.allclose(curve.get_ydata(), tuned.cv_results_[key][[2, 3, 0]])
+    with pytest.raises(ValueError, match="norm must be one of euclidean, hessian, both"):
+        display.plot(norm="fisher")
 
 
 def test_curve_of_a_grid_search(tuned):

@@ -10,7 +10,18 @@ from sklearn_ssse._erasure import Multiple, read_epsilon
 from sklearn_ssse.display._axes import make_axes
 
 # Line style of the horizontal line for "auto", by the line style of the curve.
-AUTO = {"-": (0, (1, 3)), "--": (0, (6, 3, 1, 3))}
+AUTO = {"-": (0, (1, 3)), "--": (0, (6, 3, 1, 3)), "-.": (0, (1, 1, 1, 5))}
+# Attribute, label and style of the distance ratio in each norm.
+RATIOS = {
+    "euclidean": (
+        "distance_ratio",
+        {"label": "distance ratio", "color": "C1", "linestyle": "--", "marker": "s"},
+    ),
+    "hessian": (
+        "distance_ratio_hessian",
+        {"label": "distance ratio, Hessian", "color": "C2", "linestyle": "-.", "marker": "^"},
+    ),
+}
 
 
 class _EpsilonCurve:
@@ -134,7 +145,7 @@ class _EpsilonCurve:
 
 
 class GammaCurveDisplay(_EpsilonCurve):
-    """gamma_S as a function of eps, with the distance ratio on a second axis.
+    """gamma_S as a function of eps, with the distance ratio in both norms on a second axis.
 
     Use `from_estimator` or `from_cv_results`.
 
@@ -145,14 +156,16 @@ class GammaCurveDisplay(_EpsilonCurve):
     gamma : ndarray of shape (n_sets, n_epsilons)
         gamma_S of each forget set, see `gamma_score`.
     distance_ratio : ndarray of shape (n_sets, n_epsilons), default=None
-        Distance ratio of each forget set, see `parameter_distance`. It is not drawn if it is not
-        defined on every set.
+        Distance ratio of each forget set in the Euclidean norm, see `parameter_distance`. It is
+        not drawn if it is not defined on every set.
+    distance_ratio_hessian : ndarray of shape (n_sets, n_epsilons), default=None
+        The same in the norm of the Hessian of the retained rows.
 
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and Figure
     ratio_ax_ : matplotlib Axes or None
-        The axis of the distance ratio.
+        The axis of the distance ratios; None if none is drawn.
 
     Examples
     --------
@@ -165,39 +178,53 @@ class GammaCurveDisplay(_EpsilonCurve):
     'gamma_S (1: as retrained, 0: as before)'
     """
 
-    def __init__(self, epsilons, gamma, distance_ratio=None):
+    def __init__(self, epsilons, gamma, distance_ratio=None, distance_ratio_hessian=None):
         self.epsilons = epsilons
         self.gamma = gamma
         self.distance_ratio = distance_ratio
+        self.distance_ratio_hessian = distance_ratio_hessian
 
     @classmethod
     def _of(cls, cv_results):
-        ratio = cls._splits(cv_results, "distance_ratio")
-        return cls(cls._epsilons(cv_results), cls._splits(cv_results, "test_score"), ratio)
+        ratios = {name: cls._splits(cv_results, name) for name, _ in RATIOS.values()}
+        return cls(cls._epsilons(cv_results), cls._splits(cv_results, "test_score"), **ratios)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None, *, norm="both"):
         """Draw the mean over the forget sets, with a band from the smallest to the largest value.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on; None makes new ones.
+        norm : {'euclidean', 'hessian', 'both'}, default='both'
+            The norm of the distance ratios that are drawn, see `parameter_distance`.
 
         Returns
         -------
         self : GammaCurveDisplay
+
+        Raises
+        ------
+        ValueError
+            If `norm` is unknown.
         """
+        if norm not in (*RATIOS, "both"):
+            raise ValueError(f"norm must be one of {', '.join(RATIOS)}, both, got {norm!r}.")
         ax = make_axes(ax)
         lines = self._draw(ax, self.gamma, label="gamma_S", color="C0", linestyle="-", marker="o")
         lines.append(ax.axhline(0.5, color="0.4", linewidth=0.8, label="gamma_S = 0.5: half way"))
         ax.set(ylim=(0, 1.02), ylabel="gamma_S (1: as retrained, 0: as before)")
         self.ratio_ax_ = None
-        if self.distance_ratio is not None and np.isfinite(self.distance_ratio).all():
-            second = ax.twinx()
-            self.ratio_ax_ = second
-            style = {"label": "distance ratio", "color": "C1", "linestyle": "--", "marker": "s"}
-            lines += self._draw(second, self.distance_ratio, **style)
-            second.set(ylim=(0, 2), ylabel="distance ratio (0: as retrained, 1: as before)")
+        for key in RATIOS if norm == "both" else [norm]:
+            name, style = RATIOS[key]
+            ratio = getattr(self, name)
+            if ratio is None or not np.isfinite(ratio).all():
+                continue
+            if self.ratio_ax_ is None:
+                self.ratio_ax_ = ax.twinx()
+                label = "distance ratio (0: as retrained, 1: as before)"
+                self.ratio_ax_.set(ylim=(0, 2), ylabel=label)
+            lines += self._draw(self.ratio_ax_, ratio, **style)
         return self._finish(ax, lines, ncols=2)
 
 
