@@ -10,7 +10,8 @@ calibrated at fit without retraining. If you can afford one refit for each of a 
 # %%
 # One fit on all rows and one refit for each forget set serve the whole grid. gamma_S near 1 means
 # that the erased model behaves like the retrained one; near 0, like the original one. The distance
-# ratio compares the parameters, and 0 is perfect.
+# ratio compares the parameters, and 0 is perfect; "Hessian" weighs each direction by its effect on
+# the loss of the retained rows.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_breast_cancer
