@@ -4,13 +4,11 @@ from copy import deepcopy
 from itertools import product
 
 import joblib
-import numpy as np
 import pandas as pd
 from bench_quality import theta
 from stream_data import stream_sets
 from stream_runs import (
     MAX_REFUSALS,
-    SHARES,
     SHOWN,
     SOLVERS,
     Retraining,
