@@ -159,7 +159,7 @@ def print_events(streams, keys):
     print(
         groups.agg(
             worst_gap=("gap", "max"),
-            largest=("largest", "max"),
+            largest_parameter=("largest", "max"),
             refused=("refused", "min"),
             warned=("warned", "min"),
             recommended=("recommended", "min"),
