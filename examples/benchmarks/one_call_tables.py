@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from bench_quality import theta
+from bench_ablation_logistic import theta
 from stream_data import (
     CARRIERS,
     FLIGHTS_ROWS,

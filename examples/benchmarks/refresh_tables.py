@@ -5,8 +5,8 @@ from copy import deepcopy
 
 import numpy as np
 import pandas as pd
+from bench_ablation_logistic import theta
 from bench_logistic import correlated, timed
-from bench_quality import theta
 from sklearn.linear_model import LogisticRegression
 from stream_runs import SOLVERS, Retraining, erase_stream, original_model, random_order, ratio
 from stream_tables import in_parallel, rule, select_sets

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import joblib
 import numpy as np
-from bench_quality import PARAMS, theta
+from bench_ablation_logistic import theta
+from bench_quality import PARAMS
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning

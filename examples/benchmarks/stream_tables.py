@@ -5,7 +5,7 @@ from itertools import product
 
 import joblib
 import pandas as pd
-from bench_quality import theta
+from bench_ablation_logistic import theta
 from stream_data import stream_sets
 from stream_runs import (
     MAX_REFUSALS,
@@ -147,7 +147,7 @@ def print_curves(table, keys):
     """Print median and worst distance ratio at the shown shares, one line for each group."""
     shown = table[table["share"].isin(SHOWN)]
     groups = shown.groupby([*keys, "share"], sort=False)["ratio"]
-    cells = groups.median().map("{:.3f}".format) + " / " + groups.max().map("{:.3g}".format)
+    cells = groups.median().map("{:.3g}".format) + " / " + groups.max().map("{:.3g}".format)
     cells = cells.unstack("share")
     cells.columns = [f"{share:.0%}" for share in cells.columns]
     print(cells.to_string())
