@@ -16,6 +16,7 @@ PAGES_WITHOUT_EXAMPLES = [
     "constants_network.md",
     "method.md",
     "release.md",
+    "streams.md",
     "which_eps.md",
 ]
 
