@@ -6,3 +6,4 @@ depend on an estimator.
 
 from sklearn_ssse._calibration import logistic, network
 from sklearn_ssse._calibration.logistic import Exact, common_epsilons
+from sklearn_ssse._calibration.order import second_order

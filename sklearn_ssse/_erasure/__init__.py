@@ -18,14 +18,14 @@ from sklearn_ssse._erasure.mixin import ErasableMixin
 from sklearn_ssse._erasure.parameters import PARAMETER_CONSTRAINTS, documented
 from sklearn_ssse._erasure.planning import (
     NO_CURVATURE,
-    Step,
     checked_epsilon,
-    is_damped,
     make_record,
-    make_step,
+    path_after,
     residual_after,
 )
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
+from sklearn_ssse._erasure.second_order import SecondOrder
+from sklearn_ssse._erasure.steps import Step, is_damped, make_step
 from sklearn_ssse._erasure.validation import (
     as_objects,
     check_outputs,

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sklearn_ssse._erasure.guards import TRUSTED_MARGIN
-from sklearn_ssse._erasure.records import ErasureRecord, ErasureState
+from sklearn_ssse._erasure.guards import DOUBTFUL_MARGIN
+from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._utils.warnings import warn
 
 
@@ -25,8 +25,9 @@ class Erasure(NamedTuple):
     record : ErasureRecord
     attributes : dict
         The fitted attributes after the step, and reset traces of training.
-    curvature : callable
-        Returns the inverse curvature of the rows after the change.
+    inverses : callable
+        Returns the inverse curvature of the rows after the change, and the fields of `Path` that
+        are matrices.
     state : ErasureState
         The counts and weights of the rows after the change.
     unweighted : bool
@@ -38,7 +39,7 @@ class Erasure(NamedTuple):
     model: object
     record: ErasureRecord
     attributes: dict
-    curvature: Callable
+    inverses: Callable
     state: ErasureState
     unweighted: bool
     columns_change: bool = False
@@ -52,12 +53,14 @@ class Erasure(NamedTuple):
         """The `Change` of the model."""
         model = self.model
         share = float(model._erasure_state.mass / self.state.mass)
+        inverse, others = self.inverses()
+        path = replace_fields(self.state.path, others)
         records = [self.record] if self.changes_rows else []
         attributes = {
             **self.attributes,
-            "curvature_": self.curvature(),
+            "curvature_": inverse,
             "damping_": model.damping_ * share,
-            "_erasure_state": self.state,
+            "_erasure_state": replace_fields(self.state, {"path": path}),
             "n_samples_remaining_": self.record.n_remaining,
             "erasures_": [*model.erasures_, *records],
         }
@@ -73,11 +76,11 @@ class Erasure(NamedTuple):
                 "Rows need weights, as the model was fitted with sample_weight, got none: each row "
                 "was given weight 1. Pass the weights that the rows had at fit."
             )
-        if record.damped:
+        if record.damped and record.margin < DOUBTFUL_MARGIN:
             warn(
                 f"The {record.n_erased} rows must not dominate the curvature in any direction, got "
                 f"{record.margin:.2g} as smallest eigenvalue of I - R P R^T (reliable from "
-                f"{TRUSTED_MARGIN}): the step was damped. Compare with retraining, or erase fewer "
+                f"{DOUBTFUL_MARGIN}): the step was damped. Compare with retraining, or erase fewer "
                 "rows at once."
             )
         if record.shrunken:
@@ -86,6 +89,12 @@ class Erasure(NamedTuple):
                 "present parameters, got a part of it: the rows were scaled down so that the rest "
                 "remains positive definite. Call `fit_curvature` on the retained rows if you have "
                 "them."
+            )
+        reason = self.state.path.recommended
+        if self.state.path.warned and not self.model._erasure_state.path.warned:
+            warn(
+                f"The model should be refreshed, got a model of which {reason}. Call `refresh` "
+                "with the retained rows. Until then each erasure adds to the error."
             )
         if self.state.minibatch:
             warn(

@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._erasure.epsilon import usual_epsilon
 from sklearn_ssse._erasure.guards import check_dense
+from sklearn_ssse._erasure.path import Path
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.validation import check_rows, class_indicator, row_weights
 from sklearn_ssse._gradients import CURVATURES
@@ -96,6 +97,28 @@ class CurvatureMixin(CallbackSupportMixin):
         return self
 
     @property
+    def refresh_recommended_(self):
+        """The reason for which a refresh of the model is recommended, in words; empty if none.
+
+        A stream of erasures makes the stored curvature less accurate. A refresh is recommended if
+        more than 10 % of the rows were erased or added since the curvature was computed (25 % with
+        steps of second order), more than 25 % of a class was erased, more than 30 % of the
+        curvature was erased, or if the conservative curvature had to replace the other one, see
+        `docs/method.md`.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the model is not fitted.
+        """
+        check_is_fitted(self, "curvature_")
+        return self._erasure_state.path.recommended
+
+    @property
     def fisher_inverse_(self):
         """Inverse of the damped curvature on the paper's scale, ``(F + lambda I)^-1``, (d, d).
 
@@ -144,7 +167,13 @@ class CurvatureMixin(CallbackSupportMixin):
             with progress.task("calibration"):
                 calibration = self._calibrate(batch, inverse, state)
                 residual = self._residual(batch, inverse)
-                state = replace(state, calibration=calibration, residual=residual)
+                state = replace(
+                    state,
+                    calibration=calibration,
+                    residual=residual,
+                    fit_diagonal=inverse.diagonal - inverse.ridge,
+                    path=Path(second_order=self._second_order(batch, inverse, state)),
+                )
         automatic = self.damping == "auto"
         self.curvature_ = inverse
         self.structure_ = structure
@@ -178,6 +207,7 @@ class CurvatureMixin(CallbackSupportMixin):
             class_mass=weight @ own,
             class_weight=class_weight,
             fit_mass=mass,
+            fit_class_mass=weight @ own,
             weighted=weighted,
             minibatch=minibatch,
             calibration=None,
@@ -218,6 +248,10 @@ class CurvatureMixin(CallbackSupportMixin):
 
     def _residual(self, batch, inverse):
         """Gradient of the penalised objective that training left, (d,); None takes it as zero."""
+        return None
+
+    def _second_order(self, batch, inverse, state):
+        """The `SecondOrder` of the training rows; None if steps are of first order."""
         return None
 
     def _frozen_class_weight(self, codes, weight):

@@ -84,6 +84,8 @@ damping_ : float or ndarray of shape (d,)
     Erasures do not change ``n * damping_``, nor does retraining with the same penalty.
 unlearn_epsilon_ : float
     The eps for a random forget set that is small compared with the training set.
+refresh_recommended_ : str
+    The reason for which a refresh of the model is recommended; empty if there is none.
 n_samples_remaining_ : int
     Number of rows of positive weight that the model was fitted to and still holds.
 erasures_ : list of ErasureRecord

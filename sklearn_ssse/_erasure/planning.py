@@ -1,25 +1,26 @@
 """The plan of an erasure, computed in stages before anything changes.
 
 The stages, in order: `checked_epsilon`, the rows as batches, `check_remaining`, the pending
-downdate of the curvature, the step, its length, the new parameters, and the records. `plan_erasure`
+downdate of the curvature, the step of `steps.choose`, its length, the new parameters, and the
+records. `plan_erasure`
 runs them for one model. `_composites.multioutput_batched` runs them for all outputs of a classifier
 together: it replaces the stages whose arrays it can stack, and shares the others.
 """
 
+import math
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._erasure.changes import Erasure
-from sklearn_ssse._erasure.downdate_cap import cap_downdate
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
-from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_fresh, check_margin, check_remaining
-from sklearn_ssse._erasure.records import ErasureRecord, ErasureState
+from sklearn_ssse._erasure.guards import check_fresh, check_log_odds, check_remaining
+from sklearn_ssse._erasure.records import ErasureRecord, replace_fields
+from sklearn_ssse._erasure.shares import changed_shares, check_shares, recommendation
+from sklearn_ssse._erasure.steps import RowChange, choose
 from sklearn_ssse._erasure.validation import (
     check_rows,
-    class_indicator,
     is_multilabel,
     row_weights,
     rows_of_positive_weight,
@@ -31,76 +32,6 @@ NO_CURVATURE = (
     "This %(name)s instance is not fitted yet, or has no curvature. Call `fit`, or `fit_curvature` "
     "on a fitted model."
 )
-
-
-class Downdate(NamedTuple):
-    """The curvature after the change, before it is stored.
-
-    Attributes
-    ----------
-    pending : PendingDowndate or None
-        None for a curvature of mini-batches, which no single row can leave.
-    margin, leverage : float
-        Smallest eigenvalue of ``I - R_S P R_S^T`` for the curvature rows R_S of the forget set, and
-        largest leverage of a forget row; nan without a pending downdate.
-    capped : bool
-        True if the forget rows were scaled down, see `cap_downdate`.
-    """
-
-    pending: object = None
-    margin: float = np.nan
-    leverage: float = np.nan
-    capped: bool = False
-
-
-class Step(NamedTuple):
-    """A step before its length is computed.
-
-    Attributes
-    ----------
-    solution : ndarray of shape (d,)
-        ``s = P g``. P is the stored inverse curvature or, with leave-out, the inverse curvature of
-        the rows after the change.
-    growth : float
-        Weight of all rows before the change divided by their weight after it, ``n / (n - k)`` for
-        an erasure; 1 with leave-out.
-    gradient : ndarray of shape (d,)
-        g: the gradient of the forget rows, minus the gradient of the added rows, minus the residual
-        gradient of the model; with the changes of the penalty.
-    gradients : ndarray of shape (d, n_classes)
-        The parts of g from the rows of each class.
-    batch : Batch
-        The forget rows.
-    scores : Scores or ScoreStream
-        The curvature rows of the forget rows.
-    before, after : ErasureState
-        The state before the change and after it.
-    leave_out, damped : bool
-    added : Batch or None
-        The added rows.
-    """
-
-    solution: np.ndarray
-    growth: float
-    gradient: np.ndarray
-    gradients: np.ndarray
-    batch: object
-    scores: object
-    before: ErasureState
-    after: ErasureState
-    leave_out: bool
-    damped: bool
-    added: object = None
-
-    @property
-    def direction(self):
-        """Change of the parameters at eps = 1."""
-        return self.growth * self.solution
-
-    def mean(self, values):
-        """Weighted mean over the forget rows of values of shape (k, outputs)."""
-        weight = self.batch.weight
-        return float(weight @ values.mean(axis=1) / weight.sum())
 
 
 def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
@@ -131,8 +62,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     family = model._family()
     epsilon = checked_epsilon(model, epsilon)
     if column_map:
-        before = _with_columns(before, family, column_map)
-        inverse = inverse.with_columns(column_map, family.shapes)
+        inverse, before = _with_columns(model, family, column_map)
         family = family.with_columns(column_map, before.n_rows)
     batch = _batch(model, family, forget, column_map)
     new = _batch(model, family, added, column_map)
@@ -144,15 +74,18 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         added=(new.y, new.weight),
         may_vanish=family.classes_may_vanish,
     )
-    scores = _collected(batch.scores(before.curvature))
-    downdate = Downdate() if before.minibatch else _downdate(model, inverse, batch, scores, new)
-    pending = downdate.pending if model._leave_out(before) else None
-    step = make_step(batch, scores, inverse, pending, before, after, new if new.n_samples else None)
+    if family.is_convex and batch.n_samples:
+        check_shares(before, inverse)
+    choice = choose(_row_change(model, batch, new, before, after), inverse)
+    step = choice.step
     epsilon = _epsilon_of(epsilon, step, batch.n_samples + new.n_samples)
     change = epsilon * step.direction
     attributes = _attributes_after(family, change, epsilon)
+    if choice.path.switched and before.path.recommended and family.is_convex:
+        check_log_odds(batch, family.theta, family.theta + change)
+    state = _with_history(choice, epsilon, added, inverse)
     record = make_record(
-        after,
+        state,
         float(np.linalg.norm(change) / (np.linalg.norm(family.theta) or 1.0)),
         n_erased=batch.n_samples,
         weight_erased=float(batch.weight.sum()),
@@ -160,18 +93,20 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         structure=model.structure_,
         leave_out=step.leave_out,
         damped=step.damped,
-        shrunken=downdate.capped,
-        margin=downdate.margin,
-        max_leverage=downdate.leverage,
+        shrunken=choice.downdate.capped,
+        margin=choice.downdate.margin,
+        max_leverage=choice.downdate.leverage,
         n_added=new.n_samples,
         weight_added=float(new.weight.sum()),
+        order=1 if choice.second_order is None else 2,
+        kept_curvature=choice.downdate.kept,
     )
     return Erasure(
         model=model,
         record=record,
         attributes=attributes,
-        curvature=downdate.pending.inverse if downdate.pending else lambda: inverse,
-        state=_with_history(step, epsilon, added),
+        inverses=lambda: choice.inverses(change),
+        state=state,
         unweighted=before.weighted and any(rows and rows[2] is None for rows in (forget, added)),
         columns_change=bool(column_map),
     )
@@ -183,46 +118,6 @@ def checked_epsilon(model, epsilon):
     check_fresh(state)
     epsilon = model.unlearn_epsilon if epsilon is None else epsilon
     return check_epsilon(epsilon, calibrated=state.calibration is not None)
-
-
-def make_step(batch, scores, inverse, pending, before, after, added=None):
-    """The `Step` that erases ``batch`` and adds ``added``; without leave-out if pending is None."""
-    gradients = _by_class(batch, before)
-    if added is not None:
-        gradients = gradients - _by_class(added, before)
-    k_rows = before.n_rows - after.n_rows
-    family = batch.family
-    gradient = gradients.sum(axis=1) + family.penalty_change(before.n_rows, k_rows)
-    gradient = gradient + family.penalty_gradient_offset
-    if before.residual is not None:
-        gradient = gradient - before.residual
-    damped = False
-    if pending is None:
-        solution = inverse.solve(gradient)
-        growth = before.mass / after.mass
-    else:
-        damped = bool(is_damped(pending.margin))
-        solution = pending.solve(gradient, damped=damped)
-        growth = 1.0
-    leave_out = pending is not None
-    return Step(
-        solution,
-        growth,
-        gradient,
-        gradients,
-        batch,
-        scores,
-        before,
-        after,
-        leave_out,
-        damped,
-        added,
-    )
-
-
-def is_damped(margin):
-    """Whether a leave-out step of this margin, or of each of many, is damped."""
-    return margin < TRUSTED_MARGIN
 
 
 def residual_after(residual, epsilon):
@@ -253,6 +148,9 @@ def make_record(after, relative_shift, **fields):
         n_remaining=after.n_rows,
         relative_shift=relative_shift,
         erased_fraction=float(after.changed / after.fit_mass),
+        path_length=after.path.length,
+        conservative=after.path.switched,
+        refresh_recommended=after.path.recommended,
         **fields,
     )
 
@@ -270,22 +168,19 @@ def _batch(model, family, rows, column_map):
     return family.batch(*rows_of_positive_weight(X, codes, weight))
 
 
-def _downdate(model, inverse, batch, scores, new):
-    """The `Downdate`. The added rows are added first: the downdate is then better conditioned."""
-    state = model._erasure_state
-    if new.n_samples:
-        inverse = inverse.update(_collected(new.scores(state.curvature)))
-    capped = False
-    if batch.n_samples and batch.family.rows_may_differ(state):
-        whole = scores.collect()
-        held, pending = cap_downdate(inverse, whole)
-        capped = held is not whole
-    else:
-        pending = inverse.pending_downdate(scores)
-    if batch.n_samples:
-        check_margin(pending.margin, inverse.condition, batch.n_samples, model.damping_)
-    leverage = pending.leverage.max(initial=0.0)
-    return Downdate(pending, float(pending.margin), float(leverage), capped)
+def _row_change(model, batch, new, before, after):
+    """The `RowChange` of a model that erases ``batch`` and adds ``new``."""
+    return RowChange(
+        batch,
+        new,
+        _collected(batch.scores(before.curvature)),
+        _collected(new.scores(before.curvature)),
+        before,
+        after,
+        model.damping_,
+        model._leave_out(before),
+        1 if getattr(model, "order", "auto") == 1 else 2,
+    )
 
 
 def _epsilon_of(epsilon, step, n_rows):
@@ -310,29 +205,69 @@ def _attributes_after(family, change, epsilon):
     return attributes
 
 
-def _with_history(step, epsilon, added):
-    """The state after the change: stale or not, weighted or not, and the residual gradient."""
+def _with_history(choice, epsilon, added, inverse):
+    """The state after the change: stale or not, weighted or not, the residual and the path."""
+    step = choice.step
     after = step.after
     given = added is not None and added[2] is not None
     weighted = after.weighted or (given and bool((np.asarray(added[2]) != 1).any()))
     stale = "of mini-batches of the rows before the last change" if after.minibatch else ""
-    residual = residual_after(after.residual, epsilon)
-    return replace(after, stale=stale, weighted=weighted, residual=residual)
+    length = float(epsilon) * step.growth * step.square**0.5
+    return replace(
+        after,
+        stale=stale,
+        weighted=weighted,
+        residual=residual_after(after.residual, epsilon),
+        path=path_after(choice.path, length, after, inverse),
+    )
 
 
-def _with_columns(state, family, column_map):
-    """The state of a model whose columns change: its residual is a gradient by the new ones."""
-    if state.residual is None:
-        return state
-    residual = map_first_layer(state.residual, family.shapes, column_map.gradients)
-    return replace(state, residual=residual)
+def path_after(path, length, after, inverse):
+    """The path after a step of this length.
+
+    Parameters
+    ----------
+    path : Path
+        Before the step, but after a switch of the curvature.
+    length : float
+    after : ErasureState
+        With the counts after the change.
+    inverse : AbstractInverse
+        The inverse curvature before the step.
+
+    Returns
+    -------
+    Path
+        The inverses that it holds are the ones before the step.
+    """
+    return replace_fields(
+        path,
+        {
+            "length": math.hypot(path.length, length),
+            "recommended": recommendation(path, changed_shares(after, inverse)),
+            "warned": bool(path.recommended),
+        },
+    )
 
 
-def _by_class(batch, state):
-    """Sum of the gradients of the rows of each class, (d, n_classes); (d, 1) if multi-label."""
-    y = batch.y
-    groups = class_indicator(y, len(state.class_mass)) if y.ndim == 1 else np.ones((len(y), 1))
-    return batch.gradients(groups)
+def _with_columns(model, family, column_map):
+    """The inverse and the state of a model whose columns change.
+
+    The residual is a gradient by the parameters of the new columns.
+    """
+    state = model._erasure_state
+    old = model.curvature_
+    inverse = old.with_columns(column_map, family.shapes)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        growth = (inverse.diagonal - inverse.ridge) / (old.diagonal - old.ridge)
+    fields = {
+        "path": state.path.with_columns(column_map, family.shapes, inverse.ridge),
+        "fit_diagonal": state.fit_diagonal * np.where(np.isfinite(growth), growth, 1.0),
+    }
+    if state.residual is not None:
+        residual = map_first_layer(state.residual, family.shapes, column_map.gradients)
+        fields["residual"] = residual
+    return inverse, replace_fields(state, fields)
 
 
 def _collected(scores):

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sklearn_ssse._erasure.path import Path
+
 
 @dataclass(frozen=True)
 class ErasureRecord:
@@ -54,6 +56,21 @@ class ErasureRecord:
         Number of rows that `learn` added, or by which `rectify` replaced others.
     weight_added : float
         Sum of the weights of the added rows: sample weight times class weight.
+    order : int
+        2 if the step used the third derivatives of the loss, otherwise 1.
+    kept_curvature : float
+        Mean share of the forget rows' present curvature that was not subtracted, in [0, 1), without
+        unit: more of it than that might not have been in the curvature, which was computed at other
+        parameters. 0 for the first erasure, and if the conservative curvature is not in use.
+    conservative : bool
+        True if the step used the conservative curvature, from which no row takes more than it had
+        added.
+    path_length : float
+        Length of the path of the parameters since the curvature was computed, in the norm of the
+        curvature and without unit: the root of the sum of ``g^T s`` over all steps s.
+    refresh_recommended : str
+        The reason for which a refresh of the model is recommended after the change; empty if there
+        is none.
 
     Examples
     --------
@@ -82,6 +99,11 @@ class ErasureRecord:
     kept_by: tuple = ()
     n_added: int = 0
     weight_added: float = 0.0
+    order: int = 1
+    kept_curvature: float = 0.0
+    conservative: bool = False
+    path_length: float = 0.0
+    refresh_recommended: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,12 +126,16 @@ class ErasureState:
         Class weights, frozen at fit.
     fit_mass : float
         Weight of all rows when the curvature was computed.
+    fit_class_mass : ndarray of shape (n_classes,)
+        Weight of the rows of each class when the curvature was computed.
     weighted : bool
         True if the model was fitted with sample weights.
     minibatch : bool
         True if a curvature row is the sum of a mini-batch, which no single row can leave.
     calibration : object or None
         Calibration of eps "auto"; None if there is none.
+    fit_diagonal : ndarray of shape (d,)
+        Diagonal of ``R^T R`` when the curvature was computed.
     stale : str
         The reason why the curvature does not belong to the present model; empty if it does.
     changed : float
@@ -117,6 +143,8 @@ class ErasureState:
     residual : ndarray of shape (d,) or None
         Gradient of the penalised objective that the solver left, on the scale of a sum over all
         rows, without the part that later steps removed. None if it is not kept and taken as zero.
+    path : Path
+        The path of the parameters since the curvature was computed.
     """
 
     curvature: str
@@ -126,12 +154,15 @@ class ErasureState:
     class_mass: np.ndarray
     class_weight: np.ndarray
     fit_mass: float
+    fit_class_mass: np.ndarray
     weighted: bool
     minibatch: bool
     calibration: object
+    fit_diagonal: np.ndarray | None = None
     stale: str = ""
     changed: float = 0.0
     residual: np.ndarray | None = None
+    path: Path = Path()
 
 
 def replace_fields(record, values):

@@ -31,11 +31,15 @@ class Family:
 
     Attributes
     ----------
+    is_convex : bool
+        Whether the objective has one minimum, so that a stream of erasures can be checked against
+        it.
     penalty_gradient_offset : float or ndarray of shape (d,)
         Gradient of the penalty that a change of the columns adds to the erased gradient, as theta
         no longer minimises the penalised objective after the change. 0 without a change.
     """
 
+    is_convex = True
     penalty_gradient_offset = 0.0
 
     def with_columns(self, column_map, n_rows):
@@ -59,7 +63,8 @@ class Batch:
     """Rows X, labels y and weights, with the model of a ``family``.
 
     Subclasses implement ``take(index)``, ``layers(rows, curvature)``, the forward and backward
-    pass, and ``gradients(groups)``, weighted sums of the gradients of the loss.
+    pass, ``gradients(groups)``, weighted sums of the gradients of the loss, and ``log_odds(theta)``
+    of the true labels.
 
     Attributes
     ----------
@@ -91,3 +96,23 @@ class Batch:
         if batch_size == 1:
             return ScoreStream(self, curvature)
         return SignedStream(self, curvature, batch_size)
+
+
+def softmax_log_odds(z, y):
+    """Log-odds of the class y of rows with outputs z, and whether the class is predicted.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n_samples, n_classes)
+    y : ndarray of int of shape (n_samples,)
+
+    Returns
+    -------
+    log_odds : ndarray of shape (n_samples, 1)
+    predicted : ndarray of bool of shape (n_samples, 1)
+    """
+    own = np.take_along_axis(z, y[:, np.newaxis], axis=1)
+    others = np.where(np.arange(z.shape[1]) == y[:, np.newaxis], -np.inf, z)
+    top = others.max(axis=1, keepdims=True)
+    rest = np.log(np.exp(others - top).sum(axis=1, keepdims=True))
+    return own - top - rest, own > top

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit, softmax
 
-from sklearn_ssse._families.base import Batch, Family, pack
-from sklearn_ssse._gradients import CURVATURES, Layer, gradient
+from sklearn_ssse._families.base import Batch, Family, pack, softmax_log_odds
+from sklearn_ssse._gradients import CURVATURES, Layer, ThirdOrder, gradient, third_derivatives
 from sklearn_ssse._utils.chunks import add_up, slices
 
 # Bytes of one chunk of rows, which should fit into the processor's cache.
@@ -174,6 +174,26 @@ class LinearBatch(Batch):
             return float(np.sum((proba - targets) * weighted))
 
         return at
+
+    def log_odds(self, theta):
+        """Log-odds of the true class of each row at the parameters theta.
+
+        Returns
+        -------
+        log_odds : ndarray of shape (n_samples, 1)
+        predicted : ndarray of bool of shape (n_samples, 1)
+            Whether the model predicts the true class.
+        """
+        z = self._logits(theta)
+        if self.family.link == "logistic":
+            z = np.where(self.targets() > 0, z, -z)
+            return z, z > 0
+        return softmax_log_odds(z, self.y)
+
+    def third_order(self):
+        """The `ThirdOrder` of the rows."""
+        kappa = third_derivatives(self.proba, self.family.link) * self.weight[:, np.newaxis]
+        return ThirdOrder.of_rows(self.inputs(), kappa, self.family.bias)
 
     def take(self, index):
         """The batch of some of the rows, without a second forward pass."""

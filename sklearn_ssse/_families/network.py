@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.neural_network import MLPClassifier
 
-from sklearn_ssse._families.base import Batch, Family, pack
+from sklearn_ssse._families.base import Batch, Family, pack, softmax_log_odds
 from sklearn_ssse._gradients import CURVATURES, GRADIENT, Layer, Scores
 from sklearn_ssse._kernels import cpu
 from sklearn_ssse._utils.chunks import add_up, slices
@@ -40,6 +40,7 @@ class NetworkFamily(Family):
     """
 
     classes_may_vanish = True
+    is_convex = False
     parameters = ("coefs_", "intercepts_")
     # Attributes that hold traces of the training rows, and that prediction does not need.
     training_traces = ("_optimizer", "_random_state")
@@ -232,8 +233,4 @@ class NetworkBatch(Batch):
         if family.link == "logistic":
             z = np.where(self.targets() > 0, z, -z)
             return z, z > 0
-        own = np.take_along_axis(z, self.y[:, np.newaxis], axis=1)
-        others = np.where(np.arange(z.shape[1]) == self.y[:, np.newaxis], -np.inf, z)
-        top = others.max(axis=1, keepdims=True)
-        rest = np.log(np.exp(others - top).sum(axis=1, keepdims=True))
-        return own - top - rest, own > top
+        return softmax_log_odds(z, self.y)

@@ -95,6 +95,10 @@ class FullInverse(AbstractInverse):
         matrix += self.matrix
         return FullInverse(matrix, self.ridge, self.diagonal - forget_diagonal, self.inversion)
 
+    def with_matrix(self, A: NDArray) -> "FullInverse":
+        """The inverse of another positive definite matrix A, (d, d), ridge included."""
+        return FullInverse(_inverted(A), self.ridge, A.diagonal().copy(), self.inversion)
+
     def with_columns(self, column_map: Any, shapes: Shapes) -> "FullInverse":
         n_outputs, width = shapes[0]
         stop = n_outputs * width
