@@ -1,16 +1,33 @@
 """Logistic regression that training rows can be erased from."""
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import compute_class_weight
 
 from sklearn_ssse._calibration import logistic
-from sklearn_ssse._erasure import PARAMETER_CONSTRAINTS, ErasableMixin, documented
+from sklearn_ssse._erasure import (
+    LONG_WORK,
+    PARAMETER_CONSTRAINTS,
+    ErasableMixin,
+    documented,
+    row_weights,
+)
 from sklearn_ssse._families import LinearFamily
-from sklearn_ssse._from_estimator import logistic_parameters, refuse_l1, warn_if_far
+from sklearn_ssse._from_estimator import logistic_parameters, refuse_l1
 from sklearn_ssse._gradients import CURVATURES
+from sklearn_ssse._inverse import INVERSES, choose_structure
+from sklearn_ssse._kernels import load
+from sklearn_ssse._minimum import left_by_training, minimise
+from sklearn_ssse._utils.compat import with_callbacks
+from sklearn_ssse._utils.progress import begun
+from sklearn_ssse._utils.warnings import warn
 
 __all__ = ["ErasableLogisticRegression"]
+
+# Tolerance of scikit-learn's solver in a refresh, as a share of `tol`: at `tol` itself the error
+# of the solver can exceed the effect of the erased rows.
+TOLERANCE_SHARE = 0.01
 
 
 @documented
@@ -198,6 +215,14 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         ErasureError
             If the penalty has an l1 part, the curvature is singular in spite of its damping, or the
             inverse does not fit into memory.
+
+        Warns
+        -----
+        ErasureWarning
+            If training stopped far from the minimum of the objective: if the gradient that is left
+            is more than 3 times as large as the gradient of a random 1 % of the rows, in the norm
+            of the inverse curvature, and erasures cannot remove it. They can with 'fisher' and the
+            full inverse if one Newton step removes most of it.
         """
         refuse_l1(self.l1_ratio)
         self._drop_curvature()
@@ -239,8 +264,10 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         Warns
         -----
         ErasureWarning
-            If it is far from the minimum of its objective on these rows: it was trained on other
-            rows, or training stopped long before the minimum.
+            If it is far from the minimum of its objective on these rows, and erasures cannot remove
+            the gradient that is left there: it was trained on other rows, or training stopped long
+            before the minimum. With 'fisher' and the full inverse, an erasure removes it if one
+            Newton step can.
 
         Examples
         --------
@@ -258,7 +285,6 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         model = cls._from_fitted(fitted, given, X, y, sample_weight, params)
         n_iter = np.atleast_1d(fitted.n_iter_)  # of LogisticRegressionCV, one for each fit
         model.n_iter_ = n_iter if n_iter.ndim == 1 else n_iter.max(keepdims=True).ravel()
-        warn_if_far(model, X, y, sample_weight)
         return model
 
     def _family(self):
@@ -287,11 +313,39 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
             return None
         return logistic.calibrate(batch, inverse, self.curvature)
 
-    def _residual(self, batch, inverse):
-        # With less than the whole inverse a step along the residual could be too long.
-        if not (CURVATURES[self.curvature].is_hessian and inverse.is_matrix):
-            return None
-        return logistic.residual(batch, inverse)
+    def _left_by_training(self, batch, inverse):
+        """The gradient that training left, if an erasure can remove it; else a warning if large."""
+        return left_by_training(batch, inverse, CURVATURES[self.curvature].is_hessian)
+
+    @with_callbacks
+    def _train_further(self, given, checked):
+        """Newton steps to the minimum; a warm start of the parent if the Hessian is too large."""
+        family = self._family()
+        d = family.n_parameters
+        structure, _ = choose_structure(INVERSES, "auto", family.shapes, {})
+        if not INVERSES[structure].is_matrix:
+            vars(self).update(family.attributes(family.theta))  # dense, as the parent needs it
+            self._fit_parent(given, tol=TOLERANCE_SHARE * self.tol)
+            return
+        X, codes, weight = checked
+        weight = row_weights(codes, weight, self._frozen_class_weight(codes, weight))
+        batch = family.batch(X, codes, weight)
+        operations = d * d * len(codes)
+        kernels = load(self._choose_backend(operations), self.device)
+        context = None
+        if operations >= LONG_WORK:
+            context = self._init_callback_context("refresh", max_subtasks=1)
+        with begun(self, context) as progress:
+            with progress.task("newton steps", None) as batch.progress:
+                found = minimise(batch, self.tol, kernels)
+        vars(self).update(family.attributes(found.theta))
+        self.n_iter_ = np.array([found.n_steps], dtype=np.int32)
+        if not found.converged:
+            warn(
+                f"The refresh must reach tol={self.tol:g}, got {found.n_steps} Newton steps that "
+                "did not. Scale the columns of X, or lower C.",
+                ConvergenceWarning,
+            )
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
