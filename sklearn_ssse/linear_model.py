@@ -335,9 +335,11 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         context = None
         if operations >= LONG_WORK:
             context = self._init_callback_context("refresh", max_subtasks=1)
-        with begun(self, context) as progress:
-            with progress.task("newton steps", None) as batch.progress:
-                found = minimise(batch, self.tol, kernels)
+        with (
+            begun(self, context) as progress,
+            progress.task("newton steps", None) as batch.progress,
+        ):
+            found = minimise(batch, self.tol, kernels)
         vars(self).update(family.attributes(found.theta))
         self.n_iter_ = np.array([found.n_steps], dtype=np.int32)
         if not found.converged:
