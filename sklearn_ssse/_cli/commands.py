@@ -1,4 +1,4 @@
-"""The commands: each reads its files, erases, refreshes or reports, and returns the text to print."""
+"""The commands: each reads its files, changes a model or reports, and returns text to print."""
 
 import json
 import sys
@@ -183,7 +183,11 @@ def _fitted_transformers(estimator):
 
 def _refreshed(model):
     """The facts about one refreshed model."""
-    return {"type": type(model).__name__, "iterations": model.n_iter_, **_row_counts(model)}
+    return {
+        "type": type(model).__name__,
+        "iterations": vars(model).get("n_iter_"),
+        **_row_counts(model),
+    }
 
 
 def _row_counts(model):

@@ -28,7 +28,7 @@ MISSING_ADVICE = " If it stands for a missing value, name it by --missing."
 
 
 class Rows(NamedTuple):
-    """Arguments of ``unlearn`` and ``refresh``; weights and positions are None if no column holds them."""
+    """Arguments of ``unlearn`` and ``refresh``; without a column, weights and positions are None."""
 
     X: object
     y: np.ndarray
