@@ -183,11 +183,8 @@ def _fitted_transformers(estimator):
 
 def _refreshed(model):
     """The facts about one refreshed model."""
-    return {
-        "type": type(model).__name__,
-        "iterations": vars(model).get("n_iter_"),
-        **_row_counts(model),
-    }
+    iterations = vars(model).get("n_iter_")
+    return {"type": type(model).__name__, "iterations": iterations, **_row_counts(model)}
 
 
 def _row_counts(model):

@@ -158,9 +158,8 @@ def _add_rows(add, rows, preprocessing):
     add("--rows", metavar="FILE", help=f"{rows}, a CSV or a Parquet file", **FILE)
     text = "column of the labels; for several outputs repeat it, or separate by commas"
     add("--target", metavar="COLUMN", required=True, help=text, **REPEATED)
-    text = (
-        f"{' or '.join(preprocessing)} the statistics of the steps before the model (default: keep)"
-    )
+    verbs = " or ".join(preprocessing)
+    text = f"{verbs} the statistics of the steps before the model (default: keep)"
     add("--preprocessing", choices=preprocessing, default="keep", help=text)
     add("--weights", metavar="COLUMN", help="column of the weights that the rows had at fit")
     text = "column of the positions of the rows in the data of fit, from 0; for bagged models"

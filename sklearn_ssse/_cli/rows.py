@@ -28,7 +28,7 @@ MISSING_ADVICE = " If it stands for a missing value, name it by --missing."
 
 
 class Rows(NamedTuple):
-    """Arguments of ``unlearn`` and ``refresh``; without a column, weights and positions are None."""
+    """Arguments of ``unlearn`` or ``refresh``; weights and positions are None without a column."""
 
     X: object
     y: np.ndarray
