@@ -25,9 +25,10 @@ from sklearn_ssse._utils.warnings import warn
 
 __all__ = ["ErasableLogisticRegression"]
 
-# Tolerance of scikit-learn's solver in a refresh, as a share of `tol`: at `tol` itself the error
-# of the solver can exceed the effect of the erased rows.
-TOLERANCE_SHARE = 0.01
+# Tolerance of scikit-learn's solver in a refresh, as a share of `tol`. After the erasure of 9 rows of
+# standardised breast cancer and digits, the distance ratio is .97 and .55 at `tol` itself, .013 and
+# .007 at a hundredth, .001 and .0007 at a thousandth, with 23 and 84 iterations.
+TOLERANCE_SHARE = 0.001
 
 
 @documented
@@ -324,7 +325,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         d = family.n_parameters
         structure, _ = choose_structure(INVERSES, "auto", family.shapes, {})
         if not INVERSES[structure].is_matrix:
-            vars(self).update(family.attributes(family.theta))  # dense, as the parent needs it
+            vars(self).update(family.attributes(family.centred(family.theta)))
             self._fit_parent(given, tol=TOLERANCE_SHARE * self.tol)
             return
         X, codes, weight = checked

@@ -34,7 +34,7 @@ class RefreshMixin(CurvatureMixin):
           scikit-learn's own criterion holds (the largest derivative of the mean objective is at
           most `tol`) and the next step is a millionth of the effect of one row. This takes a
           few passes over the rows. With more than 4000 parameters, or if the Hessian does not fit
-          into memory, scikit-learn's solver is used instead, with a warm start and a hundredth of
+          into memory, scikit-learn's solver is used instead, with a warm start and a thousandth of
           `tol`; `liblinear` has no warm start and begins anew.
         - A network is trained further by scikit-learn's own `fit` with ``warm_start=True``, for at
           most `max_iter` iterations. Early stopping is off, because a row that was held out now may
