@@ -25,9 +25,9 @@ from sklearn_ssse._utils.warnings import warn
 
 __all__ = ["ErasableLogisticRegression"]
 
-# Tolerance of scikit-learn's solver in a refresh, as a share of `tol`. After the erasure of 9 rows of
-# standardised breast cancer and digits, the distance ratio is .97 and .55 at `tol` itself, .013 and
-# .007 at a hundredth, .001 and .0007 at a thousandth, with 23 and 84 iterations.
+# Tolerance of scikit-learn's solver in a refresh, as a share of `tol`. After the erasure of 9 rows
+# of standardised breast cancer and digits, the distance ratio is .97 and .55 at `tol` itself, .013
+# and .007 at a hundredth, .001 and .0007 at a thousandth, with 23 and 84 iterations.
 TOLERANCE_SHARE = 0.001
 
 

@@ -65,8 +65,8 @@ def test_the_parent_fails_them_too(solver):
     assert set(PARENT_FAILS[solver]) <= failed
 
 
-# Failures of tests that use the deprecated parameters or l1 penalties, which our class lacks, and of
-# one that refuses every warning, where sag stops far from the minimum.
+# Failures of tests that use the deprecated parameters or l1 penalties, which our class lacks, and
+# of one that refuses every warning, where sag stops far from the minimum.
 DROPPED = re.compile(
     r"unexpected keyword argument '(penalty|n_jobs)'|KeyError: 'n_jobs'"
     r"|an l1 penalty lacks at zero|ErasureWarning: The model must be at a minimum"
