@@ -28,6 +28,7 @@ from sklearn_ssse import (
     unlearn,
 )
 from sklearn_ssse._composites import erasable_models
+from sklearn_ssse._minimum import newton
 from tests.check_erasable import snapshot
 from tests.reference import relative, residual, theta
 from tests.test_composites import SAME_WITHOUT, outputs
@@ -183,8 +184,6 @@ def test_a_refreshed_model_is_as_good_as_a_fitted_one(real_data):
 
 def test_a_hessian_serves_several_steps(monkeypatch, real_data):
     """And the steps are few."""
-    from sklearn_ssse._minimum import newton
-
     X, y = real_data["census"]
     X, y = X[:3000], y[:3000]
     built = []
@@ -197,13 +196,37 @@ def test_a_hessian_serves_several_steps(monkeypatch, real_data):
     assert len(built) < model.n_iter_[0] <= 6
 
 
-def test_from_far_away_steps_are_halved(real_data):
-    """A Newton step from far away increases the objective."""
-    X, y = real_data["breast_cancer"]
-    model = ErasableLogisticRegression(curvature="fisher").fit(X, y)
-    model.coef_ = 20 * np.random.default_rng(0).standard_normal(model.coef_.shape)
-    model.refresh(X, y)
-    assert relative(theta(model), theta(exact(X, y))) < 1e-8
+def test_steps_that_are_too_long_are_halved(monkeypatch, real_data):
+    """The objective never increases."""
+    X, y = real_data["digits"]
+    halved = []
+    stepped = newton._stepped
+
+    def spied(batch, gradient, step):
+        moved = stepped(batch, gradient, step)
+        assert moved[0].objective() < batch.objective() + 1e-9
+        halved.append(moved[2])
+        return moved
+
+    monkeypatch.setattr(newton, "_stepped", spied)
+    model = ErasableLogisticRegression(C=100.0).fit(X, y).unlearn(X[:90], y[:90])
+    model.refresh(X[90:], y[90:])
+    assert max(halved) > 0
+    goal = exact(X[90:], y[90:], C=100.0)
+    assert relative(theta(model), theta(goal)) < 1e-6
+
+
+@pytest.mark.parametrize("factor", [20, 1e4, 1e8])
+def test_a_ruined_model_is_trained_from_zeros(real_data, factor):
+    """Its Hessian may be singular, because all predictions are certain."""
+    for name in ("breast_cancer", "wine"):
+        X, y = real_data[name]
+        model = ErasableLogisticRegression(curvature="fisher").fit(X, y)
+        noise = np.random.default_rng(0).standard_normal(model.coef_.shape)
+        for parameters in (noise, model.coef_):
+            model.coef_ = factor * parameters
+            model.refresh(X, y)
+            assert relative(theta(model), theta(exact(X, y))) < 1e-8
 
 
 def test_the_warning_far_from_the_minimum(real_data):

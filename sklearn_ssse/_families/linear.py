@@ -248,6 +248,17 @@ class LinearBatch(Batch):
             return np.zeros((self.n_parameters, m))
         return add_up(part(rows) for rows in slices(self.n_samples, self.chunk_size))
 
+    def objective(self):
+        """The penalised objective on the scale of a sum over rows; infinite if a loss overflows."""
+        if self.family.link == "logistic":
+            own = np.where(self.y > 0, self.proba[:, 0], 1.0 - self.proba[:, 0])
+        else:
+            own = self.proba[np.arange(self.n_samples), self.y]
+        with np.errstate(divide="ignore"):
+            loss = -np.log(own)
+        squares = np.square(self.family.theta)
+        return float(self.weight @ loss + self.family.penalty() @ squares / 2)
+
     def objective_gradient(self):
         """Gradient of the penalised objective on the scale of a sum over rows, (d,)."""
         everything = np.ones((self.n_samples, 1))

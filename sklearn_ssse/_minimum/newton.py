@@ -5,6 +5,7 @@ the Hessian takes n d^2. A Hessian is therefore used for several steps (chord st
 each of them reduces the gradient fast.
 """
 
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from sklearn_ssse._erasure import first_well_conditioned
 from sklearn_ssse._gradients import HESSIAN
 from sklearn_ssse._inverse import FullInverse
 from sklearn_ssse._minimum.distance import expected_square
+from sklearn_ssse.exceptions import ErasureError
 
 # All shares below are shares of the squared norm of a gradient, in the metric of the inverse
 # Hessian.
@@ -28,10 +30,12 @@ FAST = 0.06
 # The steps end within scikit-learn's tolerance if a step with the Hessian of its own starting point
 # leaves more than this share: there is no minimum, or the rest is rounding.
 STALLED = 0.5
-# A step is halved until the gradient along it, which is 1 at its start, is above minus this.
+# A step is halved if the slope of the objective at its end is more than this share of the slope at
+# its start, and upwards.
 OVERSHOOT = 0.5
-# Largest number of steps; 5 are usual. Largest number of times that a step is halved.
+# Largest number of steps. Refreshes of 5 data sets, C up to 100, took 4 to 13.
 MAX_STEPS = 100
+# Largest number of times that a step is halved. They were halved twice at most.
 MAX_HALVINGS = 40
 
 
@@ -58,9 +62,7 @@ def minimise(batch, tolerance, kernels):
     Parameters
     ----------
     batch : LinearBatch
-        The rows, at the parameters to start from. If softmax leaves a direction flat, the steps
-        start where a solver of scikit-learn would end, at parameters whose mean over the outputs is
-        0.
+        The rows, at the parameters to start from.
     tolerance : float
         Largest absolute derivative of the objective, on the scale of a mean over rows, as in
         scikit-learn's solvers.
@@ -72,9 +74,8 @@ def minimise(batch, tolerance, kernels):
     Minimum
     """
     tolerance = tolerance * batch.weight.sum()
-    batch = batch.at(batch.family.centred(batch.family.theta))
+    batch, inverse = _start(batch, kernels)
     gradient = batch.objective_gradient()
-    inverse = _inverse_hessian(batch, kernels)
     small = PRECISION * expected_square(batch, inverse) / batch.n_samples
     is_own = True
     for n_steps in range(MAX_STEPS):
@@ -91,6 +92,23 @@ def minimise(batch, tolerance, kernels):
         if is_own:
             inverse = _inverse_hessian(batch, kernels)
     return Minimum(batch.family.theta, MAX_STEPS, bool(np.abs(gradient).max() <= tolerance))
+
+
+def _start(batch, kernels):
+    """The batch at the parameters to start from, and the inverse Hessian there.
+
+    If softmax leaves a direction flat, the part along it is removed: a solver of scikit-learn that
+    starts from zeros ends without it. The steps start from zeros if the present parameters are
+    worse, or have a singular Hessian because all predictions are certain: erasures may have ruined
+    the model.
+    """
+    theta = batch.family.centred(batch.family.theta)
+    zeros = batch.at(np.zeros_like(theta))
+    present = batch.at(theta)
+    if present.objective() < zeros.objective():
+        with suppress(ErasureError):
+            return present, _inverse_hessian(present, kernels)
+    return zeros, _inverse_hessian(zeros, kernels)
 
 
 def _inverse_hessian(batch, kernels):
