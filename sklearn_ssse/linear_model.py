@@ -50,7 +50,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         As in :class:`sklearn.linear_model.LogisticRegression`, with its defaults. All six solvers.
     class_weight : dict or 'balanced', default=None
         As in the parent class. The weights of `fit` are frozen: 'balanced' is not computed again
-        after an erasure.
+        after an erasure, but at the next `refresh`.
     curvature : {'empirical_fisher', 'fisher'}, default='empirical_fisher'
         The matrix to invert. 'empirical_fisher', the mean of ``g_i g_i^T`` over the gradients of
         the training rows, is the method of the paper and needs a step size. 'fisher' equals the
@@ -96,7 +96,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     -----
     n and k are sums of sample weights, class weights included. `fit` computes the damping, the
     calibration of eps (a few numbers) and the class weights over all rows, and an erasure does not
-    change them. `fit_curvature` computes the first two again.
+    change them. `fit_curvature` computes the first two again, `refresh` all of them.
 
     From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows the passes over the rows of a
     long build.

@@ -48,7 +48,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
     early_stopping, validation_fraction
         As in the parent class. Rows that were held out for early stopping never entered a gradient:
         the curvature and the counts exclude them. `unlearn` cannot recognise a row that was held
-        out: do not erase such rows.
+        out: do not erase such rows. `refresh` trains without early stopping.
     epsilon : float, default=1e-8
         Adam's, as in the parent class. The step size of an erasure is `unlearn_epsilon`.
     curvature : {'empirical_fisher', 'fisher'}, default='empirical_fisher'
