@@ -2,7 +2,7 @@
 
 from sklearn_ssse._erasure import ErasureRecord
 from sklearn_ssse._saved_format import TRUSTED_TYPES
-from sklearn_ssse._verbs import learn, preview_unlearn, rectify, unlearn
+from sklearn_ssse._verbs import learn, preview_unlearn, rectify, refresh, unlearn
 from sklearn_ssse._version import __version__
 from sklearn_ssse.display import GammaCurveDisplay
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
@@ -27,5 +27,6 @@ __all__ = [
     "parameter_distance",
     "preview_unlearn",
     "rectify",
+    "refresh",
     "unlearn",
 ]

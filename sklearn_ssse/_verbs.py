@@ -1,4 +1,4 @@
-"""`unlearn`, `learn`, `rectify` and `preview_unlearn` for estimators with erasable models."""
+"""`unlearn`, `learn`, `rectify`, `refresh`, `preview_unlearn` for estimators with models inside."""
 
 from sklearn.utils import check_consistent_length
 
@@ -6,16 +6,12 @@ from sklearn_ssse._composites import (
     Plan,
     RoutedRows,
     erasable_models,
-    known_columns,
     plan,
-    rows_of_groups,
-    takes_positions,
+    plan_refresh,
+    plan_unlearn,
     third_party,
 )
 from sklearn_ssse._erasure import carry_out, check_pairs, weight_per_row
-from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
-
-PREPROCESSING = ("keep", "downdate")
 
 
 def unlearn(
@@ -234,6 +230,75 @@ def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weigh
     return _carry_out_plan(estimator, both.worked_out())
 
 
+def refresh(estimator, X, y, sample_weight=None, *, preprocessing="keep", positions=None):
+    """Train every model inside a fitted estimator on the retained rows, in place.
+
+    Each model is trained from its present parameters, and its curvature is computed anew: see
+    `ErasableLogisticRegression.refresh`. Logistic regressions reach the minimum of their objective,
+    which is the model that training again would reach.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        As for `unlearn`, except types that third parties registered. In a search it is the
+        `best_estimator_`. The calibrators of `CalibratedClassifierCV` and a tuned threshold do not
+        change.
+    X : {array-like, sparse matrix} of shape (n_rows, n_features)
+        The retained rows, as they would be given to ``estimator.fit``: its training rows without
+        the erased rows and with the added rows.
+    y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+        The labels of the retained rows.
+    sample_weight : array-like of shape (n_rows,), default=None
+        The weights of the retained rows, if the models were fitted with weights.
+    preprocessing : {'keep', 'refit'}, default='keep'
+        'keep': the transformers of a pipeline are applied and not changed. 'refit': clones of the
+        transformers are fitted to the retained rows in turn, as ``pipeline.fit`` does, before the
+        model is trained on the columns that they give. If their number has changed, as after the
+        last row of a category was erased, the call is refused.
+    positions : array-like of shape (n_rows,), default=None
+        The positions of the retained rows in the data of `fit`, for a `BaggingClassifier`: they
+        identify the members that drew each row.
+
+    Returns
+    -------
+    estimator
+        The same object. The call is atomic: after any error the object, its transformers and every
+        model inside are unchanged. Until the end it holds the present and the new curvature of each
+        model.
+
+    Raises
+    ------
+    TypeError
+        If an estimator of this type cannot be refreshed; the message states the reason.
+    ErasureError, ValueError
+        See `ErasableLogisticRegression.refresh`; also if the number of columns has changed with
+        ``preprocessing='refit'``.
+
+    Warns
+    -----
+    ErasureWarning, ConvergenceWarning
+        See `ErasableLogisticRegression.refresh`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_ssse import ErasableLogisticRegression, parameter_distance, refresh, unlearn
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> exact = {"solver": "newton-cholesky", "tol": 1e-10}
+    >>> def fit(X, y, **params):
+    ...     return make_pipeline(StandardScaler(), ErasableLogisticRegression(**params)).fit(X, y)
+    >>> pipe = unlearn(fit(X, y), X[:100], y[:100])
+    >>> pipe = refresh(pipe, X[100:], y[100:], preprocessing="refit")
+    >>> original, retrained = fit(X, y, **exact), fit(X[100:], y[100:], **exact)
+    >>> parameter_distance(original[-1], pipe[-1], retrained[-1]) < 1e-3
+    True
+    """
+    made = plan_refresh(estimator, X, y, sample_weight, preprocessing, positions)
+    return _carry_out_plan(estimator, made)
+
+
 def preview_unlearn(
     estimator,
     X,
@@ -281,47 +346,6 @@ def preview_unlearn(
     if not records:  # there are no rows to erase
         records = [model._plan_erasure().record for model in erasable_models(estimator)]
     return records[0] if len(records) == 1 else records
-
-
-def plan_unlearn(
-    estimator,
-    X,
-    y,
-    epsilon=None,
-    sample_weight=None,
-    preprocessing="keep",
-    groups=None,
-    forget=None,
-    **params,
-):
-    """The `Plan` of `unlearn` with the same arguments, with an `Erasure` for each model.
-
-    Returns
-    -------
-    Plan
-        Nothing has changed yet.
-    """
-    if preprocessing not in PREPROCESSING:
-        raise ErasureError(
-            f"preprocessing must be one of {', '.join(PREPROCESSING)}, got {preprocessing!r}. Pass "
-            "one of them."
-        )
-    positions = params.pop("positions", None)
-    weight = weight_per_row(sample_weight, X)
-    rows = RoutedRows(X, y, weight, positions, epsilon, preprocessing, params)
-    for part in (y, weight, positions):
-        check_consistent_length(X, part)
-    known = None
-    if isinstance(groups, str):
-        names = known_columns(estimator)
-        known = getattr(estimator, "n_features_in_", None) if names is None else names
-    made = plan(estimator, rows_of_groups(rows, groups, forget, known))
-    if positions is not None and not takes_positions(estimator):
-        raise ErasureTypeError(
-            f"positions are for a BaggingClassifier, got {type(estimator).__name__} without one. "
-            "Omit them."
-        )
-    return made.worked_out()
 
 
 def _carry_out_plan(estimator, made):

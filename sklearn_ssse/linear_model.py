@@ -3,18 +3,35 @@
 from numbers import Integral
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration import logistic, second_order
-from sklearn_ssse._erasure import PARAMETER_CONSTRAINTS, ErasableMixin, documented
+from sklearn_ssse._erasure import (
+    LONG_WORK,
+    PARAMETER_CONSTRAINTS,
+    ErasableMixin,
+    documented,
+    row_weights,
+)
 from sklearn_ssse._families import LinearFamily
-from sklearn_ssse._from_estimator import logistic_parameters, refuse_l1, warn_if_far
+from sklearn_ssse._from_estimator import logistic_parameters, refuse_l1
 from sklearn_ssse._gradients import CURVATURES
-from sklearn_ssse._utils.compat import Options, StrOptions
+from sklearn_ssse._inverse import INVERSES, choose_structure
+from sklearn_ssse._kernels import load
+from sklearn_ssse._minimum import left_by_training, minimise
+from sklearn_ssse._utils.compat import Options, StrOptions, with_callbacks
+from sklearn_ssse._utils.progress import begun
+from sklearn_ssse._utils.warnings import warn
 
 __all__ = ["ErasableLogisticRegression"]
+
+# Tolerance of scikit-learn's solver in a refresh, as a share of `tol`. After the erasure of 9 rows
+# of standardised breast cancer and digits, the distance ratio is .97 and .55 at `tol` itself, .013
+# and .007 at a hundredth, .001 and .0007 at a thousandth, with 23 and 84 iterations.
+TOLERANCE_SHARE = 0.001
 
 
 @documented
@@ -36,7 +53,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         As in :class:`sklearn.linear_model.LogisticRegression`, with its defaults. All six solvers.
     class_weight : dict or 'balanced', default=None
         As in the parent class. The weights of `fit` are frozen: 'balanced' is not computed again
-        after an erasure.
+        after an erasure, but at the next `refresh`.
     curvature : {'empirical_fisher', 'fisher'}, default='empirical_fisher'
         The matrix to invert. 'empirical_fisher', the mean of ``g_i g_i^T`` over the gradients of
         the training rows, is the method of the paper and needs a step size. 'fisher' equals the
@@ -93,7 +110,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     -----
     n and k are sums of sample weights, class weights included. `fit` computes the damping, the
     calibration of eps (a few numbers) and the class weights over all rows, and an erasure does not
-    change them. `fit_curvature` computes the first two again.
+    change them. `fit_curvature` computes the first two again, `refresh` all of them.
 
     From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows the passes over the rows of a
     long build.
@@ -216,6 +233,14 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         ErasureError
             If the penalty has an l1 part, the curvature is singular in spite of its damping, or the
             inverse does not fit into memory.
+
+        Warns
+        -----
+        ErasureWarning
+            If training stopped far from the minimum of the objective: if the gradient that is left
+            is more than 3 times as large as the gradient of a random 1 % of the rows, in the norm
+            of the inverse curvature, and erasures cannot remove it. They can with 'fisher' and the
+            full inverse if one Newton step removes most of it.
         """
         refuse_l1(self.l1_ratio)
         self._drop_curvature()
@@ -257,8 +282,10 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         Warns
         -----
         ErasureWarning
-            If it is far from the minimum of its objective on these rows: it was trained on other
-            rows, or training stopped long before the minimum.
+            If it is far from the minimum of its objective on these rows, and erasures cannot remove
+            the gradient that is left there: it was trained on other rows, or training stopped long
+            before the minimum. With 'fisher' and the full inverse, an erasure removes it if one
+            Newton step can.
 
         Examples
         --------
@@ -276,7 +303,6 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         model = cls._from_fitted(fitted, given, X, y, sample_weight, params)
         n_iter = np.atleast_1d(fitted.n_iter_)  # of LogisticRegressionCV, one for each fit
         model.n_iter_ = n_iter if n_iter.ndim == 1 else n_iter.max(keepdims=True).ravel()
-        warn_if_far(model, X, y, sample_weight)
         return model
 
     @property
@@ -321,19 +347,50 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
             return None
         return logistic.calibrate(batch, inverse, self.curvature)
 
-    def _residual(self, batch, inverse):
-        # With less than the whole inverse a step along the residual could be too long.
-        if not (CURVATURES[self.curvature].is_hessian and inverse.is_matrix):
-            return None
-        return logistic.residual(batch, inverse)
+    def _left_by_training(self, batch, inverse):
+        """The gradient that training left, if an erasure can remove it; else a warning if large."""
+        return left_by_training(batch, inverse, CURVATURES[self.curvature].is_hessian)
+
+    @with_callbacks
+    def _train_further(self, given, checked):
+        """Newton steps to the minimum; a warm start of the parent if the Hessian is too large."""
+        family = self._family()
+        d = family.n_parameters
+        structure, _ = choose_structure(INVERSES, "auto", family.shapes, {})
+        if not INVERSES[structure].is_matrix:
+            vars(self).update(family.attributes(family.centred(family.theta)))
+            self._fit_parent(given, tol=TOLERANCE_SHARE * self.tol)
+            return
+        X, codes, weight = checked
+        weight = row_weights(codes, weight, self._frozen_class_weight(codes, weight))
+        batch = family.batch(X, codes, weight)
+        operations = d * d * len(codes)
+        kernels = load(self._choose_backend(operations), self.device)
+        context = None
+        if operations >= LONG_WORK:
+            context = self._init_callback_context("refresh", max_subtasks=1)
+        with (
+            begun(self, context) as progress,
+            progress.task("newton steps", None) as batch.progress,
+        ):
+            found = minimise(batch, self.tol, kernels)
+        vars(self).update(family.attributes(found.theta))
+        self.n_iter_ = np.array([found.n_steps], dtype=np.int32)
+        if not found.converged:
+            warn(
+                f"The refresh must reach tol={self.tol:g}, got {found.n_steps} Newton steps that "
+                "did not. Scale the columns of X, or lower C.",
+                ConvergenceWarning,
+            )
 
     def _second_order(self, batch, inverse, state):
+        """The `SecondOrder` of the training rows, or None; "auto" chooses it once, at fit."""
         is_exact = CURVATURES[self.curvature].is_hessian and not state.minibatch
-        if self.order == "auto" and not is_exact:
-            return None
-        leave_out = is_exact and self._leave_out(state)
+        before = vars(self).get("_erasure_state")
+        order = before.order if self.order == "auto" and before else self.order
         n_iter = int(np.max(self.n_iter_, initial=1))
-        return second_order(batch, inverse, self.order, leave_out, n_iter)
+        can_leave_out = is_exact and self._leave_out(state)
+        return second_order(batch, inverse, order, can_leave_out, n_iter)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,9 +1,12 @@
 """Multi-layer perceptron that training rows can be erased from."""
 
 import copy
+import warnings
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.metaestimators import available_if
@@ -16,6 +19,9 @@ from sklearn_ssse._from_estimator import warn_if_wrong
 from sklearn_ssse._gradients import CURVATURES
 
 __all__ = ["ErasableMLPClassifier"]
+
+# The warning of `MLPClassifier` if its training is interrupted.
+INTERRUPTED = "Training interrupted by user."
 
 
 @documented
@@ -42,7 +48,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
     early_stopping, validation_fraction
         As in the parent class. Rows that were held out for early stopping never entered a gradient:
         the curvature and the counts exclude them. `unlearn` cannot recognise a row that was held
-        out: do not erase such rows.
+        out: do not erase such rows. `refresh` trains without early stopping.
     epsilon : float, default=1e-8
         Adam's, as in the parent class. The step size of an erasure is `unlearn_epsilon`.
     curvature : {'empirical_fisher', 'fisher'}, default='empirical_fisher'
@@ -304,6 +310,28 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
             )[0]
         super()._fit_stochastic(X, y, sample_weight, *args)
 
+    def _train_further(self, given, checked):
+        """A warm start of the parent's `fit` on all rows, without early stopping."""
+        family = self._family()
+        vars(self).update(family.attributes(family.theta))  # copies: training writes into them
+        params = {"early_stopping": False}
+        stops_early = self.early_stopping and self.solver != "lbfgs"
+        if stops_early:
+            params["max_iter"] = max(1, min(self.max_iter, self.n_iter_))
+            self.best_loss_ = np.inf
+        classes = self.classes_
+        codes = checked[1]
+        if codes.ndim == 1:  # a warm start needs rows of every class, and some may be erased
+            self.classes_ = classes[np.unique(codes)]
+        with _interruptible(quiet=stops_early):
+            self._fit_parent(given, **params)
+        self.classes_ = classes
+        family = self._family()
+        kept = ("loss_", "loss_curve_")
+        for name, value in family.attributes(family.theta).items():
+            if name.startswith("_best") or (stops_early and name not in kept):
+                setattr(self, name, value)
+
     def _family(self):
         """The `NetworkFamily` of the fitted model."""
         return NetworkFamily(self)
@@ -318,3 +346,21 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         if not isinstance(self.unlearn_epsilon, str):
             return None
         return network.calibrate(batch, inverse, state, self.classes_, self._leave_out(state))
+
+
+@contextmanager
+def _interruptible(quiet):
+    """Raise KeyboardInterrupt if training is interrupted: the parent catches it and only warns.
+
+    With ``quiet``, the parent does not warn if it reaches the largest number of iterations.
+    """
+    with warnings.catch_warnings():
+        if quiet:
+            warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("error", INTERRUPTED, UserWarning)
+        try:
+            yield
+        except UserWarning as warning:
+            if str(warning) != INTERRUPTED:
+                raise
+            raise KeyboardInterrupt from warning

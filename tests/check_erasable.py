@@ -1,6 +1,7 @@
 """Checks that every erasable estimator must pass."""
 
 import pickle
+from unittest.mock import patch
 
 import joblib
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
 from sklearn_ssse import ErasureError
-from tests.warned import STALE, may_warn
+from tests.warned import MINI_BATCHES, NOT_A_MINIMUM, STALE, TOO_LONG, may_warn
 
 
 def snapshot(value, seen=None):
@@ -50,11 +51,18 @@ def check_erasable(estimator, tmp_path, n_classes=2):
     check_clone(clone(estimator), X, y, S)
     check_files(clone(estimator), X, y, S, tmp_path)
     check_atomic(clone(estimator), X, y)
+    check_refresh(clone(estimator), X, y, S)
     check_no_rows_inside(clone(estimator), X, y)
 
 
 def check_not_fitted(estimator, X, y):
-    for method in (estimator.unlearn, estimator.preview_unlearn, estimator.fit_curvature):
+    methods = (
+        estimator.unlearn,
+        estimator.preview_unlearn,
+        estimator.fit_curvature,
+        estimator.refresh,
+    )
+    for method in methods:
         with pytest.raises(NotFittedError):
             method(X[:2], y[:2])
     with pytest.raises(NotFittedError):
@@ -73,7 +81,8 @@ def check_fit_unlearn(estimator, X, y, S):
     with may_warn(STALE):
         estimator.unlearn(X[50:53], y[50:53])
     assert [record.n_remaining for record in estimator.erasures_] == [112, 109]
-    assert estimator.fit_curvature(X[8:], y[8:]).n_samples_remaining_ == 112
+    with may_warn(NOT_A_MINIMUM):  # the step of a crude structure may be long
+        assert estimator.fit_curvature(X[8:], y[8:]).n_samples_remaining_ == 112
     assert estimator.fit(X, y).erasures_ == []
 
 
@@ -162,6 +171,28 @@ def check_atomic(estimator, X, y):
 def impossible_row(estimator):
     """A row on the decision boundary, of largest curvature, with too large a norm for training."""
     return 1e4 * null_space(estimator.coef_)[:, :1].T
+
+
+def check_refresh(estimator, X, y, S):
+    """It counts the rows, and a failure in its last stage changes nothing."""
+    estimator.fit(X, y).unlearn(X[S], y[S])
+    before = snapshot(estimator)
+    keep = np.setdiff1d(np.arange(len(X)), S)
+    for wrong in (np.arange(len(X)), keep[1:], np.r_[keep, keep[:1]]):
+        with pytest.raises(ErasureError, match="retained rows must"):
+            estimator.refresh(X[wrong], y[wrong])
+    for error in (RuntimeError, KeyboardInterrupt):
+        failure = patch.object(type(estimator), "_new_state", side_effect=error)
+        with failure, pytest.raises(error):
+            estimator.refresh(X[keep], y[keep])
+        assert snapshot(estimator) == before
+    records = list(estimator.erasures_)
+    assert estimator.refresh(X[keep], y[keep]) is estimator
+    assert estimator.n_samples_remaining_ == len(keep)
+    assert estimator.erasures_ == records
+    with may_warn(MINI_BATCHES, STALE, TOO_LONG):
+        estimator.unlearn(X[keep[:3]], y[keep[:3]])
+    assert estimator.erasures_[-1].erased_fraction == pytest.approx(3 / len(keep))
 
 
 def check_no_rows_inside(estimator, X, y):

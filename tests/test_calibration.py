@@ -6,10 +6,11 @@ from sklearn.datasets import make_classification
 
 from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning
 from sklearn_ssse._calibration import logistic
-from sklearn_ssse._erasure.planning import Step
+from sklearn_ssse._erasure.steps import Step
 from sklearn_ssse._gradients.scores import Layer, Scores
 from tests import reference
 from tests.reference import relative, theta, without
+from tests.warned import NOT_A_MINIMUM, may_warn
 
 
 @pytest.fixture(params=["binary", "four_classes"])
@@ -256,9 +257,9 @@ def test_class_weights_are_frozen(binary):
     S = np.flatnonzero(y == 1)[:30]
     clf.unlearn(X[S], y[S], sample_weight=w[S])
     keep = without(S, 150)
-    assert np.array_equal(
-        clf.fit_curvature(X[keep], y[keep], w[keep])._erasure_state.class_weight, frozen
-    )
+    with may_warn(NOT_A_MINIMUM):  # many rows were erased
+        clf.fit_curvature(X[keep], y[keep], w[keep])
+    assert np.array_equal(clf._erasure_state.class_weight, frozen)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")

@@ -32,7 +32,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, scale
 
 import sklearn_ssse
-from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, preview_unlearn, unlearn
+from sklearn_ssse import (
+    ErasableLogisticRegression,
+    ErasableMLPClassifier,
+    preview_unlearn,
+    refresh,
+    unlearn,
+)
 from sklearn_ssse._cli import parser as command
 from sklearn_ssse._cli.rows import number, read_rows
 from sklearn_ssse._cli.tables import read_table
@@ -1178,3 +1184,51 @@ def test_columns_of_undefined_type_are_numbers_truth_values_or_text(codes, cells
 def test_a_text_with_underscores_is_no_number():
     assert number("1_000") is None
     assert number("1000") == 1000
+
+
+def refreshed(*more, model="erased", rows="remaining.csv", out="refreshed", record="refresh.json"):
+    files = ["--rows", rows, "--target", "income", "--out", out, "--record", record]
+    return run("refresh", model, *files, *more)
+
+
+@pytest.mark.parametrize("preprocessing", ["keep", "refit"])
+def test_refresh_equals_refresh_in_python(folder, fitted, people, capsys, preprocessing):
+    X, y = people
+    assert erase() == 0
+    X[K:].assign(income=y[K:]).to_csv("remaining.csv", index=False)
+    capsys.readouterr()
+    assert refreshed("--preprocessing", preprocessing) == 0
+    expected = erased_in_python(fitted, people)
+    refresh(expected, X[K:], y[K:], preprocessing=preprocessing)
+    found = skops.load("refreshed", trusted=TRUSTED)
+    assert state(found[-1]) == state(expected[-1])
+    assert np.array_equal(found.predict_proba(X), expected.predict_proba(X))
+    report = json.loads((folder / "refresh.json").read_text())
+    counts = dict(zip(expected.classes_, np.bincount(y[K:] == ">50K").tolist(), strict=True))
+    (facts,) = report["refreshed"]
+    assert facts.pop("iterations") == expected[-1].n_iter_.tolist()
+    assert facts == {
+        "type": "ErasableLogisticRegression",
+        "rows_remaining": N - K,
+        "rows_by_class": counts,
+    }
+    assert (report["model"], report["refreshed_model"]) == ("erased", "refreshed")
+    assert report["sha256"] == sha256(folder / "erased")
+    assert report["refreshed_sha256"] == sha256(folder / "refreshed")
+    assert report["warnings"] == []
+    assert f"rows remaining: {N - K}" in capsys.readouterr().out
+
+
+def test_a_refused_refresh_writes_nothing(folder, capsys):
+    assert erase() == 0
+    before = sorted(folder.iterdir())
+    assert refreshed(rows="rows.csv") == 1
+    assert f"be the {N - K} rows of positive weight" in capsys.readouterr().err
+    assert refreshed("--preprocessing", "refit", model="plain") == 1
+    with pytest.raises(SystemExit):
+        refreshed("--preprocessing", "downdate")
+    with pytest.raises(SystemExit):
+        refreshed("--epsilon", "1")
+    with pytest.raises(SystemExit):
+        refreshed(out="erased")
+    assert sorted(folder.iterdir()) == before

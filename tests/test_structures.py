@@ -20,6 +20,7 @@ from sklearn_ssse._utils import memory
 from tests import reference
 from tests.check_erasable import check_erasable, snapshot
 from tests.reference import relative, theta, without
+from tests.warned import NOT_A_MINIMUM, may_warn
 
 STRUCTURES = [
     {"structure": "block"},
@@ -109,11 +110,9 @@ def test_two_thousand_downdates_one_by_one():
     X, y = make_classification(2600, 20, n_informative=10, flip_y=0.3, random_state=0)
     for params in ({}, {"structure": "block", "block_size": 6}, {"structure": "diagonal"}):
         clf = ErasableLogisticRegression(**params, damping=1e-4, unlearn_epsilon=1e-12).fit(X, y)
-        fresh = (
-            copy.deepcopy(clf)
-            .set_params(damping=1e-4 * 2600 / 600)
-            .fit_curvature(X[2000:], y[2000:])
-        )
+        fresh = copy.deepcopy(clf).set_params(damping=1e-4 * 2600 / 600)
+        with may_warn(NOT_A_MINIMUM):  # it was fitted to other rows, too
+            fresh.fit_curvature(X[2000:], y[2000:])
         for i in range(2000):
             clf.unlearn(X[i : i + 1], y[i : i + 1])
         assert relative(clf.curvature_.to_dense(), fresh.curvature_.to_dense()) < 1e-6

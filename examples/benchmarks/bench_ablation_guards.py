@@ -13,6 +13,10 @@
 - "sparse": the change of the steps of "low_rank" on 2,500 sparse columns by UNPENALISED_SHARE.
 - "scaler" and "foreign": the error of a downdated scaler, and the rows that it refuses.
 - "start": the relative error of the recurrences beside the Cholesky factorisation.
+- "newton": Newton steps, Hessians and distance ratio of a refresh after an erasure of 5 % of the
+  rows from a fit of the default solver, by the constants of `_minimum.newton`.
+- "usual": distances from the minimum of fits of the default solver, and whether a derivative of the
+  mean objective exceeds its tolerance.
 
 The data sets are those of `bench_ablation_logistic.py`.
 """
@@ -20,7 +24,7 @@ The data sets are those of `bench_ablation_logistic.py`.
 import argparse
 import importlib
 import warnings
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from copy import deepcopy
 from itertools import product
 from unittest.mock import patch
@@ -34,11 +38,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, ErasureError
+from sklearn_ssse._erasure import validated_batch
 
 # Modules that hold the constants.
 MODULES = {
     "checks": "sklearn_ssse._erasure.guards",
-    "fit check": "sklearn_ssse._from_estimator.fit_check",
+    "fit check": "sklearn_ssse._minimum.distance",
+    "newton": "sklearn_ssse._minimum.newton",
     "low rank": "sklearn_ssse._inverse.low_rank",
     "nystrom": "sklearn_ssse._inverse.nystrom",
     "full": "sklearn_ssse._inverse.full",
@@ -213,10 +219,9 @@ def far_models(X, y, C):
 
 
 def distance(model, X, y):
-    check = module("fit check")
-    return check.distance_from_minimum(
-        model, check.validated_batch(model, X, y, None, trusted=True)
-    )
+    batch = validated_batch(model, X, y, None, trusted=True)
+    gradient = batch.objective_gradient()
+    return module("fit check").distance_from_minimum(gradient, batch, model.curvature_)
 
 
 def fit_check():
@@ -238,17 +243,23 @@ def fit_check():
 
 
 def signs():
-    """Relative standard deviation of the distance over random signs, by their number."""
+    """Relative standard deviation of the distance over random signs, by their number.
+
+    Only an inverse that is not one matrix needs the signs.
+    """
     check = module("fit check")
+    generator = np.random.default_rng
     rows = []
-    for (_, X, y), count in product(data(), [1, 2, 4, 8, 16, 64]):
+    for (_, X, y), structure, count in product(data(), ["block", "low_rank"], [1, 2, 4, 8, 16, 64]):
         plain = LogisticRegression(max_iter=1000).fit(X, y)
-        model = ErasableLogisticRegression.from_estimator(plain, X, y)
+        model = ErasableLogisticRegression.from_estimator(plain, X, y, structure=structure)
         found = []
         for seed in range(30):
-            order = np.random.default_rng(seed).permutation(len(y))
-            with patch.object(check, "N_SIGNS", count):
-                found.append(distance(model, X[order], y[order]))
+            with (
+                patch.object(check, "N_SIGNS", count),
+                patch.object(np.random, "default_rng", lambda _, seed=seed: generator(seed)),
+            ):
+                found.append(distance(model, X, y))
         rows.append({"N_SIGNS": count, "spread": np.std(found) / np.mean(found)})
     return pd.DataFrame(rows).groupby("N_SIGNS")["spread"].agg(["median", "max"])
 
@@ -400,6 +411,58 @@ def foreign_rows():
     return pd.DataFrame(rows).set_index("IMPOSSIBLE")
 
 
+def newton():
+    """Steps, Hessians and distance ratios of refreshes, by the constants of the steps.
+
+    A refresh that is refused leaves the erased model.
+    """
+    place = module("newton")
+    build = place._inverse_hessian
+    exact = {**PARAMS, "tol": 1e-13, "max_iter": 1000}
+    variations = [("shipped", {})]
+    variations += [(f"FAST {value:g}", {"FAST": value}) for value in (0.0, 0.005, 0.3, 0.8)]
+    variations += [(f"PRECISION {value:g}", {"PRECISION": value}) for value in (1.0, 1e-6, 1e-18)]
+    variations += [(f"OVERSHOOT {value:g}", {"OVERSHOOT": value}) for value in (0.0, np.inf)]
+    rows = []
+    for (name, X, y), C in product(data(), [0.01, 1.0, 100.0]):
+        S = np.random.default_rng(0).choice(len(y), len(y) // 20, replace=False)
+        kept = np.delete(np.arange(len(y)), S)
+        original = theta(LogisticRegression(**exact, C=C).fit(X, y))
+        retrained = theta(LogisticRegression(**exact, C=C).fit(X[kept], y[kept]))
+        fitted = ErasableLogisticRegression(C=C, max_iter=1000).fit(X, y)
+        erased = fitted.unlearn(X[S], y[S])
+        for variation, values in variations:
+            hessians = []
+            patches = [patch.object(place, name, value) for name, value in values.items()]
+            counted = lambda *args, found=hessians: found.append(1) or build(*args)  # noqa: E731
+            patches.append(patch.object(place, "_inverse_hessian", counted))
+            model = deepcopy(erased)
+            with ExitStack() as stack:
+                for change in patches:
+                    stack.enter_context(change)
+                with suppress(ErasureError):
+                    model.refresh(X[kept], y[kept])
+            ratio = np.linalg.norm(theta(model) - retrained) / np.linalg.norm(original - retrained)
+            numbers = {"steps": model.n_iter_[0], "Hessians": len(hessians), "ratio": ratio}
+            rows.append({"variation": variation, **numbers})
+    groups = pd.DataFrame(rows).groupby("variation", sort=False)
+    return groups[["steps", "Hessians", "ratio"]].agg(["median", "max"])
+
+
+def usual():
+    """Distances of default fits, and whether a derivative exceeds the default tolerance."""
+    rows = []
+    for (name, X, y), C, curvature in product(
+        data(), [0.01, 1.0, 100.0, 1e6], ["fisher", "empirical_fisher"]
+    ):
+        model = ErasableLogisticRegression(C=C, curvature=curvature, max_iter=1000).fit(X, y)
+        batch = validated_batch(model, X, y, None, trusted=True)
+        largest = np.abs(batch.objective_gradient()).max() / len(y)
+        line = {"curvature": curvature, "C": C, "data": name, "distance": distance(model, X, y)}
+        rows.append({**line, "within tol": largest <= model.tol})
+    return pd.DataFrame(rows).set_index(["curvature", "C", "data"])
+
+
 PARTS = {
     "cap": cap,
     "margin": margin,
@@ -410,6 +473,8 @@ PARTS = {
     "sparse": sparse_columns,
     "scaler": scaler,
     "foreign": foreign_rows,
+    "newton": newton,
+    "usual": usual,
 }
 
 

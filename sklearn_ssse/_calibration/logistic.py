@@ -7,7 +7,6 @@ quadratic model of the retained objective, the best step along ``s = A^{-1} g_S`
 class. `Calibration.epsilon` computes eps for a real forget set from these numbers.
 """
 
-from copy import copy
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,10 +30,6 @@ MAX_ROWS = 10_000
 # Largest share phi of the curvature along a step that the erased rows are taken to have. It matters
 # when rows are erased in many calls: with .99 the worst of 48 distance ratios is 31, with .5 3.3.
 MAX_PHI = 0.5
-# Largest share of the gradient at fit that one Newton step may leave, in the norm of the inverse
-# curvature, for an erasure to take that step along. Without a limit, erasing 3 rows of unscaled
-# digits, C = 100, default solver, changes the accuracy from 1.00 to .55.
-LARGEST_LEFT = 0.5
 # Smallest share of the curvature along a step that the retained rows are taken to have, with
 # leave-out: a smaller one is rounding.
 LEAST_REMAINING = 1e-12
@@ -73,37 +68,6 @@ def automatic_ridges(batch, curvature):
     floors = [FLOOR_FLAT] if batch.family.has_flat_direction else [FLOOR, FLOOR_FLAT]
     last = partial(ridge, floor=FLOOR_FLAT, everywhere=True)
     return [*(partial(ridge, floor=floor) for floor in floors), last]
-
-
-def residual(batch, inverse):
-    """Gradient of the penalised objective that the solver left, if one Newton step removes it.
-
-    Parameters
-    ----------
-    batch : LinearBatch
-        The training data.
-    inverse : AbstractInverse
-        Of the Hessian.
-
-    Returns
-    -------
-    ndarray of shape (d,) or None
-        None if the solver stopped so far from the minimum that the step is not reliable.
-    """
-    moved = copy(batch.family)
-    gradient = _objective_gradient(batch)
-    step = inverse.solve(gradient)
-    moved.theta = moved.theta - step
-    left = _objective_gradient(moved.batch(batch.X, batch.y, batch.weight))
-    is_reliable = left @ inverse.solve(left) <= LARGEST_LEFT**2 * (gradient @ step)
-    return gradient if is_reliable else None
-
-
-def _objective_gradient(batch):
-    """Gradient of the penalised objective on the scale of a sum, (d,)."""
-    everything = np.ones((batch.n_samples, 1))
-    penalty = batch.family.penalty() * batch.family.theta
-    return batch.gradients(everything)[:, 0] + penalty
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,12 @@ CURVATURE_TIME_OF_NUMBER = {"logistic": 1e-5, "softmax": 2.3e-5}
 TENSOR_TIME = 0.25
 TENSOR_TIME_OF_PRODUCT = 1e-6
 TENSOR_TIME_OF_NUMBER = 4e-8
-# Estimated time of the third derivatives in milliseconds above which order 2 warns before it starts.
+# Estimated time of the third derivatives, in milliseconds, above which order 2 gives a warning
+# before it starts.
 LONG_TIME = 10_000.0
 
 
-def second_order(batch, inverse, order, leave_out, n_iter):
+def second_order(batch, inverse, order, can_leave_out, n_iter):
     """The `SecondOrder` of the training rows; None if steps are of first order.
 
     Parameters
@@ -36,8 +37,8 @@ def second_order(batch, inverse, order, leave_out, n_iter):
     batch : LinearBatch
     inverse : AbstractInverse
     order : {"auto", 1, 2}
-    leave_out : bool
-        Whether steps use the curvature of the rows after the change.
+    can_leave_out : bool
+        Whether the curvature is the Hessian and a step uses the one of the rows after the change.
     n_iter : int
         Number of iterations of the solver.
 
@@ -48,17 +49,16 @@ def second_order(batch, inverse, order, leave_out, n_iter):
     """
     if order == 1:
         return None
-    possible = inverse.is_matrix and leave_out and hasattr(batch, "third_order")
+    possible = inverse.is_matrix and can_leave_out and hasattr(batch, "third_order")
     n_bytes = ThirdOrder.bytes_needed(*batch.family.shape) if possible else 0
     if order == "auto":
         if not possible or 2 * n_bytes > available_bytes() or not is_cheap(batch, n_iter):
             return None
     elif not possible:
         raise ErasureError(
-            "order=2 needs the inverse of the whole Hessian and steps with leave-out, got "
-            f"structure {type(inverse).__name__} and leave_out={leave_out}. Use "
-            "curvature='fisher', structure='full', leave_out='auto' and fisher_batch_size=1, or "
-            "order='auto'."
+            "order=2 needs the inverse of the whole Hessian without the forget rows, got another "
+            "curvature, structure or leave_out. Use curvature='fisher', structure='full', "
+            "leave_out='auto' and fisher_batch_size=1; or use order='auto'."
         )
     else:
         _check_size(batch, n_bytes)

@@ -1,4 +1,4 @@
-"""The commands: each reads its files, erases or reports, and returns the text to print."""
+"""The commands: each reads its files, changes a model or reports, and returns text to print."""
 
 import json
 import sys
@@ -16,32 +16,54 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ssse._calibration import Exact
 from sklearn_ssse._cli.errors import READ_IN_PYTHON, CommandError, file_access
 from sklearn_ssse._cli.model_files import read_model, sha256, write_together
-from sklearn_ssse._composites import erasable_models, inside
+from sklearn_ssse._composites import erasable_models, inside, plan_refresh, plan_unlearn
 from sklearn_ssse._erasure import carry_out
 from sklearn_ssse._preprocessing import is_fitted_to_rows, transformers
 from sklearn_ssse._utils.memory import readable
-from sklearn_ssse._verbs import plan_unlearn
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureWarning
 
 # Options of the command line that `read_rows` takes.
 ROW_OPTIONS = ("weights", "positions", "group", "forget", "missing", "text")
 ERASURES = ("erasures", "Erasure from model")
+REFRESHED = ("refreshed", "Refreshed model")
 
 
 def run_unlearn(args):
     """Erase, then write the model and the record together. Returns the text to print."""
     file, report = _erase(args)
+    _write(args, file, report, "erased")
+    return _lines(report, *ERASURES)
+
+
+def run_refresh(args):
+    """Train the models on the retained rows, then write the model and the record together.
+
+    Returns the text to print.
+    """
+    file = _fitted_model(args)
+    with _messages() as messages:
+        X, y, weights, positions = _rows(args, file.model)
+        plan = plan_refresh(file.model, X, y, weights, args.preprocessing, positions)
+        plan.warn()
+        carry_out(plan.erasures, plan.changes)
+    models = [_refreshed(model) for model in erasable_models(file.model)]
+    report = _report(args, "refreshed", models, messages)
+    _write(args, file, report, "refreshed")
+    return _lines(report, *REFRESHED)
+
+
+def _write(args, file, report, done):
+    """Write the changed model and the report, with the hashes of both model files."""
     data = file.dumps(file.model)
-    report |= {"erased_model": args.out.name, "sha256": file.sha256}
-    report["erased_sha256"] = sha256(data)
+    report |= {f"{done}_model": args.out.name, "sha256": file.sha256}
+    report[f"{done}_sha256"] = sha256(data)
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     # The record is written first. If the model is not written after it, the hash in the record
     # shows this. If the record were missing instead, the same rows could be erased twice.
     files = {args.record.resolve(): (text.encode(), None), args.out.resolve(): (data, args.model)}
     with file_access(f"{args.out} and {args.record}", "write"):
         write_together(files, overwrite=args.force)
-    return _lines(report, *ERASURES)
 
 
 def run_preview(args):
@@ -78,18 +100,29 @@ def _read_model(args):
     return read_model(args.model, trust_pickle=args.trust_pickle, trusted=args.trust)
 
 
-def _erase(args, only_plan=False):
-    """Plan the erasure and carry it out; the model file, with the erased model, and the report."""
-    from sklearn_ssse._cli.rows import read_rows  # needs pandas, an optional dependency
-
+def _fitted_model(args):
+    """The model file, whose content must be a fitted estimator."""
     file = _read_model(args)
     if not isinstance(file.model, BaseEstimator):
         kind = type(file.model).__name__
         raise CommandError(f"{args.model} must hold a fitted model, got {kind}.")
     check_is_fitted(file.model)
+    return file
+
+
+def _rows(args, model):
+    """The rows of the file ``--rows``, in the types that the model was fitted to."""
+    from sklearn_ssse._cli.rows import read_rows  # needs pandas, an optional dependency
+
+    columns = {name: vars(args).get(name) for name in ROW_OPTIONS}
+    return read_rows(args.rows, model, args.target, **columns)
+
+
+def _erase(args, only_plan=False):
+    """Plan the erasure and carry it out; the model file, with the erased model, and the report."""
+    file = _fitted_model(args)
     with _messages() as messages:
-        columns = {name: vars(args)[name] for name in ROW_OPTIONS}
-        X, y, weights, positions = read_rows(args.rows, file.model, args.target, **columns)
+        X, y, weights, positions = _rows(args, file.model)
         options = {"positions": positions, "preprocessing": args.preprocessing}
         plan = plan_unlearn(file.model, X, y, args.epsilon, sample_weight=weights, **options)
         plan.warn()
@@ -98,14 +131,18 @@ def _erase(args, only_plan=False):
     records = [erasure.record for erasure in plan.erasures if erasure.record.n_erased]
     if not records and erasable_models(file.model):
         raise CommandError(f"{args.rows} must hold rows of positive weight to erase, got none.")
-    report = {
+    return file, _report(args, "erasures", [asdict(record) for record in records], messages)
+
+
+def _report(args, key, items, messages):
+    """The report of a command, with the items under ``key``."""
+    return {
         "library": f"sklearn-ssse {__version__}",
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": args.model.name,
-        "erasures": [_plain(asdict(record)) for record in records],
+        key: [_plain(item) for item in items],
         "warnings": messages,
     }
-    return file, report
 
 
 @contextmanager
@@ -144,6 +181,18 @@ def _fitted_transformers(estimator):
     return list(dict.fromkeys(kept))
 
 
+def _refreshed(model):
+    """The facts about one refreshed model."""
+    iterations = vars(model).get("n_iter_")
+    return {"type": type(model).__name__, "iterations": iterations, **_row_counts(model)}
+
+
+def _row_counts(model):
+    """Numbers of the rows of positive weight that a model holds."""
+    counts = zip(map(str, model.classes_), model._erasure_state.class_counts, strict=True)
+    return {"rows_remaining": model.n_samples_remaining_, "rows_by_class": dict(counts)}
+
+
 def _inspected(model, kept):
     """The facts about one erasable model, as JSON; ``kept`` names its fitted transformers."""
     if "curvature_" not in vars(model):
@@ -154,11 +203,9 @@ def _inspected(model, kept):
     calibrated = ["damping"] if model.damping == "auto" else []
     if state.calibration is not None and not isinstance(state.calibration, Exact):
         calibrated.append("epsilon")
-    counts = zip(map(str, model.classes_), state.class_counts, strict=True)
     facts = {
         "type": type(model).__name__,
-        "rows_remaining": model.n_samples_remaining_,
-        "rows_by_class": dict(counts),
+        **_row_counts(model),
         "fitted_with_weights": bool(state.weighted),
         "parameters": model.curvature_.n_parameters,
         "structure": model.structure_,

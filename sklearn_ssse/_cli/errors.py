@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 
 from sklearn_ssse.exceptions import LibraryError
 
-READ_IN_PYTHON = "the message is not printed because it may quote a row; call `unlearn` in Python"
+READ_IN_PYTHON = "the message is not printed because it may quote a row; make the call in Python"
 ADVICE = {
     NotFittedError: "The file must hold a fitted model with a curvature, got one that is not "
     "fitted. Call `fit` or `fit_curvature` first.",

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sklearn_ssse._cli.commands import run_inspect, run_preview, run_unlearn
+from sklearn_ssse._cli.commands import run_inspect, run_preview, run_refresh, run_unlearn
 from sklearn_ssse._cli.errors import printable
 from sklearn_ssse._erasure import read_epsilon
 from sklearn_ssse._version import __version__
@@ -30,8 +30,13 @@ No message quotes a value of a row. Columns of a Parquet file keep their types. 
 steps of the model define whether a column is text or numbers. If only a step of your own uses a
 column, name it by --text if it is text.
 """
+RETAINED = """\
+The rows: all rows that the model holds, the training rows without the erased rows and with the
+added rows; their number, in all and of each class, must be that of the model. The file has the form
+that `unlearn` takes.
+"""
 RECORD = """\
-The record: the erasure, without any row, and the SHA-256 of both model files. Both files are
+The record: the change, without any row, and the SHA-256 of both model files. Both files are
 written, or neither.
 """
 EXAMPLES = {
@@ -39,7 +44,10 @@ EXAMPLES = {
     "preview": "preview model.skops --rows withdrawn.csv --target income",
     "unlearn": "unlearn model.skops --rows withdrawn.parquet --target income \\\n"
     "      --out erased.skops --record record.json",
+    "refresh": "refresh erased.skops --rows remaining.parquet --target income \\\n"
+    "      --out refreshed.skops --record refresh.json",
 }
+WRITING = (run_unlearn, run_refresh)
 FILE = {"type": Path, "required": True}
 REPEATED = {"action": "append", "default": []}
 
@@ -55,8 +63,8 @@ def main(argv=None):
     except Exception as error:
         print(f"{PROGRAM} {args.command}: {printable(error)}", file=sys.stderr)
         return 1
-    # An erasure is done once its files are written, also if the report cannot be printed.
-    return 0 if _print(text) or args.run is run_unlearn else 1
+    # A change is done once its files are written, also if the report cannot be printed.
+    return 0 if _print(text) or args.run in WRITING else 1
 
 
 @contextmanager
@@ -103,15 +111,17 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sklearn-ssse {__version__}")
-    names = "{unlearn,preview,inspect}"
+    names = "{unlearn,preview,refresh,inspect}"
     commands = parser.add_subparsers(dest="command", required=True, metavar=names)
 
     unlearn = "erase rows from a model, and write the model and a record"
     preview = "show the effect of unlearn, and change nothing"
+    refresh = "train a model on the retained rows, and write the model and a record"
     inspect = "show the contents of a model file, and its erasures"
     for name, run, summary, text in (
         ("unlearn", run_unlearn, unlearn, f"{ROWS}\n{RECORD}"),
         ("preview", run_preview, preview, ROWS),
+        ("refresh", run_refresh, refresh, f"{RETAINED}\n{RECORD}"),
         ("inspect", run_inspect, inspect, ""),
     ):
         new = commands.add_parser(
@@ -123,9 +133,12 @@ def _parser():
         )
         new.set_defaults(run=run, parser=new)
         _add_model(new.add_argument)
-        if run is not run_inspect:
-            _add_rows(new.add_argument)
-        _add_outputs(new.add_argument, writes=run is run_unlearn)
+        if run is run_refresh:
+            _add_rows(new.add_argument, "the retained rows", ["keep", "refit"])
+        elif run is not run_inspect:
+            _add_rows(new.add_argument, "the rows to erase", ["keep", "downdate"])
+            _add_choice_of_rows(new.add_argument)
+        _add_outputs(new.add_argument, writes=run in WRITING)
     return parser
 
 
@@ -141,14 +154,13 @@ def _add_model(add):
     add("--trust", metavar="TYPE", help="a further type that a skops file may hold", **REPEATED)
 
 
-def _add_rows(add):
-    add("--rows", metavar="FILE", help="the rows to erase, a CSV or a Parquet file", **FILE)
+def _add_rows(add, rows, preprocessing):
+    add("--rows", metavar="FILE", help=f"{rows}, a CSV or a Parquet file", **FILE)
     text = "column of the labels; for several outputs repeat it, or separate by commas"
     add("--target", metavar="COLUMN", required=True, help=text, **REPEATED)
-    text = "step size: a number, 'auto' or a multiple such as 0.5*auto (default: set by the model)"
-    add("--epsilon", metavar="E", type=_epsilon, help=text)
-    text = "keep or downdate the statistics of the steps before the model (default: keep)"
-    add("--preprocessing", choices=["keep", "downdate"], default="keep", help=text)
+    verbs = " or ".join(preprocessing)
+    text = f"{verbs} the statistics of the steps before the model (default: keep)"
+    add("--preprocessing", choices=preprocessing, default="keep", help=text)
     add("--weights", metavar="COLUMN", help="column of the weights that the rows had at fit")
     text = "column of the positions of the rows in the data of fit, from 0; for bagged models"
     add("--positions", metavar="COLUMN", help=text)
@@ -156,6 +168,11 @@ def _add_rows(add):
     add("--missing", metavar="TEXT", help=text, **REPEATED)
     text = "a column that was text at fit, if the model does not define it; may be repeated"
     add("--text", metavar="COLUMN", help=text, **REPEATED)
+
+
+def _add_choice_of_rows(add):
+    text = "step size: a number, 'auto' or a multiple such as 0.5*auto (default: set by the model)"
+    add("--epsilon", metavar="E", type=_epsilon, help=text)
     text = "column with the ID of each row's person or other group; with --forget"
     add("--group-column", metavar="NAME", dest="group", help=text)
     add("--forget", metavar="ID", nargs="+", help="erase only the rows of these groups")
@@ -165,7 +182,7 @@ def _add_outputs(add, writes):
     if not writes:
         add("--json", action="store_true", help="print JSON")
         return
-    add("--out", metavar="MODEL2", help="file for the erased model", **FILE)
+    add("--out", metavar="MODEL2", help="file for the changed model", **FILE)
     add("--record", metavar="JSON", help="file for the record", **FILE)
     add("--force", action="store_true", help="overwrite files; needed if MODEL2 is MODEL")
 
@@ -182,11 +199,9 @@ def _epsilon(text):
 
 def _check(parser, args):
     """End with a usage error before any work is done."""
-    if (args.group is None) != (args.forget is None):
-        parser.error("--group-column and --forget must be given together")
-    if args.forget is not None and not all(group.strip() for group in args.forget):
-        parser.error("--forget must name groups, got an empty one; is a variable not set?")
-    if args.run is not run_unlearn:
+    if args.run is not run_refresh:
+        _check_groups(parser, args)
+    if args.run not in WRITING:
         return
     for option, path in {"--out": args.out, "--record": args.record}.items():
         if (path.exists() and not path.is_file()) or not path.resolve().parent.is_dir():
@@ -197,6 +212,14 @@ def _check(parser, args):
             parser.error(f"{option} must not be the file of the rows, got {path}")
     if _same(args.record, args.model) or _same(args.record, args.out):
         parser.error(f"--record must not be a model file, got {args.record}")
+
+
+def _check_groups(parser, args):
+    """End with a usage error if the groups and their column do not match."""
+    if (args.group is None) != (args.forget is None):
+        parser.error("--group-column and --forget must be given together")
+    if args.forget is not None and not all(group.strip() for group in args.forget):
+        parser.error("--forget must name groups, got an empty one; is a variable not set?")
 
 
 def _same(one, other):

@@ -1,4 +1,4 @@
-"""The rows to erase, read from a CSV or a Parquet file with the types that the model was fitted to.
+"""Rows, read from a CSV or a Parquet file with the types that the model was fitted to.
 
 No message quotes a value of a row.
 """
@@ -28,7 +28,7 @@ MISSING_ADVICE = " If it stands for a missing value, name it by --missing."
 
 
 class Rows(NamedTuple):
-    """Arguments of ``unlearn``; weights and positions are None if no column holds them."""
+    """Arguments of ``unlearn`` or ``refresh``; weights and positions are None without a column."""
 
     X: object
     y: np.ndarray
@@ -39,7 +39,7 @@ class Rows(NamedTuple):
 def read_rows(
     path, estimator, target, *, weights=None, positions=None, group=None, forget=None, **types
 ):
-    """Read the rows to erase.
+    """Read the rows to erase, or the retained rows.
 
     Parameters
     ----------

@@ -6,14 +6,13 @@ a parameter array.
 """
 
 from sklearn_ssse._composites import late, model, multioutput, pipeline
-from sklearn_ssse._composites.groups import rows_of_groups
 from sklearn_ssse._composites.inspection import (
     bare_copies,
     erasable_models,
     final_step,
     known_columns,
-    takes_positions,
     transformed,
 )
 from sklearn_ssse._composites.registry import inside, plan, route, third_party
+from sklearn_ssse._composites.requests import plan_refresh, plan_unlearn
 from sklearn_ssse._composites.rows import Plan, RoutedRows

@@ -148,7 +148,7 @@ def route_to_one_vs_rest(estimator, rows):
         encode(estimator.classes_, column_or_1d(rows.y))
     Y = estimator.label_binarizer_.transform(rows.y).toarray()
     pairs = list(zip(estimator.estimators_, Y.T, strict=True))
-    if rows.added:
+    if rows.added or rows.retained:
         _check_constant_classes(pairs)
     names = estimator.classes_.tolist()
     return plan_all(
@@ -159,13 +159,13 @@ def route_to_one_vs_rest(estimator, rows):
 
 
 def _check_constant_classes(pairs):
-    """Refuse added rows outside a class that had all rows at fit, or in a class that had none."""
+    """Refuse rows outside a class that had all rows at fit, or in a class that had none."""
     for model, y in pairs:
         if isinstance(model, ConstantPredictor) and (y != model.y_).any():
             raise ErasureError(
-                "Added rows must all be of a class to which all rows belonged at fit, and none of "
-                "a class without rows at fit, got rows that differ. Train OneVsRestClassifier "
-                "again with them."
+                "Added and retained rows must all be of a class to which all rows belonged at fit, "
+                "and none of a class without rows at fit, got rows that differ. Train "
+                "OneVsRestClassifier again with them."
             )
 
 
@@ -241,8 +241,9 @@ def route_to_bagged(estimator, rows):
             "drew. Train it again with them."
         )
     if rows.sample_weight is not None:
+        verb = "refresh" if rows.retained else "unlearn"
         raise ErasureTypeError(
-            "unlearn for BaggingClassifier takes no sample_weight, got one: the number of times "
+            f"{verb} for BaggingClassifier takes no sample_weight, got one: the number of times "
             "that a member drew a row is its weight there. Omit it."
         )
     n_samples = estimator._n_samples
@@ -269,6 +270,8 @@ def route_to_bagged(estimator, rows):
             own = own.take(np.repeat(np.arange(len(codes)), times))
         pairs.append((model, own))
     found = plan_all(pairs)
+    if rows.retained:
+        return found
     return found._replace(changes=[*found.changes, *_out_of_bag_changes(estimator, positions)])
 
 

@@ -8,14 +8,14 @@ from sklearn_ssse.exceptions import ErasureTypeError
 
 @route.register(ErasableMixin)
 def route_to_model(estimator, rows):
-    """Plan the erasure of the rows; refuse arguments that no model takes."""
+    """Plan the change of the rows; refuse arguments that no model takes."""
     unknown = list(rows.params)
     if rows.positions is not None and not rows.path:  # else another model may take them
         unknown.append("positions")
     if unknown:
+        verb = "refresh" if rows.retained else "unlearn"
         raise ErasureTypeError(
-            f"unlearn for {type(estimator).__name__} takes no {', '.join(sorted(unknown))}. "
-            "Omit it."
+            f"{verb} for {type(estimator).__name__} takes no {', '.join(sorted(unknown))}. Omit it."
         )
     return Plan([ModelRows(estimator, rows.for_model(estimator))])
 

@@ -30,5 +30,6 @@ def inside_outputs(estimator):
 
 def _only_erases(rows):
     """Whether the rows are only to be erased, and by the models alone."""
-    others = (rows.added, rows.replaced, rows.column_map, rows.params, rows.positions is not None)
+    changes = (rows.added, rows.replaced, rows.retained)
+    others = (*changes, rows.column_map, rows.params, rows.positions is not None)
     return not any(others)

@@ -1,5 +1,6 @@
 """The route of rows through the steps of a pipeline to the model at its end."""
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 
 from sklearn_ssse._composites.inspection import erasable_models
@@ -11,7 +12,9 @@ from sklearn_ssse._preprocessing import (
     downdate_steps,
     keep_steps,
     kept_message,
+    refit_steps,
 )
+from sklearn_ssse.exceptions import ErasureError
 
 
 @route.register(Pipeline)
@@ -31,7 +34,14 @@ def route_through_pipeline(estimator, rows):
         weights_consumed=rows.weights_consumed,
     )
     downdate = rows.preprocessing == "downdate"
-    state = downdate_steps(steps, state) if downdate else keep_steps(steps, state)
+    if rows.preprocessing == "refit":
+        state = refit_steps(steps, state, rows.y)
+        _check_columns(final, state.X)
+        messages = []
+    elif downdate:
+        state = downdate_steps(steps, state)
+    else:
+        state = keep_steps(steps, state)
     own = rows._replace(
         X=state.X,
         column_map=state.column_map,
@@ -49,6 +59,19 @@ def route_through_pipeline(estimator, rows):
 def inside_pipeline(estimator):
     """The last step."""
     return [estimator.steps[-1][1]]
+
+
+def _check_columns(final, X):
+    """Refuse rows whose transformers, fitted anew, no longer give the columns of the model."""
+    expected = getattr(final, "n_features_in_", None)
+    shape = np.shape(X)
+    if expected is not None and len(shape) == 2 and shape[1] != expected:
+        raise ErasureError(
+            "The transformers fitted to the retained rows must give as many columns as the model "
+            f"was fitted to, {expected}, got {shape[1]}: the categories or the selected columns "
+            "have changed. Fix them by a parameter of the transformer, use preprocessing='keep', "
+            "or fit the pipeline again."
+        )
 
 
 def _flattened(pipeline):

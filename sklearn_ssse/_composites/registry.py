@@ -92,7 +92,8 @@ def plan(estimator, rows):
     if function is not None:
         return _plan_on_copy(function, estimator, rows)
     check_is_fitted(estimator)
-    if not (rows or rows.column_map or isinstance(estimator, ErasableMixin)):
+    may_be_empty = rows.retained or rows.column_map or isinstance(estimator, ErasableMixin)
+    if not (rows or may_be_empty):
         return Plan()
     return route(estimator, rows)
 
@@ -105,6 +106,11 @@ def plan_all(pairs):
 def _plan_on_copy(function, estimator, rows):
     """Run a third party's function on a copy; the copy's attributes replace the estimator's."""
     name = type(estimator).__name__
+    if rows.retained:
+        raise ErasureTypeError(
+            f"refresh needs types whose models it knows, got {name}, which is registered with "
+            "`unlearn` alone. Refresh the models inside it, or train it again."
+        )
     if rows.added or rows.replaced:
         raise ErasureTypeError(
             f"Rows can only be erased from {name}, got rows to add. Train it again with them."

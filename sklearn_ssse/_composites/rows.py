@@ -1,5 +1,6 @@
 """Rows that are sent to the models inside an estimator, and the plan of all their changes."""
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ class RoutedRows(NamedTuple):
         Positions of the rows in the data of `fit`.
     epsilon : float, str or None
         Step size; None takes the parameter `unlearn_epsilon` of each model.
-    preprocessing : {"keep", "downdate"}
+    preprocessing : {"keep", "downdate", "refit"}
     params : dict
         Further arguments, for types that third parties registered.
     kept_by : tuple of str
@@ -34,6 +35,8 @@ class RoutedRows(NamedTuple):
         True for rows to add, False for rows to erase.
     replaced : bool
         True for rows to erase whose corrected versions are added in the same call.
+    retained : bool
+        True for all rows that the models hold, on which `refresh` trains them.
     weights_consumed : bool
         True if an earlier step was fitted with the weights.
     path : tuple of str
@@ -52,6 +55,7 @@ class RoutedRows(NamedTuple):
     filled: object = None
     added: bool = False
     replaced: bool = False
+    retained: bool = False
     weights_consumed: bool = False
     path: tuple = ()
 
@@ -121,7 +125,9 @@ class Plan(NamedTuple):
         return out
 
     def worked_out(self):
-        """The same plan with an `Erasure` for each model."""
+        """The same plan with an `Erasure` for each model, or a `Change` that refreshes it."""
+        if any(isinstance(part, ModelRows) and part.rows.retained for part in self.erasures):
+            return self._replace(erasures=[], changes=[*self.changes, *_refreshes(self.erasures)])
         return self._replace(erasures=_erasures(self.erasures))
 
     def warn(self):
@@ -145,13 +151,29 @@ def _erasures(parts):
         sides = {part.rows.added: part for part in own}
         model, rows = sides[own[0].rows.added]
         forget, added = (sides[side].rows.data if side in sides else None for side in (False, True))
-        try:
+        with _at(rows.path):
             erasure = model._plan_erasure(forget, added, rows.epsilon, rows.column_map)
-        except ErasureError as error:
-            if not rows.path:
-                raise
-            raise ErasureError(f"In {', '.join(rows.path)}: {error}") from error
         kept_by = tuple(dict.fromkeys(name for part in own for name in part.rows.kept_by))
         record = replace(erasure.record, kept_by=kept_by)
         out.append(erasure._replace(record=record))
     return out
+
+
+def _refreshes(parts):
+    """One `Change` for each model: the model after a refresh on its retained rows."""
+    out = []
+    for part in {id(part.model): part for part in parts}.values():
+        with _at(part.rows.path):
+            out.append(part.model._refreshed(*part.rows.data))
+    return out
+
+
+@contextmanager
+def _at(path):
+    """Name the models of a path in the message of an `ErasureError`."""
+    try:
+        yield
+    except ErasureError as error:
+        if not path:
+            raise
+        raise ErasureError(f"In {', '.join(path)}: {error}") from error

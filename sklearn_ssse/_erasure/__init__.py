@@ -12,7 +12,7 @@ from sklearn_ssse._erasure.epsilon import (
     read_epsilon,
     usual_epsilon,
 )
-from sklearn_ssse._erasure.fit_curvature import FITTED
+from sklearn_ssse._erasure.fit_curvature import FITTED, LONG_WORK, first_well_conditioned
 from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_fresh, check_remaining, least_margin
 from sklearn_ssse._erasure.mixin import ErasableMixin
 from sklearn_ssse._erasure.parameters import PARAMETER_CONSTRAINTS, documented
@@ -34,6 +34,7 @@ from sklearn_ssse._erasure.validation import (
     check_rows,
     encode,
     is_multilabel,
+    row_weights,
     rows_of_positive_weight,
     validated_batch,
     weight_per_row,

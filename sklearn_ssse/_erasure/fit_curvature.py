@@ -1,6 +1,7 @@
 """The curvature of a fitted model: computed after fit, and stored in the model."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -16,6 +17,7 @@ from sklearn_ssse._kernels import choose_backend, load
 from sklearn_ssse._saved_format import checked, stamped
 from sklearn_ssse._utils.compat import CallbackSupportMixin, with_callbacks
 from sklearn_ssse._utils.progress import SILENT, begun
+from sklearn_ssse._utils.warnings import warn
 from sklearn_ssse.exceptions import ErasureError
 
 # Estimated condition number above which the curvature has a flat direction and needs more ridge.
@@ -47,6 +49,9 @@ class CurvatureMixin(CallbackSupportMixin):
       tried in turn until the inverse is well conditioned;
     - ``_calibrate(batch, inverse, state)``, an object with a method ``epsilon(step)`` and an
       attribute ``random``, 1 / eps for random rows; or None if ``unlearn_epsilon`` is a number.
+
+    It may implement ``_left_by_training(batch, inverse)``: the gradient of the penalised objective
+    that training left, (d,), or None, and a warning, or an empty str.
     """
 
     def fit_curvature(self, X, y, sample_weight=None):
@@ -54,7 +59,8 @@ class CurvatureMixin(CallbackSupportMixin):
 
         The stored inverse was computed at the parameters of the fit. Each erasure changes the
         parameters, so that the inverse becomes less accurate. This method computes it at the
-        present parameters, which do not change. The class weights of `fit` are kept.
+        present parameters, which do not change. The class weights of `fit` are kept. `refresh` also
+        trains the model on the rows.
 
         Parameters
         ----------
@@ -76,6 +82,14 @@ class CurvatureMixin(CallbackSupportMixin):
             the inverse does not fit into memory.
         sklearn.exceptions.NotFittedError
             If the model is not fitted.
+
+        Warns
+        -----
+        ErasureWarning
+            If a logistic regression is far from the minimum of its objective on these rows, and
+            erasures cannot remove the gradient that is left there: many rows were erased or added
+            since the last fit, these are other rows, or training stopped long before the minimum.
+            `refresh` removes it.
 
         Examples
         --------
@@ -166,14 +180,18 @@ class CurvatureMixin(CallbackSupportMixin):
             batch.progress = SILENT
             with progress.task("calibration"):
                 calibration = self._calibrate(batch, inverse, state)
-                residual = self._residual(batch, inverse)
+                residual, warning = self._left_by_training(batch, inverse)
+                second_order = self._second_order(batch, inverse, state)
                 state = replace(
                     state,
                     calibration=calibration,
                     residual=residual,
                     fit_diagonal=inverse.diagonal - inverse.ridge,
-                    path=Path(second_order=self._second_order(batch, inverse, state)),
+                    path=Path(second_order=second_order),
+                    order=1 if second_order is None else 2,
                 )
+        if warning:
+            warn(warning)
         automatic = self.damping == "auto"
         self.curvature_ = inverse
         self.structure_ = structure
@@ -236,19 +254,12 @@ class CurvatureMixin(CallbackSupportMixin):
         if self.damping != "auto":
             ridge = np.full(batch.n_parameters, mass * self.damping)
             return structure.build(scores, ridge, **options)
-        *first, last = self._automatic_ridges(batch)
-        for ridge in first:
-            try:
-                inverse = structure.build(scores, ridge, **options)
-            except ErasureError:
-                continue
-            if inverse.condition < FLAT_CONDITION or ridge is first[-1]:
-                return inverse
-        return structure.build(scores, last, **options)
+        build = partial(structure.build, scores, **options)
+        return first_well_conditioned(build, self._automatic_ridges(batch))
 
-    def _residual(self, batch, inverse):
-        """Gradient of the penalised objective that training left, (d,); None takes it as zero."""
-        return None
+    def _left_by_training(self, batch, inverse):
+        """The gradient that training left, here taken as zero, and no warning."""
+        return None, ""
 
     def _second_order(self, batch, inverse, state):
         """The `SecondOrder` of the training rows; None if steps are of first order."""
@@ -268,3 +279,28 @@ class CurvatureMixin(CallbackSupportMixin):
                 "leave_out=False, or set fisher_batch_size=1 and call `fit_curvature`."
             )
         return bool(self.leave_out)
+
+
+def first_well_conditioned(build, ridges):
+    """The inverse with the first ridge that makes it well conditioned.
+
+    Parameters
+    ----------
+    build : callable
+        Builds the inverse with a ridge, or raises `ErasureError`.
+    ridges : list
+        The last one is for a curvature that none of the others makes positive definite.
+
+    Returns
+    -------
+    AbstractInverse
+    """
+    *first, last = ridges
+    for ridge in first:
+        try:
+            inverse = build(ridge)
+        except ErasureError:
+            continue
+        if inverse.condition < FLAT_CONDITION or ridge is first[-1]:
+            return inverse
+    return build(last)

@@ -6,12 +6,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._erasure.changes import carry_out
 from sklearn_ssse._erasure.epsilon import ABSOLUTE_GRID
-from sklearn_ssse._erasure.fit_curvature import FITTED, CurvatureMixin
+from sklearn_ssse._erasure.fit_curvature import FITTED
 from sklearn_ssse._erasure.planning import plan_erasure
+from sklearn_ssse._erasure.refresh import RefreshMixin
 from sklearn_ssse._erasure.validation import check_pairs, check_rows
 
 
-class ErasableMixin(CurvatureMixin):
+class ErasableMixin(RefreshMixin):
     """The verbs of a classifier that training rows can be erased from.
 
     An estimator sets
@@ -22,7 +23,6 @@ class ErasableMixin(CurvatureMixin):
     - ``_search_grid``, the values of eps that `TunedEpsilonCV` compares.
     """
 
-    _parent: type | None = None
     _parent_fitted: tuple[str, ...] | None = None
     _traces: tuple[str, ...] = ()
     _search_grid = ABSOLUTE_GRID

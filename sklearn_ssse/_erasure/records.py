@@ -1,6 +1,6 @@
 """The record of each change, and the counts of the rows that remain. Neither holds a row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -145,6 +145,8 @@ class ErasureState:
         rows, without the part that later steps removed. None if it is not kept and taken as zero.
     path : Path
         The path of the parameters since the curvature was computed.
+    order : int
+        Order of the steps when the curvature was computed, 1 or 2.
     """
 
     curvature: str
@@ -162,7 +164,8 @@ class ErasureState:
     stale: str = ""
     changed: float = 0.0
     residual: np.ndarray | None = None
-    path: Path = Path()
+    path: Path = field(default_factory=Path)
+    order: int = 1
 
 
 def replace_fields(record, values):

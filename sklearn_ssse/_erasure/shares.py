@@ -42,8 +42,8 @@ REFUSED = Shares(rows=1.0, of_class=0.6, curvature=0.65)
 REFUSED_OTHER = Shares(rows=0.3, of_class=0.3, curvature=0.4)
 
 DESCRIPTIONS = Shares(
-    rows="the weight of all rows was erased or added",
-    of_class="the weight of a class was erased",
+    rows="the training rows were erased or added",
+    of_class="the rows of a class were erased",
     curvature="the curvature was erased",
 )
 
@@ -94,6 +94,6 @@ def check_shares(state: Any, inverse: Any) -> None:
     reason = excess(changed_shares(state, inverse), limits)
     if reason:
         raise ErasureError(
-            f"A stream of erasures needs a refresh of the model from time to time, got a model of "
-            f"which {reason}. Call `refresh` with the retained rows, then erase these rows."
+            "A model must be refreshed before a stream of erasures changes it too much, but "
+            f"{reason}. Call `refresh` with the retained rows, then erase these rows."
         )

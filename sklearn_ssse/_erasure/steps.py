@@ -20,13 +20,8 @@ from sklearn_ssse._erasure.validation import class_indicator
 from sklearn_ssse._gradients import CURVATURES
 
 # Reasons for a refresh.
-SWITCHED = (
-    "forget rows had more curvature at the present parameters than when the curvature was computed, "
-    "so that the conservative curvature is in use"
-)
-DROPPED = (
-    "the curvature changed too much along a step of second order, so that steps are of first order"
-)
+SWITCHED = "the forget rows take more from the curvature than they added when it was computed"
+DROPPED = "the curvature changed too much along a step of second order"
 
 
 class Step(NamedTuple):

@@ -186,7 +186,7 @@ def check_positions(positions, n_rows, n_samples):
     """Validate the positions of rows in the data of a fit, each given once: (n_rows,)."""
     if positions is None:
         raise ErasureTypeError(
-            "positions must be given to erase rows from a BaggingClassifier, got none. Pass "
+            "positions must be given for the rows of a BaggingClassifier, got none. Pass "
             "positions=, the positions of the rows in the data of fit: they identify the members "
             "that drew them."
         )

@@ -5,6 +5,8 @@ runs the forward and backward pass at theta, and holds the L2 penalty of every p
 scale of a sum over samples. It never calls ``predict_proba``, which would warn about feature names.
 """
 
+from copy import copy
+
 import numpy as np
 from scipy import sparse
 from scipy.special import expit, softmax
@@ -102,6 +104,12 @@ class LinearFamily(Family):
         values = values.reshape(self.shape)
         return np.broadcast_to(values.mean(axis=0), self.shape).ravel()
 
+    def centred(self, theta):
+        """The parameters (d,) without the part along the flat direction, which has no penalty."""
+        if not self.has_flat_direction:
+            return theta
+        return theta - np.where(self.penalty() > 0, 0.0, self.average_over_outputs(theta))
+
     def batch(self, X, y, weight):
         """A `LinearBatch` of rows.
 
@@ -147,6 +155,14 @@ class LinearBatch(Batch):
         for rows in slices(self.n_samples, self.chunk_size):
             proba[rows] = self._probabilities(self._logits(self.family.theta, rows))
         return proba
+
+    def at(self, theta):
+        """The same rows at other parameters theta, (d,)."""
+        family = copy(self.family)
+        family.theta = theta
+        out = LinearBatch(family, self.X, self.y, self.weight)
+        out.progress = self.progress
+        return out
 
     def _logits(self, theta, rows=slice(None)):
         W = theta.reshape(self.family.shape)
@@ -251,6 +267,22 @@ class LinearBatch(Batch):
         if self.n_samples == 0:
             return np.zeros((self.n_parameters, m))
         return add_up(part(rows) for rows in slices(self.n_samples, self.chunk_size))
+
+    def objective(self):
+        """The penalised objective on the scale of a sum over rows; infinite if a loss overflows."""
+        if self.family.link == "logistic":
+            own = np.where(self.y > 0, self.proba[:, 0], 1.0 - self.proba[:, 0])
+        else:
+            own = self.proba[np.arange(self.n_samples), self.y]
+        with np.errstate(divide="ignore"):
+            loss = -np.log(own)
+        squares = np.square(self.family.theta)
+        return float(self.weight @ loss + self.family.penalty() @ squares / 2)
+
+    def objective_gradient(self):
+        """Gradient of the penalised objective on the scale of a sum over rows, (d,)."""
+        everything = np.ones((self.n_samples, 1))
+        return self.gradients(everything)[:, 0] + self.family.penalty() * self.family.theta
 
     def trace(self, curvature):
         """Trace of ``R^T R``, the curvature without its ridge."""

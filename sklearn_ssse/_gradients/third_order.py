@@ -82,7 +82,7 @@ class ThirdOrder:
 
     def along(self, v: NDArray) -> NDArray:
         """Contract with v of shape (d,): the change of the Hessian along v, (d, d)."""
-        n_blocks, width, n_pairs = self.blocks.shape
+        width = self.blocks.shape[1]
         K = self.n_outputs
         pair = _pairs(width)
         if K == 1:
@@ -129,7 +129,7 @@ def _add_third_moments(total: NDArray, x: NDArray, kappa: NDArray, products: NDA
     products : ndarray of shape (n_pairs, n_rows)
         Overwritten by the products of two columns.
     """
-    n_blocks, width, n_pairs = total.shape
+    n_blocks, width, _ = total.shape
     starts = np.append(0, np.cumsum(np.arange(width, 0, -1)))  # pairs whose first column is j
     for j in range(width):
         np.multiply(x[j], x[j:], out=products[starts[j] : starts[j + 1]])
@@ -170,7 +170,7 @@ def triples(n_outputs: int) -> list[tuple[int, ...]]:
 
 def n_outputs_of(n_blocks: int) -> int:
     """Number of outputs K of ``K (K + 1) (K + 2) / 6`` blocks."""
-    return next(K for K in range(1, n_blocks + 1) if K * (K + 1) * (K + 2) // 6 == n_blocks)
+    return next(K for K in range(1, n_blocks + 1) if n_blocks == K * (K + 1) * (K + 2) // 6)
 
 
 def third_derivatives(proba: NDArray, link: str) -> NDArray:

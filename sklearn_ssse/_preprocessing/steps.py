@@ -167,10 +167,15 @@ def caches_and_warnings(steps):
 def transform(step, X):
     """The rows transformed by a step; an empty result for no rows, which transformers refuse."""
     if num_samples(X):
-        return step.transform(deepcopy(X) if _writes_into_rows(step) else X)
+        return step.transform(row_copy(step, X))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the row of zeros has no feature names
         return step.transform(np.zeros((1, step.n_features_in_)))[:0]
+
+
+def row_copy(step, X):
+    """The rows, or a copy of them for a step that may write into them."""
+    return deepcopy(X) if _writes_into_rows(step) else X
 
 
 def _last(path):

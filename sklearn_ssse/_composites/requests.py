@@ -1,0 +1,82 @@
+"""The plans of `unlearn` and of `refresh` for an estimator and every model inside it."""
+
+from sklearn.utils import check_consistent_length
+
+from sklearn_ssse._composites.groups import rows_of_groups
+from sklearn_ssse._composites.inspection import known_columns, takes_positions
+from sklearn_ssse._composites.registry import plan
+from sklearn_ssse._composites.rows import RoutedRows
+from sklearn_ssse._erasure import weight_per_row
+from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
+
+# The values of the parameter `preprocessing` of `unlearn`, and of `refresh`.
+PREPROCESSING = ("keep", "downdate")
+PREPROCESSING_OF_REFRESH = ("keep", "refit")
+
+
+def plan_unlearn(
+    estimator,
+    X,
+    y,
+    epsilon=None,
+    sample_weight=None,
+    preprocessing="keep",
+    groups=None,
+    forget=None,
+    **params,
+):
+    """The `Plan` of `unlearn` with the same arguments, with an `Erasure` for each model.
+
+    Returns
+    -------
+    Plan
+        Nothing has changed yet.
+    """
+    _check_preprocessing(preprocessing, PREPROCESSING)
+    positions = params.pop("positions", None)
+    weight = weight_per_row(sample_weight, X)
+    rows = RoutedRows(X, y, weight, positions, epsilon, preprocessing, params)
+    for part in (y, weight, positions):
+        check_consistent_length(X, part)
+    known = None
+    if isinstance(groups, str):
+        names = known_columns(estimator)
+        known = getattr(estimator, "n_features_in_", None) if names is None else names
+    made = plan(estimator, rows_of_groups(rows, groups, forget, known))
+    _check_takes_positions(estimator, positions)
+    return made.worked_out()
+
+
+def plan_refresh(estimator, X, y, sample_weight=None, preprocessing="keep", positions=None):
+    """The `Plan` of `refresh` with the same arguments, with the refreshed models.
+
+    Returns
+    -------
+    Plan
+        Nothing has changed yet.
+    """
+    _check_preprocessing(preprocessing, PREPROCESSING_OF_REFRESH)
+    weight = weight_per_row(sample_weight, X)
+    check_consistent_length(X, y, weight, positions)
+    rows = RoutedRows(X, y, weight, positions, preprocessing=preprocessing, retained=True)
+    made = plan(estimator, rows)
+    _check_takes_positions(estimator, positions)
+    return made.worked_out()
+
+
+def _check_preprocessing(preprocessing, allowed):
+    """Refuse a value that is not among the ``allowed`` ones."""
+    if preprocessing not in allowed:
+        raise ErasureError(
+            f"preprocessing must be one of {', '.join(allowed)}, got {preprocessing!r}. Pass one "
+            "of them."
+        )
+
+
+def _check_takes_positions(estimator, positions):
+    """Refuse positions for an estimator that does not need them."""
+    if positions is not None and not takes_positions(estimator):
+        raise ErasureTypeError(
+            f"positions are for a BaggingClassifier, got {type(estimator).__name__} without one. "
+            "Omit them."
+        )
