@@ -7,6 +7,8 @@ from sklearn_ssse import ErasureWarning
 
 DAMPED = "The .* rows must not dominate"
 MINI_BATCHES = "The curvature is made of mini-batches"
+# After more than a tenth of the rows were changed, or a quarter of a class erased.
+REFRESH = "A refresh of the model is recommended"
 NOT_A_MINIMUM = "The model must be at a minimum"
 # For a net from which rows were erased before. Whether the net gives one of these depends on its
 # training, and so on the machine.

@@ -5,35 +5,32 @@ the rows, not of the parameters, are computed for all outputs together. Only two
 made for each output: the product of the rows with the inverse, which the step needs anyway, and the
 downdate. `_erasure.planning.plan_erasure` is the twin that plans one output at a time.
 
-For an output with inverse P, rows x (k, d), with a last column of ones for an intercept, have
-derivatives ``a`` (k,) of the loss and curvature rows ``r x``, r (k,). Everything follows from
-``Z = x P`` and ``G = x P x^T``: ``M = r G r^T``; with its eigenvectors V and ``B = r V`` the basis
-of the downdate is ``Z^T B``; a step is ``Z^T c``.
+`downdates_together` holds the inverses and the choice of the curvature, `shares_together` the
+limits of a stream.
 """
-
-from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 from scipy.special import expit
 
 from sklearn_ssse._calibration import common_epsilons
+from sklearn_ssse._composites.downdates_together import choose_together, stacked, times
+from sklearn_ssse._composites.shares_together import changed_together, refused_together
 from sklearn_ssse._erasure import (
+    LARGEST_LOG_ODDS,
     Erasure,
     Multiple,
     check_rows,
     checked_epsilon,
     is_damped,
-    least_margin,
     make_record,
+    path_after,
     replace_fields,
     residual_after,
     rows_of_positive_weight,
 )
 from sklearn_ssse._families import pack_outputs, unpack_outputs
 from sklearn_ssse._gradients import CURVATURES, gradient
-from sklearn_ssse._inverse import downdate_factor
-from sklearn_ssse._kernels import each
 from sklearn_ssse._utils.memory import fits
 from sklearn_ssse.exceptions import ErasureError
 from sklearn_ssse.linear_model import ErasableLogisticRegression
@@ -42,8 +39,6 @@ from sklearn_ssse.linear_model import ErasableLogisticRegression
 LEAST_SHARE = 1e-9
 # Number of arrays of shapes (n_outputs, k, d) and (n_outputs, k, k) that are held at once.
 COPIES = 4
-# Time to read and write one number of an inverse, in multiplications.
-COPY_COST = 40
 
 
 class NotTogetherError(Exception):
@@ -81,6 +76,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     """`plan_together`, or `NotTogetherError`."""
     _require(_alike(models))
     before = [model._erasure_state for model in models]
+    _require(not any(refused_together(before, models)))
     epsilons = _epsilons(models, epsilon)
     X, _, weight = check_rows(models[0], X, Y[:, 0], sample_weight, ensure_min_samples=0)
     X, Y, weight = rows_of_positive_weight(X, Y, weight)
@@ -96,17 +92,21 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     a = gradient(*outputs).reshape(targets.shape) * weight
     seeds = CURVATURES[before[0].curvature].seed(*outputs)
     r = np.sqrt(weight) * seeds.reshape(targets.shape)
-    pending = PendingDowndates(models, x, r)
-    _require((pending.margin >= pending.least_margin).all())
+    choice = choose_together(models, x, r, a)
+    _require(choice is not None)
+    pending = choice.pending
     leave_out = models[0]._leave_out(before[0])
     damped = is_damped(pending.margin) & leave_out
     c = pending.solve(a, damped) if leave_out else a
     growth = _growth(before, after, leave_out)
     epsilons = _epsilons_of(epsilons, before, pending, a, c, targets, growth, leave_out)
-    change = pending.step(c) * (growth * epsilons)[:, np.newaxis]
+    solution = pending.step(c)
+    change = solution * (growth * epsilons)[:, np.newaxis]
     attributes = unpack_outputs(models, theta + change)
     _require(attributes is not None and np.isfinite(np.square(change).sum()))
-    after = _with_residuals(after, epsilons)
+    _require(_log_odds_hold(choice.paths, change @ x.T))
+    lengths = growth * epsilons * np.sqrt(np.maximum(pending.square(a, solution), 0.0))
+    after = _with_history(after, epsilons, choice.paths, lengths, changed_together(after, models))
 
     shared = {
         "n_erased": X.shape[0],
@@ -122,6 +122,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
         "damped": damped,
         "margin": pending.margin,
         "max_leverage": pending.leverage,
+        "kept_curvature": pending.kept,
     }
     records = _records(after, shared, numbers)
     return [
@@ -129,7 +130,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
             model=model,
             record=records[j],
             attributes=attributes[j],
-            curvature=lambda j=j: pending.inverses[j],
+            inverses=lambda j=j: choice.inverses(j),
             state=after[j],
             unweighted=after[j].weighted and sample_weight is None,
         )
@@ -163,85 +164,6 @@ def _check_size(k, m, d):
     _require(0 < k <= d and fits(COPIES * 8 * m * k * (k + d)))
 
 
-class PendingDowndates:
-    """The downdates of the inverses of all outputs by the same rows, see `PendingDowndate`.
-
-    Parameters
-    ----------
-    models : list of ErasableLogisticRegression
-    x : ndarray of shape (k, d)
-    r : ndarray of shape (n_outputs, k)
-        Factors of the curvature rows ``r x``.
-    """
-
-    def __init__(self, models, x, r):
-        inverses = [model.curvature_ for model in models]
-        residuals = [model._erasure_state.residual for model in models]
-        has_residuals = residuals[0] is not None
-        self._inverses = inverses
-        self._x = x
-        self.r = r
-        k, d = x.shape
-        m = len(inverses)
-        self.Z = np.empty((m, k, d))
-        self._offset = np.zeros((m, d))  # -P g_0
-
-        def product(j):
-            if not has_residuals:
-                np.matmul(x, inverses[j].matrix, out=self.Z[j])
-                return
-            both = np.vstack([x, -residuals[j]]) @ inverses[j].matrix
-            self.Z[j] = both[:-1]
-            self._offset[j] = both[-1]
-
-        self._each(product)
-        self.G = (self.Z.reshape(m * k, d) @ x.T).reshape(m, k, k)
-        M = r[:, :, np.newaxis] * self.G * r[:, np.newaxis]
-        self.spectrum, V = np.linalg.eigh(M)
-        self._B = r[:, :, np.newaxis] * V
-        self.margin = 1.0 - np.maximum(self.spectrum[:, -1], 0.0)
-        self.leverage = np.einsum("jii->ji", M).max(axis=1)
-
-    @property
-    def least_margin(self):
-        """The smallest margin that `check_margin` accepts, (n_outputs,)."""
-        variance = _stacked(inverse.matrix.diagonal() for inverse in self._inverses)
-        information = _stacked(inverse.diagonal for inverse in self._inverses)
-        return least_margin(np.einsum("ij,ij->i", variance, information))
-
-    def solve(self, a, damped):
-        """Coefficients c, (n_outputs, k), of the `step` that the downdated inverse gives."""
-        factor = downdate_factor(self.spectrum)
-        if damped.any():
-            damped_factor = downdate_factor(self.spectrum, damped=True)
-            factor = np.where(damped[:, np.newaxis], damped_factor, factor)
-        along = _times(a, self.G) + self._offset @ self._x.T
-        return a + _times(_times(along, self._B) * factor, self._B.transpose(0, 2, 1))
-
-    def step(self, c):
-        """``Z^T c - P g_0`` of each output, (n_outputs, d)."""
-        return _times(c, self.Z) + self._offset
-
-    @cached_property
-    def inverses(self):
-        """The inverses without the rows, all computed at the first access."""
-        root = np.sqrt(downdate_factor(self.spectrum))
-        basis = self.Z.transpose(0, 2, 1) @ (self._B * root[:, np.newaxis])
-        leaving = np.square(self.r) @ np.square(self._x)
-        out = list(self._inverses)
-
-        def downdate(j):
-            out[j] = out[j].without(basis[j], leaving[j])
-
-        self._each(downdate)
-        return out
-
-    def _each(self, function):
-        """Call ``function(j)`` for every output j, in threads if the inverses are large."""
-        m, k, d = self.Z.shape
-        each(function, range(m), (2 * k + COPY_COST) * d**2)
-
-
 def _epsilons(models, epsilon):
     """eps of each model: numbers for all models, or multiples of "auto" for all."""
     try:
@@ -254,16 +176,32 @@ def _epsilons(models, epsilon):
 
 def _class_weights(before, targets):
     """Class weight of each row for each model, (n_models, k)."""
-    by_class = _stacked(state.class_weight for state in before)
+    by_class = stacked(state.class_weight for state in before)
     return np.where(targets, by_class[:, 1:], by_class[:, :1])
 
 
-def _with_residuals(after, epsilons):
-    """The states with the part of the solver's gradient that the steps leave."""
+def _with_history(after, epsilons, paths, lengths, shares):
+    """The states after steps of these lengths: the residuals and the paths.
+
+    ``shares`` are the `Shares` of each model that changed.
+    """
+    rows = zip(after, epsilons.tolist(), paths, lengths.tolist(), shares, strict=True)
     return [
-        replace_fields(state, {"residual": residual_after(state.residual, eps)})
-        for state, eps in zip(after, epsilons.tolist(), strict=True)
+        replace_fields(
+            state,
+            {
+                "residual": residual_after(state.residual, eps),
+                "path": path_after(path, length, changed),
+            },
+        )
+        for state, eps, path, length, changed in rows
     ]
+
+
+def _log_odds_hold(paths, change):
+    """Whether `check_log_odds` accepts the changes of the outputs, (n_models, k)."""
+    late = [path.switched and bool(path.recommended) for path in paths]
+    return not any(late) or np.abs(change[late]).max() <= LARGEST_LOG_ODDS
 
 
 def _growth(before, after, leave_out):
@@ -277,11 +215,11 @@ def _epsilons_of(epsilons, before, pending, a, c, targets, growth, leave_out):
     """eps of each model as a number, for a step ``Z^T c``, (n_models,)."""
     if not isinstance(epsilons[0], Multiple):
         return np.array(epsilons)
-    along = _times(c, pending.G)
+    along = times(c, pending.G)
     products = a * along
     positive = np.where(targets, products, 0.0).sum(axis=1)
     negative = np.where(targets, 0.0, products).sum(axis=1)
-    used = None if leave_out else np.square(pending.r * along).sum(axis=1)
+    used = None if leave_out else np.square(pending.rows * along).sum(axis=1)
     calibrations = [state.calibration for state in before]
     parts = np.stack([negative, positive], axis=1)
     found = common_epsilons(calibrations, parts, used, growth)
@@ -296,6 +234,8 @@ def _alike(models):
         return False
     state = models[0]._erasure_state
     coef = models[0].coef_
+    if any(model._erasure_state.path.second_order for model in models):
+        return False
     if state.minibatch or state.stale or sparse.issparse(coef) or len(coef) > 1:
         return False
     if CURVATURES[state.curvature].rows_per_sample(1) > 1:
@@ -314,6 +254,7 @@ def _traits(model):
         state.minibatch,
         state.stale,
         state.residual is None,
+        state.path.length > 0,
         model.structure_,
         model.leave_out,
         model.fit_intercept,
@@ -340,9 +281,9 @@ def _remaining(before, targets, weight):
     k = targets.shape[1]
     positive = np.stack([~targets, targets], axis=2)
     fit_mass = np.array([[state.fit_mass] for state in before])
-    counts = _stacked(state.class_counts for state in before) - positive.sum(axis=1)
+    counts = stacked(state.class_counts for state in before) - positive.sum(axis=1)
     own_mass = (weight[:, np.newaxis] @ positive)[:, 0]
-    mass = _stacked(state.class_mass for state in before) - own_mass
+    mass = stacked(state.class_mass for state in before) - own_mass
     _require(counts.min() > 0 and (mass > LEAST_SHARE * fit_mass).all())
     erased = weight.sum(axis=1).tolist()
     # Copies, because a view would keep the counts of all models in memory.
@@ -365,14 +306,3 @@ def _design(X, bias):
     """Rows as dense float64, (k, d), with a last column of ones for an intercept."""
     x = (X.toarray() if sparse.issparse(X) else X).astype(np.float64, copy=False)
     return np.hstack([x, np.ones((len(x), 1))]) if bias else x
-
-
-def _stacked(vectors):
-    """Vectors of one length as the rows of a matrix, faster than `np.stack` for short vectors."""
-    vectors = list(vectors)
-    return np.concatenate(vectors).reshape(len(vectors), -1)
-
-
-def _times(c, A):
-    """``c_j A_j`` for each output j: (m, k) and (m, k, l) to (m, l)."""
-    return (c[:, np.newaxis] @ A)[:, 0]

@@ -13,9 +13,16 @@ from sklearn_ssse._erasure.epsilon import (
     usual_epsilon,
 )
 from sklearn_ssse._erasure.fit_curvature import FITTED, LONG_WORK, first_well_conditioned
-from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_fresh, check_remaining, least_margin
+from sklearn_ssse._erasure.guards import (
+    LARGEST_LOG_ODDS,
+    TRUSTED_MARGIN,
+    check_fresh,
+    check_remaining,
+    least_margin,
+)
 from sklearn_ssse._erasure.mixin import ErasableMixin
 from sklearn_ssse._erasure.parameters import PARAMETER_CONSTRAINTS, documented
+from sklearn_ssse._erasure.path import kept_share
 from sklearn_ssse._erasure.planning import (
     NO_CURVATURE,
     checked_epsilon,
@@ -25,7 +32,8 @@ from sklearn_ssse._erasure.planning import (
 )
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._erasure.second_order import SecondOrder
-from sklearn_ssse._erasure.steps import Step, is_damped, make_step
+from sklearn_ssse._erasure.shares import Shares, excess, refused_shares
+from sklearn_ssse._erasure.steps import SWITCHED, Step, disagree, is_damped, make_step
 from sklearn_ssse._erasure.validation import (
     as_objects,
     check_outputs,

@@ -93,8 +93,8 @@ class Erasure(NamedTuple):
         reason = self.state.path.recommended
         if self.state.path.warned and not self.model._erasure_state.path.warned:
             warn(
-                f"A refresh of the model is recommended: {reason}. Call `refresh` with the retained "
-                "rows. Until then each erasure adds to the error of the model."
+                f"A refresh of the model is recommended: {reason}. Call `refresh` with the "
+                "retained rows. Until then each erasure adds to the error of the model."
             )
         if self.state.minibatch:
             warn(

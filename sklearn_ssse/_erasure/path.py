@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_ssse._gradients import Scores
+from sklearn_ssse._gradients import CURVATURES, Scores
 
 # Rate c of the bound ``w(fit) >= w(now) exp(-c sqrt(h) D)`` on the curvature w of a row, for its
 # leverage h without its weight and the path length D, without unit. Measured on streams of five
@@ -51,11 +51,15 @@ class Path:
     recommended: str = ""
     warned: bool = False
 
-    def switch(self, reason: str) -> "Path":
-        """The path on which the conservative curvature becomes ``curvature_``."""
-        return replace(
-            self, switched=True, second_order=None, recommended=self.recommended or reason
-        )
+    def switch(self, curvature: str, reason: str) -> "Path":
+        """The path on which the conservative curvature becomes ``curvature_``.
+
+        The reason recommends a refresh for the Hessian only: with any other curvature, a switch is
+        no sign of a large error.
+        """
+        reason = reason if CURVATURES[curvature].is_hessian else ""
+        recommended = self.recommended or reason
+        return replace(self, switched=True, second_order=None, recommended=recommended)
 
     def kept(self, scores: Scores, leverage: NDArray) -> NDArray:
         """Share of the present curvature of each forget row that it may not have added, (k,).
@@ -78,7 +82,7 @@ class Path:
 
 
 def kept_share(leverage: NDArray, weight: NDArray, length: NDArray | float) -> NDArray:
-    """``1 - exp(-c sqrt(h) D)`` for ``h = leverage / weight``.
+    """``1 - exp(-c sqrt(h) D)`` for ``h = leverage / weight``; 0 without a weight.
 
     Parameters
     ----------

@@ -218,11 +218,11 @@ def _with_history(choice, epsilon, added, inverse):
         stale=stale,
         weighted=weighted,
         residual=residual_after(after.residual, epsilon),
-        path=path_after(choice.path, length, after, inverse),
+        path=path_after(choice.path, length, changed_shares(after, inverse)),
     )
 
 
-def path_after(path, length, after, inverse):
+def path_after(path, length, shares):
     """The path after a step of this length.
 
     Parameters
@@ -230,10 +230,8 @@ def path_after(path, length, after, inverse):
     path : Path
         Before the step, but after a switch of the curvature.
     length : float
-    after : ErasureState
-        With the counts after the change.
-    inverse : AbstractInverse
-        The inverse curvature before the step.
+    shares : Shares
+        The shares that changed, for the counts after the change.
 
     Returns
     -------
@@ -244,7 +242,7 @@ def path_after(path, length, after, inverse):
         path,
         {
             "length": math.hypot(path.length, length),
-            "recommended": recommendation(path, changed_shares(after, inverse)),
+            "recommended": recommendation(path, shares),
             "warned": bool(path.recommended),
         },
     )

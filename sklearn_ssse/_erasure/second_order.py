@@ -1,6 +1,7 @@
 """Steps of second order, with the derivative of the Hessian."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.linalg import LinAlgError
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 LEAST_EIGENVALUE = 0.3
 
 
-class SecondOrder(NamedTuple):
+@dataclass(frozen=True)
+class SecondOrder:
     """The Hessian of the penalised objective and its derivative, sums over the present rows.
 
     Attributes

@@ -41,10 +41,10 @@ RECOMMENDED_SECOND_ORDER = Shares(rows=0.25, of_class=0.25, curvature=0.3)
 REFUSED = Shares(rows=1.0, of_class=0.6, curvature=0.65)
 REFUSED_OTHER = Shares(rows=0.3, of_class=0.3, curvature=0.4)
 
-DESCRIPTIONS = Shares(
-    rows="the training rows were erased or added",
-    of_class="the rows of a class were erased",
-    curvature="the curvature was erased",
+DESCRIPTIONS = (
+    "the training rows were erased or added",
+    "the rows of a class were erased",
+    "the curvature was erased",
 )
 
 
@@ -60,10 +60,11 @@ def changed_shares(state: Any, inverse: Any) -> Shares:
     with np.errstate(divide="ignore", invalid="ignore"):
         classes = 1.0 - state.class_mass / state.fit_class_mass
         diagonal = 1.0 - (inverse.diagonal - inverse.ridge) / state.fit_diagonal
+    finite = np.isfinite(diagonal)
     return Shares(
         rows=float(state.changed / state.fit_mass),
         of_class=float(np.nanmax(classes, initial=0.0)),
-        curvature=float(diagonal[np.isfinite(diagonal)].mean()) if state.changed else 0.0,
+        curvature=float(diagonal[finite].mean()) if state.changed and finite.any() else 0.0,
     )
 
 
@@ -86,12 +87,16 @@ def recommendation(path: Any, shares: Shares) -> str:
     return excess(shares, limits)
 
 
+def refused_shares(curvature: str) -> Shares:
+    """The limits beyond which a logistic regression refuses a further erasure."""
+    return REFUSED if CURVATURES[curvature].is_hessian else REFUSED_OTHER
+
+
 def check_shares(state: Any, inverse: Any) -> None:
     """Refuse to continue a stream of erasures from a convex model for too long."""
     if not state.path.length:
         return
-    limits = REFUSED if CURVATURES[state.curvature].is_hessian else REFUSED_OTHER
-    reason = excess(changed_shares(state, inverse), limits)
+    reason = excess(changed_shares(state, inverse), refused_shares(state.curvature))
     if reason:
         raise ErasureError(
             "A model must be refreshed before a stream of erasures changes it too much, but "

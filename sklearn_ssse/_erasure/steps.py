@@ -17,7 +17,6 @@ from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_margin, least_mar
 from sklearn_ssse._erasure.path import LARGEST_DISAGREEMENT, Path
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.validation import class_indicator
-from sklearn_ssse._gradients import CURVATURES
 
 # Reasons for a refresh.
 SWITCHED = "the forget rows take more from the curvature than they added when it was computed"
@@ -260,10 +259,10 @@ def _choose(change, downdate, conservative):
     if conservative is downdate:
         return Choice(step, downdate, path)
     if change.batch.family.is_convex:
-        # Without the forget rows' own downdate, which may differ by much for a single row.
-        length = step.gradient @ downdate.inverse.solve(step.gradient)
-        safe = step.gradient @ conservative.inverse.solve(step.gradient)
-        if not length <= LARGEST_DISAGREEMENT * safe:
+        # The forget rows' own downdates are left out: for a single row they may differ by much.
+        gradient = step.gradient
+        square = gradient @ downdate.inverse.solve(gradient)
+        if disagree(square, gradient @ conservative.inverse.solve(gradient)):
             return _switched(change, conservative, SWITCHED)
     return Choice(step, downdate, path, conservative.pending.inverse)
 
@@ -280,12 +279,10 @@ def _second_order(change, step, downdate, conservative):
     return Choice(step, downdate, change.before.path, lambda: guard, second)
 
 
-def _switched(change, conservative, reason, step=None):
+def _switched(change, conservative, reason):
     """The `Choice` that replaces the curvature by the conservative one for good."""
-    # With a curvature that is not the Hessian, a switch is no sign of a large error.
-    exact = CURVATURES[change.before.curvature].is_hessian
-    path = change.before.path.switch(reason if exact else "")
-    return Choice(change.step(conservative) if step is None else step, conservative, path)
+    path = change.before.path.switch(change.before.curvature, reason)
+    return Choice(change.step(conservative), conservative, path)
 
 
 def make_step(batch, scores, inverse, pending, before, after, added=None):
@@ -321,6 +318,17 @@ def make_step(batch, scores, inverse, pending, before, after, added=None):
         damped,
         added,
     )
+
+
+def disagree(square, conservative):
+    """Whether ``g^T P g`` of one erasure, or of each of many, is too large to be trusted.
+
+    Parameters
+    ----------
+    square, conservative : float or ndarray
+        ``g^T P g`` with the inverse curvature and with the inverse conservative curvature.
+    """
+    return square > LARGEST_DISAGREEMENT * conservative
 
 
 def is_damped(margin):
