@@ -4,7 +4,7 @@ import numpy as np
 
 from sklearn_ssse._erasure import SecondOrder
 from sklearn_ssse._gradients import HESSIAN, ThirdOrder
-from sklearn_ssse._utils.memory import available_bytes, readable
+from sklearn_ssse._utils.memory import available_bytes, fits, readable
 from sklearn_ssse._utils.warnings import warn
 from sklearn_ssse.exceptions import ErasureError
 
@@ -17,11 +17,11 @@ FIT_TIME = 1.0
 ITERATION_TIME = 0.06
 ITERATION_TIME_OF_NUMBER = 1e-6
 # The curvature: for any data, and for each number of X and output.
-CURVATURE_TIME = 0.5
+CURVATURE_TIME = 0.6
 CURVATURE_TIME_OF_NUMBER = {"logistic": 1e-5, "softmax": 2.3e-5}
 # The third derivatives: for any data, for each product of two columns in a row, and for each number
 # that a row adds to the tensor.
-TENSOR_TIME = 0.25
+TENSOR_TIME = 0.35
 TENSOR_TIME_OF_PRODUCT = 1e-6
 TENSOR_TIME_OF_NUMBER = 4e-8
 # Estimated time of the third derivatives, in milliseconds, above which order 2 gives a warning
@@ -52,7 +52,7 @@ def second_order(batch, inverse, order, can_leave_out, n_iter):
     possible = inverse.is_matrix and can_leave_out and hasattr(batch, "third_order")
     n_bytes = ThirdOrder.bytes_needed(*batch.family.shape) if possible else 0
     if order == "auto":
-        if not possible or 2 * n_bytes > available_bytes() or not is_cheap(batch, n_iter):
+        if not possible or not fits(2 * n_bytes) or not is_cheap(batch, n_iter):
             return None
     elif not possible:
         raise ErasureError(

@@ -5,8 +5,7 @@ the rows, not of the parameters, are computed for all outputs together. Only two
 made for each output: the product of the rows with the inverse, which the step needs anyway, and the
 downdate. `_erasure.planning.plan_erasure` is the twin that plans one output at a time.
 
-`downdates_together` holds the inverses and the choice of the curvature, `shares_together` the
-limits of a stream.
+`downdates_together` holds the inverses, `shares_together` the limits of a stream.
 """
 
 import numpy as np
@@ -14,7 +13,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from sklearn_ssse._calibration import common_epsilons
-from sklearn_ssse._composites.downdates_together import choose_together, stacked, times
+from sklearn_ssse._composites.downdates_together import PendingDowndates, stacked, times
 from sklearn_ssse._composites.shares_together import changed_together, refused_together
 from sklearn_ssse._erasure import (
     LARGEST_LOG_ODDS,
@@ -92,9 +91,8 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     a = gradient(*outputs).reshape(targets.shape) * weight
     seeds = CURVATURES[before[0].curvature].seed(*outputs)
     r = np.sqrt(weight) * seeds.reshape(targets.shape)
-    choice = choose_together(models, x, r, a)
-    _require(choice is not None)
-    pending = choice.pending
+    pending = PendingDowndates(models, x, r)
+    _require((pending.margin >= pending.least_margin).all())
     leave_out = models[0]._leave_out(before[0])
     damped = is_damped(pending.margin) & leave_out
     c = pending.solve(a, damped) if leave_out else a
@@ -104,9 +102,9 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     change = solution * (growth * epsilons)[:, np.newaxis]
     attributes = unpack_outputs(models, theta + change)
     _require(attributes is not None and np.isfinite(np.square(change).sum()))
-    _require(_log_odds_hold(choice.paths, change @ x.T))
+    _require(_log_odds_hold(before, change @ x.T))
     lengths = growth * epsilons * np.sqrt(np.maximum(pending.square(a, solution), 0.0))
-    after = _with_history(after, epsilons, choice.paths, lengths, changed_together(after, models))
+    after = _with_history(after, epsilons, lengths, changed_together(after, models))
 
     shared = {
         "n_erased": X.shape[0],
@@ -130,7 +128,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
             model=model,
             record=records[j],
             attributes=attributes[j],
-            inverses=lambda j=j: choice.inverses(j),
+            inverses=lambda j=j: (pending.inverses[j], {}),
             state=after[j],
             unweighted=after[j].weighted and sample_weight is None,
         )
@@ -180,27 +178,27 @@ def _class_weights(before, targets):
     return np.where(targets, by_class[:, 1:], by_class[:, :1])
 
 
-def _with_history(after, epsilons, paths, lengths, shares):
+def _with_history(after, epsilons, lengths, shares):
     """The states after steps of these lengths: the residuals and the paths.
 
     ``shares`` are the `Shares` of each model that changed.
     """
-    rows = zip(after, epsilons.tolist(), paths, lengths.tolist(), shares, strict=True)
+    rows = zip(after, epsilons.tolist(), lengths.tolist(), shares, strict=True)
     return [
         replace_fields(
             state,
             {
                 "residual": residual_after(state.residual, eps),
-                "path": path_after(path, length, changed),
+                "path": path_after(state.path, length, changed),
             },
         )
-        for state, eps, path, length, changed in rows
+        for state, eps, length, changed in rows
     ]
 
 
-def _log_odds_hold(paths, change):
+def _log_odds_hold(before, change):
     """Whether `check_log_odds` accepts the changes of the outputs, (n_models, k)."""
-    late = [path.switched and bool(path.recommended) for path in paths]
+    late = [bool(state.path.recommended) for state in before]
     return not any(late) or np.abs(change[late]).max() <= LARGEST_LOG_ODDS
 
 
@@ -219,7 +217,7 @@ def _epsilons_of(epsilons, before, pending, a, c, targets, growth, leave_out):
     products = a * along
     positive = np.where(targets, products, 0.0).sum(axis=1)
     negative = np.where(targets, 0.0, products).sum(axis=1)
-    used = None if leave_out else np.square(pending.rows * along).sum(axis=1)
+    used = None if leave_out else np.square(pending.r * along).sum(axis=1)
     calibrations = [state.calibration for state in before]
     parts = np.stack([negative, positive], axis=1)
     found = common_epsilons(calibrations, parts, used, growth)

@@ -81,7 +81,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     epsilon = _epsilon_of(epsilon, step, batch.n_samples + new.n_samples)
     change = epsilon * step.direction
     attributes = _attributes_after(family, change, epsilon)
-    if choice.path.switched and before.path.recommended and family.is_convex:
+    if before.path.recommended and family.is_convex:
         check_log_odds(batch, family.theta, family.theta + change)
     state = _with_history(choice, epsilon, added, inverse)
     record = make_record(
@@ -149,7 +149,6 @@ def make_record(after, relative_shift, **fields):
         relative_shift=relative_shift,
         erased_fraction=float(after.changed / after.fit_mass),
         path_length=after.path.length,
-        conservative=after.path.switched,
         refresh_recommended=after.path.recommended,
         **fields,
     )
@@ -228,7 +227,7 @@ def path_after(path, length, shares):
     Parameters
     ----------
     path : Path
-        Before the step, but after a switch of the curvature.
+        Before the step.
     length : float
     shares : Shares
         The shares that changed, for the counts after the change.

@@ -59,12 +59,9 @@ class ErasureRecord:
     order : int
         2 if the step used the third derivatives of the loss, otherwise 1.
     kept_curvature : float
-        Mean share of the forget rows' present curvature that was not subtracted, in [0, 1), without
-        unit: more of it than that might not have been in the curvature, which was computed at other
-        parameters. 0 for the first erasure, and if the conservative curvature is not in use.
-    conservative : bool
-        True if the step used the conservative curvature, from which no row takes more than it had
-        added.
+        Mean share of the forget rows' present curvature that stays in the stored curvature, in
+        [0, 1), without unit: the curvature was computed at other parameters, and more than the
+        rest might not have been in it. 0 for the first erasure, and for networks.
     path_length : float
         Length of the path of the parameters since the curvature was computed, in the norm of the
         curvature and without unit: the root of the sum of ``g^T s`` over all steps s.
@@ -101,7 +98,6 @@ class ErasureRecord:
     weight_added: float = 0.0
     order: int = 1
     kept_curvature: float = 0.0
-    conservative: bool = False
     path_length: float = 0.0
     refresh_recommended: str = ""
 

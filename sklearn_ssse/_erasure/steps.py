@@ -1,25 +1,22 @@
 """The step of an erasure and the curvature that it uses, before eps is known.
 
-After an earlier erasure up to three curvatures are stored. In the order of preference:
-
-- the Hessian at the present parameters, if its derivative is stored: the step is of second order;
-- the curvature as it was computed, without the forget rows;
-- the conservative curvature of `path`. It replaces the other two for good if they disagree with it
-  about a step.
+A step of second order uses the Hessian at the present parameters and its derivative, if they are
+stored. A step of first order uses the conservative curvature of `path`, from which the forget rows
+are subtracted in full for the step, and in part for the curvature that is stored after it.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sklearn_ssse._erasure.downdate_cap import cap_downdate
 from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_margin, least_margin
-from sklearn_ssse._erasure.path import LARGEST_DISAGREEMENT, Path
+from sklearn_ssse._erasure.path import Path
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.validation import class_indicator
 
-# Reasons for a refresh.
-SWITCHED = "the forget rows take more from the curvature than they added when it was computed"
+# The reason for a refresh after the third derivatives were dropped.
 DROPPED = "the curvature changed too much along a step of second order"
 
 
@@ -79,22 +76,25 @@ class Step(NamedTuple):
 
 
 class Downdate(NamedTuple):
-    """One curvature with its change pending.
+    """The downdate of an inverse curvature by the forget rows, pending.
 
     Attributes
     ----------
     inverse : AbstractInverse
         The inverse curvature before the change.
     pending : PendingDowndate or None
-        None for a curvature of mini-batches, which no single row can leave.
+        For the step. None for a curvature of mini-batches, which no single row can leave.
+    stored : PendingDowndate or None
+        For the curvature that is stored after the step.
     capped : bool
         True if the forget rows were scaled down, see `cap_downdate`.
     kept : float
-        Mean share of the forget rows' curvature that is not subtracted, see `Path.kept`.
+        Mean share of the forget rows' curvature that stays, see `Path.kept`.
     """
 
     inverse: Any
     pending: Any = None
+    stored: Any = None
     capped: bool = False
     kept: float = 0.0
 
@@ -110,27 +110,25 @@ class Downdate(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A step, and the curvatures to store after it.
+    """A step, and the curvature to store after it.
 
     Attributes
     ----------
     step : Step
     downdate : Downdate
-        Of the curvature to store.
     path : Path
-        Before the step, but after a switch of the curvature.
-    conservative : callable or None
-        Returns the inverse of the conservative curvature after the change; None if it is not to be
-        stored beside the other.
+        Before the step. A dropped second order is gone from it, and a reason for a refresh.
     second_order : SecondOrder or None
         The Hessian of the rows after the change; None if the step is of first order.
+    conservative : AbstractInverse or None
+        The inverse of the conservative curvature to store beside the Hessian.
     """
 
     step: Step
     downdate: Downdate
     path: Path
-    conservative: Any = None
     second_order: Any = None
+    conservative: Any = None
 
     def inverses(self, change):
         """The matrices to store after a change (d,) of the parameters.
@@ -141,15 +139,13 @@ class Choice(NamedTuple):
         others : dict
             Fields of `Path`.
         """
-        pending = self.downdate.pending
-        others = {"conservative": self.conservative and self.conservative(), "second_order": None}
-        if pending is None:
-            return self.downdate.inverse, others
-        if self.second_order is None:
-            return pending.inverse(), others
-        moved = self.second_order.moved(change)
-        inverse = self.downdate.inverse.with_matrix(moved.hessian)
-        return inverse, {**others, "second_order": moved}
+        if self.second_order is not None:
+            moved = self.second_order.moved(change)
+            inverse = self.downdate.inverse.with_matrix(moved.hessian)
+            return inverse, {"second_order": moved, "conservative": self.conservative}
+        stored = self.downdate.stored
+        inverse = stored.inverse() if stored else self.downdate.inverse
+        return inverse, {"second_order": None, "conservative": None}
 
 
 class RowChange(NamedTuple):
@@ -184,34 +180,41 @@ class RowChange(NamedTuple):
         """Whether no row is erased or added."""
         return self.batch.n_samples + self.added.n_samples == 0
 
-    def downdate(self, inverse, kept=None):
-        """The `Downdate` of an inverse; ``kept`` (k,) are the shares of rows not to subtract."""
+    def downdate(self, inverse):
+        """The `Downdate` of an inverse, or an error if the curvature is singular after it."""
         # The added rows are added first: the downdate is then better conditioned.
         with_added = inverse.update(self.new) if self.added.n_samples else inverse
-        scores = self.scores
-        share = 0.0
-        if kept is not None and kept.size:
-            scores = scores.collect().scaled(np.sqrt(1.0 - kept))
-            share = float(kept.mean())
-        if not (self.batch.n_samples and self.batch.family.rows_may_differ(self.before)):
-            return Downdate(inverse, with_added.pending_downdate(scores), kept=share)
-        whole = scores.collect()
-        held, pending = cap_downdate(with_added, whole)
-        return Downdate(inverse, pending, held is not whole, share)
+        k = self.batch.n_samples
+        family = self.batch.family
+        if k and family.rows_may_differ(self.before):
+            whole = self.scores.collect()
+            held, pending = cap_downdate(with_added, whole)
+            found = Downdate(inverse, pending, pending, capped=held is not whole)
+        elif k and self.before.path.length and family.is_convex:
+            found = self._conservative(inverse, with_added)
+        else:
+            pending = with_added.pending_downdate(self.scores)
+            found = Downdate(inverse, pending, pending)
+        if k:
+            check_margin(found.margin, inverse.condition, k, self.damping)
+        return found
+
+    def _conservative(self, inverse, with_added):
+        """The `Downdate` that leaves a share of the forget rows in the stored curvature."""
+        scores = self.scores.collect()
+        pending = with_added.pending_downdate(scores)
+        kept = self.before.path.kept(scores, pending.leverage)
+        stored = pending.scaled(scores, np.sqrt(1.0 - kept))
+        if not pending.margin >= least_margin(inverse.condition):
+            pending = stored  # the rows have more curvature now than the curvature holds
+        return Downdate(inverse, pending, stored, kept=float(kept.mean()))
 
     def step(self, downdate):
-        """The `Step` with one of the curvatures."""
+        """The `Step` with a curvature."""
         pending = downdate.pending if self.leave_out else None
         added = self.added if self.added.n_samples else None
         inverse = downdate.inverse
         return make_step(self.batch, self.scores, inverse, pending, self.before, self.after, added)
-
-    def checked(self, downdate):
-        """The `Downdate`, or an error if the curvature is singular after it."""
-        k = self.batch.n_samples
-        if k:
-            check_margin(downdate.margin, downdate.inverse.condition, k, self.damping)
-        return downdate
 
 
 def choose(change, inverse):
@@ -232,57 +235,33 @@ def choose(change, inverse):
     if change.before.minibatch:
         downdate = Downdate(inverse)
         return Choice(change._replace(leave_out=False).step(downdate), downdate, path)
-    if path.switched:
-        scores = change.scores.collect()
-        downdate = change.checked(
-            change.downdate(inverse, path.kept(scores, inverse.leverage(scores)))
-        )
-        return Choice(change.step(downdate), downdate, path)
-    downdate = change.downdate(inverse)
-    if not path.length or change.is_empty:
-        return _choose(change, change.checked(downdate), downdate)
-    kept = path.kept(change.scores.collect(), downdate.pending.leverage)
-    conservative = change.downdate(path.conservative or inverse, kept)
-    if downdate.margin >= least_margin(inverse.condition):
-        return _choose(change, downdate, conservative)
-    return _switched(change, change.checked(conservative), SWITCHED)
-
-
-def _choose(change, downdate, conservative):
-    """The `Choice` between a downdate and the conservative one, which are the same at first."""
-    path = change.before.path
-    step = change.step(downdate)
     if path.second_order is not None and change.leave_out and change.order > 1:
-        if change.is_empty:
-            return Choice(step, downdate, path, second_order=path.second_order)
-        return _second_order(change, step, downdate, conservative)
-    if conservative is downdate:
-        return Choice(step, downdate, path)
-    if change.batch.family.is_convex:
-        # The forget rows' own downdates are left out: for a single row they may differ by much.
-        gradient = step.gradient
-        square = gradient @ downdate.inverse.solve(gradient)
-        if disagree(square, gradient @ conservative.inverse.solve(gradient)):
-            return _switched(change, conservative, SWITCHED)
-    return Choice(step, downdate, path, conservative.pending.inverse)
+        return _second_order(change, inverse)
+    downdate = change.downdate(path.conservative or inverse)
+    return Choice(change.step(downdate), downdate, replace(path, second_order=None))
 
 
-def _second_order(change, step, downdate, conservative):
-    """The `Choice` of a step of second order; of the conservative one if it cannot be trusted."""
-    second = change.before.path.second_order.changed(change)
-    newton = downdate.pending.solve(step.gradient)
-    guard = conservative.pending.inverse()
-    solution = second.halley(step.gradient, newton, guard.matrix)
-    if solution is None:
-        return _switched(change, conservative, DROPPED)
-    step = step._replace(solution=solution, damped=False)
-    return Choice(step, downdate, change.before.path, lambda: guard, second)
-
-
-def _switched(change, conservative, reason):
-    """The `Choice` that replaces the curvature by the conservative one for good."""
-    path = change.before.path.switch(change.before.curvature, reason)
-    return Choice(change.step(conservative), conservative, path)
+def _second_order(change, inverse):
+    """The `Choice` of a step of second order; of first order if that cannot be trusted."""
+    path = change.before.path
+    safe = change.downdate(path.conservative or inverse)
+    pending = safe.pending
+    if path.conservative:
+        with_added = inverse.update(change.new) if change.added.n_samples else inverse
+        pending = with_added.pending_downdate(change.scores)
+    if change.is_empty:
+        second = path.second_order
+        return Choice(change.step(safe), safe, path, second, path.conservative)
+    if pending.margin >= least_margin(inverse.condition):
+        downdate = safe._replace(inverse=inverse, pending=pending)
+        step = change.step(downdate)._replace(damped=False)
+        second = path.second_order.changed(change)
+        guard = safe.stored.inverse()
+        solution = second.halley(step.gradient, pending.solve(step.gradient), guard.matrix)
+        if solution is not None:
+            return Choice(step._replace(solution=solution), downdate, path, second, guard)
+    path = replace(path, second_order=None, recommended=path.recommended or DROPPED)
+    return Choice(change.step(safe), safe, path)
 
 
 def make_step(batch, scores, inverse, pending, before, after, added=None):
@@ -318,17 +297,6 @@ def make_step(batch, scores, inverse, pending, before, after, added=None):
         damped,
         added,
     )
-
-
-def disagree(square, conservative):
-    """Whether ``g^T P g`` of one erasure, or of each of many, is too large to be trusted.
-
-    Parameters
-    ----------
-    square, conservative : float or ndarray
-        ``g^T P g`` with the inverse curvature and with the inverse conservative curvature.
-    """
-    return square > LARGEST_DISAGREEMENT * conservative
 
 
 def is_damped(margin):

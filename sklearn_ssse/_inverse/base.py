@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_ssse._gradients import CurvatureRows
+from sklearn_ssse._gradients import CurvatureRows, Scores
 from sklearn_ssse.exceptions import ErasureError
 
 # The ridge, (d,), or a function that returns it for the diagonal of ``R^T R``.
@@ -273,6 +273,7 @@ class PendingDowndate(ABC):
 
     spectrum: NDArray
     leverage: NDArray
+    _inverse: Any
 
     @property
     def margin(self) -> float:
@@ -299,6 +300,23 @@ class PendingDowndate(ABC):
     @abstractmethod
     def inverse(self) -> AbstractInverse:
         """Return the inverse without the rows, as a new object."""
+
+    def scaled(self, scores: Scores, factors: NDArray) -> "PendingDowndate":
+        """Prepare the downdate by the same rows, each multiplied by the factor of its sample.
+
+        Parameters
+        ----------
+        scores : Scores
+            The rows.
+        factors : ndarray of shape (n_samples,)
+            The factors.
+
+        Returns
+        -------
+        pending : PendingDowndate
+            A new object.
+        """
+        return self._inverse.pending_downdate(scores.scaled(factors))
 
     def factor(self, *, damped: bool = False) -> NDArray:
         """Weight of each eigenvector in ``P + U diag(factor) U^T``: ``1 / (1 - m)``.

@@ -64,8 +64,9 @@ def choose_structure(
         than is available.
     """
     given = {name: value for name, value in options.items() if value not in (None, "auto")}
+    free = available_bytes()
     if structure == "auto":
-        structure = _automatic(inverses, shapes, given)
+        structure = _automatic(inverses, shapes, given, free)
     for name in given:
         if name not in inverses[structure].options:
             owners = [repr(other) for other in inverses if name in inverses[other].options]
@@ -74,12 +75,12 @@ def choose_structure(
                 f"{name}={given[name]!r} with structure={structure!r}. Omit {name}, or choose that "
                 "structure."
             )
-    _check_memory(inverses, structure, shapes, given)
+    _check_memory(inverses, structure, shapes, given, free)
     return structure, given
 
 
-def _automatic(inverses: Inverses, shapes: Shapes, given: Options) -> str:
-    """Name of the structure for "auto", see `choose_structure`."""
+def _automatic(inverses: Inverses, shapes: Shapes, given: Options, free: float) -> str:
+    """Name of the structure for "auto" with the free bytes, see `choose_structure`."""
     candidates = [name for name in inverses if set(given) <= set(inverses[name].options)]
     d = sum(n_outputs * width for n_outputs, width in shapes)
     small_enough = {
@@ -88,7 +89,7 @@ def _automatic(inverses: Inverses, shapes: Shapes, given: Options) -> str:
     }
     for name in candidates:
         allowed = bool(sizes(given)) or small_enough.get(name, True)
-        if allowed and _peak_bytes(inverses[name], shapes, given) <= available_bytes() / 2:
+        if allowed and _peak_bytes(inverses[name], shapes, given) <= free / 2:
             return name
     return candidates[-1] if candidates else next(iter(inverses))
 
@@ -103,9 +104,10 @@ def _peak_bytes(inverse: type[AbstractInverse], shapes: Shapes, options: Options
     return PEAK_FACTOR * inverse.bytes_needed(shapes, **sizes(options)) + PEAK_EXTRA_BYTES
 
 
-def _check_memory(inverses: Inverses, structure: str, shapes: Shapes, given: Options) -> None:
-    """Raise an error if the build of the structure needs more memory than is available."""
-    free = available_bytes()
+def _check_memory(
+    inverses: Inverses, structure: str, shapes: Shapes, given: Options, free: float
+) -> None:
+    """Raise an error if the build of the structure needs more bytes than are free."""
     needed = _peak_bytes(inverses[structure], shapes, given)
     if needed <= free:
         return

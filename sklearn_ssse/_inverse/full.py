@@ -1,13 +1,14 @@
 """The inverse as one dense matrix."""
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
-from sklearn_ssse._gradients import CurvatureRows
+from sklearn_ssse._gradients import CurvatureRows, Scores
 from sklearn_ssse._inverse.base import (
     AbstractInverse,
     PendingDowndate,
@@ -159,15 +160,12 @@ class FullDowndate(PendingDowndate):
     """
 
     def __init__(self, inverse: FullInverse, scores: CurvatureRows) -> None:
-        self._inverse = inverse
+        self._inverse: FullInverse = inverse
+        self._products: NDArray | None = None
         P = np.asarray(inverse.matrix)
         if scores.n_rows <= scores.n_parameters:
             R = scores.to_dense()
-            K = R @ P
-            M = K @ R.T
-            self.spectrum, V = np.linalg.eigh(M)
-            self._basis = K.T @ V
-            self.leverage = largest_eigenvalues_by_sample(M, scores)
+            self._set_products(R @ P, R, scores)
         else:
             # With P = L L^T, the matrix L^T R^T R L has the same eigenvalues.
             L = np.linalg.cholesky(P)
@@ -175,6 +173,24 @@ class FullDowndate(PendingDowndate):
             self._basis = (L @ Q) * np.sqrt(np.maximum(self.spectrum, 0.0))
             self.leverage = inverse.leverage(scores)
         self._forget_diagonal = scores.diagonal()
+
+    def _set_products(self, K: NDArray, R: NDArray, scores: CurvatureRows) -> None:
+        """Set the eigenvalues, the basis and the leverages from ``K = R P`` for few rows R."""
+        M = K @ R.T
+        self.spectrum, V = np.linalg.eigh(M)
+        self._basis = K.T @ V
+        self._products = K
+        self._rows = R
+        self.leverage = largest_eigenvalues_by_sample(M, scores)
+
+    def scaled(self, scores: Scores, factors: NDArray) -> "FullDowndate":
+        if self._products is None:
+            return FullDowndate(self._inverse, scores.scaled(factors))
+        twin = copy(self)
+        column = np.repeat(factors, scores.rows_per_sample)[:, np.newaxis]
+        twin._set_products(self._products * column, self._rows * column, scores)
+        twin._forget_diagonal = np.square(twin._rows).sum(axis=0)
+        return twin
 
     def solve(self, v: NDArray, *, damped: bool = False) -> NDArray:
         U = self._basis
