@@ -76,6 +76,32 @@ def curvature(model, X, y, weight, kind):
     return np.einsum("i,ij,ik->jk", weight, G, G)
 
 
+def kept(model, X, y, P, kind, length, rate):
+    """Share of each row's curvature that stays in a curvature with the inverse P, by a loop."""
+    out = []
+    for x, label in zip(X, y, strict=True):
+        row = x[None], np.array([label])
+        H = hessians(model, *row)[0]
+        at_outputs = hessian_at_outputs(model, x)
+        if kind == "empirical_fisher":
+            g = gradients(model, *row)[0]
+            H = np.outer(g, g)
+            design_row = design(x[None], model.fit_intercept)[0]
+            at_outputs = np.diag([g @ g / (design_row @ design_row)])
+        leverage = np.linalg.eigvals(P @ H).real.max()
+        out.append(1 - np.exp(-rate * np.sqrt(leverage / np.trace(at_outputs)) * length))
+    return np.array(out)
+
+
+def hessian_at_outputs(model, x):
+    """Hessian of the loss of one row with respect to the outputs."""
+    z = theta(model).reshape(len(model.coef_), -1) @ design(x[None], model.fit_intercept)[0]
+    if len(z) == 1:
+        return np.diag(expit(z) * (1 - expit(z)))
+    p = softmax(z)
+    return np.diag(p) - np.outer(p, p)
+
+
 def residual(model, X, y, weight=None):
     """Gradient of the penalised objective at the fitted parameters, on the scale of a sum."""
     weight = np.ones(len(y)) if weight is None else weight

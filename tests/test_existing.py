@@ -126,10 +126,10 @@ def test_erasing_from_a_trained_model_is_erasing_from_a_fit(real_data):
     X, y = real_data["breast_cancer"]
     X = X[:, :5]
     made = ErasableLogisticRegression.from_estimator(
-        sgd(max_iter=5000).fit(X, y), X, y, curvature="fisher"
+        sgd(max_iter=5000).fit(X, y), X, y, curvature="fisher", order=1
     )
     fitted = ErasableLogisticRegression(
-        C=made.C, curvature="fisher", solver="newton-cholesky", tol=1e-10
+        C=made.C, curvature="fisher", order=1, solver="newton-cholesky", tol=1e-10
     ).fit(X, y)
     start = theta(fitted), theta(made)
     moves = [

@@ -19,6 +19,7 @@ from sklearn.linear_model._linear_loss import LinearModelLoss
 from sklearn.preprocessing import scale
 
 from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning
+from sklearn_ssse._erasure.path import KEPT_RATE
 from tests import reference
 from tests.check_erasable import arrays, check_erasable, impossible_row
 from tests.reference import relative, theta, without
@@ -161,10 +162,13 @@ def test_equation_4_and_4_again(problem, curvature, weighted):
     clf = ErasableLogisticRegression(**params).fit(X, y, w)
     n, P = w.sum(), reference.fisher_inverse(clf, X, y, w, curvature, 1e-2) / w.sum()
     g_0 = reference.residual(clf, X, y, w) if curvature == "fisher" else 0.0
+    length = 0.0
     for S, epsilon in [(np.arange(7), 0.4), (np.arange(20, 25), 1.3)]:
         k, start = w[S].sum(), theta(clf)
         g = w[S] @ reference.gradients(clf, X[S], y[S]) - g_0
-        rows = reference.curvature(clf, X[S], y[S], w[S], curvature)
+        kept = reference.kept(clf, X[S], y[S], P, curvature, length, KEPT_RATE)
+        rows = reference.curvature(clf, X[S], y[S], w[S] * (1 - kept), curvature)
+        length = np.hypot(length, epsilon * n / (n - k) * np.sqrt(g @ P @ g))
         expected = start + epsilon / (n - k) * (n * P) @ g
         clf.unlearn(X[S], y[S], epsilon, sample_weight=w[S])
         assert relative(theta(clf), expected) < 1e-10
@@ -173,7 +177,10 @@ def test_equation_4_and_4_again(problem, curvature, weighted):
             g_0 = max(1 - epsilon, 0) * g_0
             assert np.allclose(clf._erasure_state.residual, g_0, rtol=1e-7, atol=1e-12)
         assert relative(clf.fisher_inverse_, n * P) < 1e-8
-        assert clf.erasures_[-1].epsilon == epsilon
+        record = clf.erasures_[-1]
+        assert record.epsilon == epsilon
+        assert record.path_length == pytest.approx(length, rel=1e-8)
+        assert record.kept_curvature == pytest.approx(kept.mean(), rel=1e-6, abs=1e-12)
         assert relative(clf.damping_, 1e-2 * w.sum() / n) < 1e-12
 
 

@@ -58,7 +58,7 @@ from sklearn_ssse._inverse import INVERSES
 from sklearn_ssse._kernels.cpu import ACTIVATIONS
 from tests.check_erasable import arrays, check_erasable
 from tests.reference import relative, without
-from tests.warned import DAMPED, MINI_BATCHES, STALE, TOO_LONG, UNTRAINED, may_warn
+from tests.warned import DAMPED, MINI_BATCHES, REFRESH, STALE, TOO_LONG, UNTRAINED, may_warn
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -510,7 +510,7 @@ def test_many_small_erasures_one_after_the_other(structure, curvature):
     assert clf.preview_unlearn(X[:10], y[:10]).shrunken is False
     for i in range(10):
         rows = slice(10 * i, 10 * i + 10)
-        with may_warn(STALE, DAMPED):
+        with may_warn(STALE, DAMPED, REFRESH):
             clf.unlearn(X[rows], y[rows], 1.5)
         assert np.linalg.eigvalsh(clf.curvature_.to_dense())[0] > 0
     assert any(record.shrunken for record in clf.erasures_)
@@ -533,9 +533,10 @@ def test_a_step_out_of_proportion_is_shortened():
             net.unlearn(X[done : done + 10], y[done : done + 10])
         return max(record.relative_shift for record in net.erasures_[1:])
 
-    with may_warn(STALE, DAMPED), pytest.warns(ErasureWarning, match="Call `fit_curvature`"):
+    warned = pytest.warns(ErasureWarning, match="Call `fit_curvature`")
+    with may_warn(STALE, DAMPED, REFRESH), warned:
         longest = erase_the_first_hundred(clf)
-    with may_warn(STALE, DAMPED, TOO_LONG):
+    with may_warn(STALE, DAMPED, TOO_LONG, REFRESH):
         assert longest < erase_the_first_hundred(twin)
     rest = X[100:], y[100:]
     largest_class = np.bincount(rest[1]).max() / len(rest[1])

@@ -34,7 +34,7 @@ from tests.reference import relative, residual, theta
 from tests.test_composites import SAME_WITHOUT, outputs
 from tests.test_composites import data as composite_data  # noqa: F401
 from tests.test_progress import Recorder, with_callbacks
-from tests.warned import DAMPED, NOT_A_MINIMUM, STALE, TOO_LONG, may_warn
+from tests.warned import DAMPED, NOT_A_MINIMUM, REFRESH, STALE, TOO_LONG, may_warn
 
 EXACT = {"solver": "newton-cholesky", "tol": 1e-12, "max_iter": 500}
 unconverged = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -81,7 +81,7 @@ def test_the_minimum_of_retraining(real_data, four_classes, name, params):
     keep = np.arange(n) >= n // 20
     original = exact(X, y, w, **params)
     retrained = exact(X[keep], y[keep], w[keep], **params)
-    with may_warn(NOT_A_MINIMUM, DAMPED, "The curvature is made of mini-batches"):
+    with may_warn(NOT_A_MINIMUM, DAMPED, REFRESH, "The curvature is made of mini-batches"):
         model = ErasableLogisticRegression(**params).fit(X, y, w)
         model.unlearn(X[~keep], y[~keep], sample_weight=w[~keep])
         if not model._erasure_state.stale:

@@ -189,7 +189,7 @@ def _with_history(after, epsilons, lengths, shares):
             state,
             {
                 "residual": residual_after(state.residual, eps),
-                "path": path_after(state.path, length, changed),
+                "path": path_after(state.path, length, changed, bool(state.path.recommended)),
             },
         )
         for state, eps, length, changed in rows

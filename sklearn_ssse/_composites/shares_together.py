@@ -37,8 +37,8 @@ def changed_together(states, models):
 
 def refused_together(states, models):
     """Whether `check_shares` refuses each model, list of bool."""
-    if not any(state.path.length for state in states):
+    if not any(state.path.has_moved for state in states):
         return [False]
     limits = refused_shares(states[0].curvature)
     changed = zip(states, changed_together(states, models), strict=True)
-    return [bool(state.path.length and excess(shares, limits)) for state, shares in changed]
+    return [bool(state.path.has_moved and excess(shares, limits)) for state, shares in changed]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sklearn_ssse._erasure.guards import DOUBTFUL_MARGIN
+from sklearn_ssse._erasure.guards import DOUBTFUL_MARGIN, TRUSTED_MARGIN
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._utils.warnings import warn
 
@@ -76,11 +76,12 @@ class Erasure(NamedTuple):
                 "Rows need weights, as the model was fitted with sample_weight, got none: each row "
                 "was given weight 1. Pass the weights that the rows had at fit."
             )
-        if record.damped and record.margin < DOUBTFUL_MARGIN:
+        doubtful = TRUSTED_MARGIN if record.n_erased > 1 else DOUBTFUL_MARGIN
+        if record.damped and record.margin < doubtful:
             warn(
                 f"The {record.n_erased} rows must not dominate the curvature in any direction, got "
                 f"{record.margin:.2g} as smallest eigenvalue of I - R P R^T (reliable from "
-                f"{DOUBTFUL_MARGIN}): the step was damped. Compare with retraining, or erase fewer "
+                f"{doubtful}): the step was damped. Compare with retraining, or erase fewer "
                 "rows at once."
             )
         if record.shrunken:
@@ -90,8 +91,9 @@ class Erasure(NamedTuple):
                 "remains positive definite. Call `fit_curvature` on the retained rows if you have "
                 "them."
             )
-        reason = self.state.path.recommended
-        if self.state.path.warned and not self.model._erasure_state.path.warned:
+        before = self.model._erasure_state.path
+        reason = before.recommended
+        if reason and not before.warned:
             warn(
                 f"A refresh of the model is recommended: {reason}. Call `refresh` with the "
                 "retained rows. Until then each erasure adds to the error of the model."

@@ -17,8 +17,9 @@ LEAST_MARGIN = 1e-6
 # A leave-out step is damped if its margin is below this: the median distance ratio of such erasures
 # from logistic regressions was 0.4 or more.
 TRUSTED_MARGIN = 0.3
-# Below this margin the user is warned of the damped step. Erasures of single rows with margins from
-# .1 to .3 had a median distance ratio of .41 and at most .66, below .1 of .74 and .82.
+# A damped step gives a warning; the step of a single row only if its margin is below this. Erasures
+# of single rows with margins from .1 to .3 had a median distance ratio of .41 and at most .66, with
+# smaller margins .74 and .82.
 DOUBTFUL_MARGIN = 0.1
 
 

@@ -19,6 +19,8 @@ from sklearn_ssse._gradients import Scores
 # leverage h without its weight and the path length D, without unit. Measured in bench_stream.py: at
 # .5 the distance ratio after half of the rows is 1.45 times the ratio of one call, at 1 1.2 times.
 KEPT_RATE = 1.0
+# Path length up to which the curvature is taken to belong to the present parameters.
+NOT_MOVED = 1e-6
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Path:
     conservative: Any = None
     recommended: str = ""
     warned: bool = False
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the parameters have moved since the curvature was computed."""
+        return self.length > NOT_MOVED
 
     def kept(self, scores: Scores, leverage: NDArray) -> NDArray:
         """Share of each forget row's present curvature that stays in the curvature, (k,).

@@ -212,16 +212,17 @@ def _with_history(choice, epsilon, added, inverse):
     weighted = after.weighted or (given and bool((np.asarray(added[2]) != 1).any()))
     stale = "of mini-batches of the rows before the last change" if after.minibatch else ""
     length = float(epsilon) * step.growth * step.square**0.5
+    shares = changed_shares(after, inverse)
     return replace(
         after,
         stale=stale,
         weighted=weighted,
         residual=residual_after(after.residual, epsilon),
-        path=path_after(choice.path, length, changed_shares(after, inverse)),
+        path=path_after(choice.path, length, shares, bool(step.before.path.recommended)),
     )
 
 
-def path_after(path, length, shares):
+def path_after(path, length, shares, warned):
     """The path after a step of this length.
 
     Parameters
@@ -231,20 +232,16 @@ def path_after(path, length, shares):
     length : float
     shares : Shares
         The shares that changed, for the counts after the change.
+    warned : bool
+        Whether the change gives, or an earlier one gave, the warning that recommends a refresh.
 
     Returns
     -------
     Path
         The inverses that it holds are the ones before the step.
     """
-    return replace_fields(
-        path,
-        {
-            "length": math.hypot(path.length, length),
-            "recommended": recommendation(path, shares),
-            "warned": bool(path.recommended),
-        },
-    )
+    longer = replace_fields(path, {"length": math.hypot(path.length, length), "warned": warned})
+    return replace_fields(longer, {"recommended": recommendation(longer, shares)})
 
 
 def _with_columns(model, family, column_map):

@@ -81,7 +81,7 @@ def excess(shares: Shares, limits: Shares) -> str:
 
 def recommendation(path: Any, shares: Shares) -> str:
     """The reason for a refresh after a change; empty if there is none."""
-    if path.recommended:
+    if path.recommended or not path.has_moved:
         return path.recommended
     limits = RECOMMENDED if path.second_order is None else RECOMMENDED_SECOND_ORDER
     return excess(shares, limits)
@@ -94,7 +94,7 @@ def refused_shares(curvature: str) -> Shares:
 
 def check_shares(state: Any, inverse: Any) -> None:
     """Refuse to continue a stream of erasures from a convex model for too long."""
-    if not state.path.length:
+    if not state.path.has_moved:
         return
     reason = excess(changed_shares(state, inverse), refused_shares(state.curvature))
     if reason:

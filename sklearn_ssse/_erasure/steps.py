@@ -190,7 +190,7 @@ class RowChange(NamedTuple):
             whole = self.scores.collect()
             held, pending = cap_downdate(with_added, whole)
             found = Downdate(inverse, pending, pending, capped=held is not whole)
-        elif k and self.before.path.length and family.is_convex:
+        elif k and self.before.path.has_moved and family.is_convex:
             found = self._conservative(inverse, with_added)
         else:
             pending = with_added.pending_downdate(self.scores)
@@ -205,8 +205,6 @@ class RowChange(NamedTuple):
         pending = with_added.pending_downdate(scores)
         kept = self.before.path.kept(scores, pending.leverage)
         stored = pending.scaled(scores, np.sqrt(1.0 - kept))
-        if not pending.margin >= least_margin(inverse.condition):
-            pending = stored  # the rows have more curvature now than the curvature holds
         return Downdate(inverse, pending, stored, kept=float(kept.mean()))
 
     def step(self, downdate):

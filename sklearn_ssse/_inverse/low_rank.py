@@ -327,6 +327,7 @@ class LowRankDowndate(PendingDowndate):
     """
 
     def __init__(self, inverse: LowRankInverse, scores: Scores) -> None:
+        self._inverse = inverse
         d = scores.n_parameters
         many_rows = scores.n_rows > d
         equivalent = scores
