@@ -6,7 +6,8 @@ first line of a group has the shipped value.
 - "eigenvalue": one call of order 2, by LEAST_EIGENVALUE, beside order 1.
 - "streams": the hardest streams of `bench_ablation_streams.py` and random ones, order 2, by it.
 - "times": measured milliseconds of a fit and its parts, and their estimates by
-  `_calibration.order`.
+  `_calibration.order`; the fits that keep the third derivatives with order "auto", by its
+  constants: 0 and three times the shipped value.
 - "tensor": milliseconds of the third derivatives by PRODUCTS, STRIPES and LEAST_STRIPED.
 
 "fisher"; solver newton-cholesky, tol 1e-10 for "eigenvalue" and "streams", lbfgs, tol 1e-4 for the
@@ -20,7 +21,16 @@ from itertools import product
 import numpy as np
 import pandas as pd
 from bench_ablation_logistic import theta
-from bench_ablation_streams import PENALTIES, changed, hard, label, print_parts, values
+from bench_ablation_streams import (
+    PENALTIES,
+    PLACES,
+    changed,
+    hard,
+    label,
+    print_parts,
+    shipped,
+    values,
+)
 from bench_logistic import correlated, independent, timed
 from one_call_tables import forget_sets
 from sklearn.linear_model import LogisticRegression
@@ -28,6 +38,19 @@ from stream_data import binary_sets, census, softmax_sets, stream_sets, syntheti
 from stream_runs import CONVERGED, Retraining, one_call, original_model, ratio
 
 from sklearn_ssse._erasure import validated_batch
+
+# Constants of the estimate whether the tensor is cheap.
+ESTIMATES = [
+    "LARGEST_TIME_SHARE",
+    "FIT_TIME",
+    "ITERATION_TIME",
+    "ITERATION_TIME_OF_NUMBER",
+    "CURVATURE_TIME",
+    "TENSOR_TIME",
+    "TENSOR_TIME_OF_PRODUCT",
+    "TENSOR_TIME_OF_NUMBER",
+]
+PLACES |= dict.fromkeys(ESTIMATES, "_calibration.order")
 
 
 def eigenvalue():
@@ -48,7 +71,7 @@ def eigenvalue():
                 line = {"kind": kind, "first": first}
                 found.append(line | {"value": "order 1", "ratio": first, "order": 1})
                 for value in some:
-                    with changed("LEAST_EIGENVALUE", value):
+                    with changed(LEAST_EIGENVALUE=value):
                         erased = one_call(models[2], X[S], y[S])
                     order = erased.erasures_[-1].order if erased else np.nan
                     figures = {"ratio": ratio(start, erased, target), "order": order}
@@ -65,9 +88,9 @@ def eigenvalue():
 
 def streams():
     """Streams of order 2 by LEAST_EIGENVALUE."""
-    name = "LEAST_EIGENVALUE"
-    some = values(name, [1e-9, 0.1, 0.5])
-    return pd.DataFrame({label(v): hard(name, v, order=2, random=2) for v in some}).T
+    some = values("LEAST_EIGENVALUE", [1e-9, 0.1, 0.5])
+    table = {label(v): hard({"LEAST_EIGENVALUE": v}, order=2, random=2) for v in some}
+    return pd.DataFrame(table).T
 
 
 def timed_sets():
@@ -87,34 +110,50 @@ def median_time(function, repeats=7):
     return 1e3 * float(np.median([timed(function) for _ in range(repeats)]))
 
 
-def times():
-    """Milliseconds of a fit and its parts, and their estimates by `_calibration.order`."""
-    rules = import_module("sklearn_ssse._calibration.order")
-    rows = []
-    for (name, X, y), C in product(timed_sets(), [0.01, 1.0]):
+def timed_fits():
+    """Measured milliseconds of each fit and its parts, and what the estimates depend on."""
+    for (name, X, y), C in product(timed_sets(), PENALTIES):
         plain = LogisticRegression(C=C, max_iter=1000)
         model = original_model(X, y, curvature="fisher", C=C, max_iter=1000, order=1)
         batch = validated_batch(model, X, y, None, trusted=True)
+        fit = median_time(partial(plain.fit, X, y))
+        curvature = median_time(partial(model.fit_curvature, X, y))
+        figures = {"fit": fit, "curvature": curvature, "tensor": median_time(batch.third_order)}
+        yield name, C, batch, int(plain.n_iter_.max()), figures
+
+
+def times():
+    """Milliseconds of fits and their estimates, and then the fits that keep the tensor."""
+    rules = import_module(f"sklearn_ssse.{PLACES['FIT_TIME']}")
+    rows = []
+    fits = list(timed_fits())
+    for name, C, batch, n_iter, figures in fits:
         numbers = batch.n_samples * batch.n_parameters
         per_iteration = rules.ITERATION_TIME + rules.ITERATION_TIME_OF_NUMBER * numbers
         per_number = rules.CURVATURE_TIME_OF_NUMBER[batch.family.link]
-        fit = median_time(partial(plain.fit, X, y))
-        rows.append(
-            {
-                "data": name,
-                "C": C,
-                "fit": fit,
-                "estimated": rules.FIT_TIME + int(plain.n_iter_.max()) * per_iteration,
-                "curvature": median_time(partial(model.fit_curvature, X, y)),
-                "est.": rules.CURVATURE_TIME + per_number * numbers,
-                "tensor": median_time(batch.third_order),
-                "est. ": rules.tensor_time(batch),
-                "kept": rules.is_cheap(batch, int(plain.n_iter_.max())),
-            }
-        )
-    table = pd.DataFrame(rows).set_index(["data", "C"])
-    table["measured share"] = (table["curvature"] + table["tensor"]) / table["fit"]
-    return table
+        estimates = {
+            "estimate of fit": rules.FIT_TIME + n_iter * per_iteration,
+            "of curvature": rules.CURVATURE_TIME + per_number * numbers,
+            "of tensor": rules.tensor_time(batch),
+        }
+        rows.append({"data": name, "C": C, **figures, **estimates})
+    print(pd.DataFrame(rows).to_string(index=False, float_format="{:.3g}".format))
+    table = {"shipped": kept_tensors(rules, fits)}
+    for name in ESTIMATES:
+        for value in (0.25, 1.0) if name == "LARGEST_TIME_SHARE" else (0.0, 3 * shipped(name)):
+            with changed(**{name: value}):
+                table[f"{name} {value:g}"] = kept_tensors(rules, fits)
+    return pd.DataFrame(table).T
+
+
+def kept_tensors(rules, fits):
+    """Number of the fits in which order "auto" keeps the tensor, and the largest time of them."""
+    shares = [
+        1 + (figures["curvature"] + figures["tensor"]) / figures["fit"]
+        for _, _, batch, n_iter, figures in fits
+        if rules.is_cheap(batch, n_iter)
+    ]
+    return {"kept": len(shares), "of": len(fits), "largest / plain fit": max(shares, default=0)}
 
 
 def tensor():
@@ -130,7 +169,7 @@ def tensor():
             "LEAST_STRIPED": [0, 32, 100],
         }.items():
             for value in values(name, others):
-                with changed(name, value):
+                with changed(**{name: value}):
                     row = table.setdefault(f"{name} {value}", {})
                     row[f"{columns} columns"] = median_time(batch.third_order)
     return pd.DataFrame(table).T
