@@ -251,7 +251,7 @@ def single_rows():
                 erased = one_call(model, X[[i]], y[[i]])
                 found.append((1 - leverage[i], ratio(theta(model), erased, target)))
     table = pd.DataFrame(found, columns=["margin", "ratio"])
-    groups = table.groupby(pd.cut(table["margin"], [0, 0.1, 0.3]), observed=True)["ratio"]
+    groups = table.groupby(pd.cut(table["margin"], [0, 0.05, 0.1, 0.3]), observed=True)["ratio"]
     return groups.agg(["count", "median", "max"])
 
 
