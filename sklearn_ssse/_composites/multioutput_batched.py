@@ -86,11 +86,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     after = _remaining(before, targets, weight)
 
     x = _design(X, models[0].fit_intercept)
-    proba = expit(theta @ x.T).reshape(-1, 1)
-    outputs = (proba, targets.reshape(-1, 1), "logistic")
-    a = gradient(*outputs).reshape(targets.shape) * weight
-    seeds = CURVATURES[before[0].curvature].seed(*outputs)
-    r = np.sqrt(weight) * seeds.reshape(targets.shape)
+    a, r = _factors(theta @ x.T, targets, weight, before[0].curvature)
     pending = PendingDowndates(models, x, r)
     _require((pending.margin >= pending.least_margin).all())
     leave_out = models[0]._leave_out(before[0])
@@ -134,6 +130,14 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
         )
         for j, model in enumerate(models)
     ]
+
+
+def _factors(logits, targets, weight, curvature):
+    """Factors of the gradients and of the curvature rows, each of shape (n_models, k)."""
+    outputs = (expit(logits).reshape(-1, 1), targets.reshape(-1, 1), "logistic")
+    a = gradient(*outputs).reshape(targets.shape) * weight
+    seeds = CURVATURES[curvature].seed(*outputs)
+    return a, np.sqrt(weight) * seeds.reshape(targets.shape)
 
 
 def _relative(change, theta):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_ssse._composites.downdates_together import stacked
-from sklearn_ssse._erasure import Shares, excess, refused_shares
+from sklearn_ssse._erasure import TINY, Shares, excess, refused_shares
 
 
 def changed_together(states, models):
@@ -12,6 +12,7 @@ def changed_together(states, models):
     Parameters
     ----------
     states : list of ErasureState
+        With the paths before the change.
     models : list of ErasableLogisticRegression
         Of the same number and types, with the inverses before the change.
 
@@ -20,19 +21,23 @@ def changed_together(states, models):
     list of Shares
     """
     rows = np.array([state.changed / state.fit_mass for state in states])
-    mass = stacked(state.class_mass for state in states)
     fit_mass = stacked(state.fit_class_mass for state in states)
-    ridge = stacked(model.curvature_.ridge for model in models)
-    diagonal = stacked(model.curvature_.diagonal for model in models) - ridge
-    fit_diagonal = stacked(state.fit_diagonal for state in states)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        classes = np.nanmax(1.0 - mass / fit_mass, axis=1, initial=0.0)
-        gone = 1.0 - diagonal / fit_diagonal
-    finite = np.isfinite(gone)
-    curvature = np.where(finite, gone, 0.0).sum(axis=1) / np.maximum(finite.sum(axis=1), 1)
-    curvature = np.where(rows > 0, curvature, 0.0)
+    gone = fit_mass - stacked(state.class_mass for state in states)
+    classes = (gone / np.maximum(fit_mass, TINY)).max(axis=1, initial=0.0)
+    curvature = erased_together(states, models)
     columns = zip(rows.tolist(), classes.tolist(), curvature.tolist(), strict=True)
     return [Shares(*row) for row in columns]
+
+
+def erased_together(states, models):
+    """The `erased_curvature` of each model, (n_models,)."""
+    moved = np.array([state.path.has_moved for state in states])
+    if not moved.any():
+        return np.zeros(len(states))
+    ridge = stacked(model.curvature_.ridge for model in models)
+    diagonal = stacked(model.curvature_.diagonal for model in models) - ridge
+    weights = stacked(state.diagonal_weights for state in states)
+    return np.where(moved, 1.0 - np.einsum("jd,jd->j", diagonal, weights), 0.0)
 
 
 def refused_together(states, models):

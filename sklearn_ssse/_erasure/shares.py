@@ -8,6 +8,7 @@ for its share: the limits apply to the calls before it.
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sklearn_ssse._gradients import CURVATURES
 from sklearn_ssse.exceptions import ErasureError
@@ -41,6 +42,7 @@ RECOMMENDED_SECOND_ORDER = Shares(rows=0.25, of_class=0.25, curvature=0.3)
 REFUSED = Shares(rows=1.0, of_class=0.6, curvature=0.65)
 REFUSED_OTHER = Shares(rows=0.3, of_class=0.3, curvature=0.4)
 
+TINY = np.finfo(np.float64).tiny
 DESCRIPTIONS = (
     "the training rows were erased or added",
     "the rows of a class were erased",
@@ -48,8 +50,22 @@ DESCRIPTIONS = (
 )
 
 
-def changed_shares(state: Any, inverse: Any) -> Shares:
+def changed_shares(state: Any, curvature: float) -> Shares:
     """The shares that changed since the curvature was computed.
+
+    Parameters
+    ----------
+    state : ErasureState
+    curvature : float
+        `erased_curvature`.
+    """
+    gone = state.fit_class_mass - state.class_mass
+    of_class = (gone / np.maximum(state.fit_class_mass, TINY)).max(initial=0.0)
+    return Shares(float(state.changed / state.fit_mass), float(of_class), curvature)
+
+
+def erased_curvature(state: Any, inverse: Any) -> float:
+    """Share of the curvature that was erased since it was computed, `Shares.curvature`.
 
     Parameters
     ----------
@@ -57,15 +73,20 @@ def changed_shares(state: Any, inverse: Any) -> Shares:
     inverse : AbstractInverse
         The inverse curvature of the same rows.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        classes = 1.0 - state.class_mass / state.fit_class_mass
-        diagonal = 1.0 - (inverse.diagonal - inverse.ridge) / state.fit_diagonal
-    finite = np.isfinite(diagonal)
-    return Shares(
-        rows=float(state.changed / state.fit_mass),
-        of_class=float(np.nanmax(classes, initial=0.0)),
-        curvature=float(diagonal[finite].mean()) if state.changed and finite.any() else 0.0,
-    )
+    if not state.path.has_moved:
+        return 0.0
+    return float(1.0 - (inverse.diagonal - inverse.ridge) @ state.diagonal_weights)
+
+
+def diagonal_weights(inverse: Any) -> NDArray:
+    """Weights (d,) with which the diagonal of ``R^T R`` has the sum 1, equal parts for each number.
+
+    Numbers that are zero have the weight 0.
+    """
+    diagonal = inverse.diagonal - inverse.ridge
+    positive = diagonal > TINY
+    count = max(int(positive.sum()), 1)
+    return np.divide(1.0, count * diagonal, out=np.zeros(diagonal.size), where=positive)
 
 
 def excess(shares: Shares, limits: Shares) -> str:
@@ -92,11 +113,19 @@ def refused_shares(curvature: str) -> Shares:
     return REFUSED if CURVATURES[curvature].is_hessian else REFUSED_OTHER
 
 
-def check_shares(state: Any, inverse: Any) -> None:
-    """Refuse to continue a stream of erasures from a convex model for too long."""
+def check_shares(state: Any, curvature: float) -> None:
+    """Refuse to continue a stream of erasures from a convex model for too long.
+
+    Parameters
+    ----------
+    state : ErasureState
+        Before the change.
+    curvature : float
+        `erased_curvature`.
+    """
     if not state.path.has_moved:
         return
-    reason = excess(changed_shares(state, inverse), refused_shares(state.curvature))
+    reason = excess(changed_shares(state, curvature), refused_shares(state.curvature))
     if reason:
         raise ErasureError(
             "A model must be refreshed before a stream of erasures changes it too much, but "
