@@ -1,32 +1,9 @@
-"""The shares of the rows that changed, for all outputs of a classifier together."""
+"""The limits of a stream of erasures, for all outputs of a classifier together."""
 
 import numpy as np
 
 from sklearn_ssse._composites.downdates_together import stacked
-from sklearn_ssse._erasure import TINY, Shares, excess, refused_shares
-
-
-def changed_together(states, models):
-    """The `changed_shares` of each model.
-
-    Parameters
-    ----------
-    states : list of ErasureState
-        With the paths before the change.
-    models : list of ErasableLogisticRegression
-        Of the same number and types, with the inverses before the change.
-
-    Returns
-    -------
-    list of Shares
-    """
-    rows = np.array([state.changed / state.fit_mass for state in states])
-    fit_mass = stacked(state.fit_class_mass for state in states)
-    gone = fit_mass - stacked(state.class_mass for state in states)
-    classes = (gone / np.maximum(fit_mass, TINY)).max(axis=1, initial=0.0)
-    curvature = erased_together(states, models)
-    columns = zip(rows.tolist(), classes.tolist(), curvature.tolist(), strict=True)
-    return [Shares(*row) for row in columns]
+from sklearn_ssse._erasure import changed_shares, excess, refused_shares
 
 
 def erased_together(states, models):
@@ -40,10 +17,10 @@ def erased_together(states, models):
     return np.where(moved, 1.0 - np.einsum("jd,jd->j", diagonal, weights), 0.0)
 
 
-def refused_together(states, models):
-    """Whether `check_shares` refuses each model, list of bool."""
-    if not any(state.path.has_moved for state in states):
-        return [False]
+def refused_together(states, erased):
+    """Whether `check_shares` refuses one of the models; ``erased`` is their `erased_together`."""
     limits = refused_shares(states[0].curvature)
-    changed = zip(states, changed_together(states, models), strict=True)
-    return [bool(state.path.has_moved and excess(shares, limits)) for state, shares in changed]
+    return any(
+        state.path.has_moved and excess(changed_shares(state, share, state.path.length), limits)
+        for state, share in zip(states, erased.tolist(), strict=True)
+    )

@@ -217,37 +217,39 @@ def _with_history(choice, epsilon, added, erased):
     weighted = after.weighted or (given and bool((np.asarray(added[2]) != 1).any()))
     stale = "of mini-batches of the rows before the last change" if after.minibatch else ""
     length = float(epsilon) * step.growth * step.square**0.5
-    shares = changed_shares(after, erased)
     return replace_fields(
         after,
         {
             "stale": stale,
             "weighted": weighted,
             "residual": residual_after(after.residual, epsilon),
-            "path": path_after(choice.path, length, shares, bool(step.before.path.recommended)),
+            "path": path_after(choice.path, length, after, erased),
         },
     )
 
 
-def path_after(path, length, shares, warned):
+def path_after(path, length, after, erased):
     """The path after a step of this length.
 
     Parameters
     ----------
     path : Path
-        Before the step.
+        Before the step, but without a dropped second order.
     length : float
-    shares : Shares
-        The shares that changed, for the counts after the change.
-    warned : bool
-        Whether the change gives, or an earlier one gave, the warning that recommends a refresh.
+    after : ErasureState
+        With the counts after the change, and the path before it.
+    erased : float
+        Share of the curvature that was erased before.
 
     Returns
     -------
     Path
         The inverses that it holds are the ones before the step.
     """
-    longer = replace_fields(path, {"length": math.hypot(path.length, length), "warned": warned})
+    length = math.hypot(path.length, length)
+    warned = bool(after.path.recommended)
+    longer = replace_fields(path, {"length": length, "warned": warned})
+    shares = changed_shares(after, erased, length)
     return replace_fields(longer, {"recommended": recommendation(longer, shares)})
 
 

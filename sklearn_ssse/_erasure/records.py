@@ -133,6 +133,9 @@ class ErasureState:
     diagonal_weights : ndarray of shape (d,)
         Weights that give the diagonal of ``R^T R`` the sum 1 when the curvature was computed, see
         `shares.diagonal_weights`.
+    expected_square : float
+        Sum over the rows of the expected squared length of the step that erases the row, see
+        `shares.expected_square`; infinity for networks.
     stale : str
         The reason why the curvature does not belong to the present model; empty if it does.
     changed : float
@@ -158,6 +161,7 @@ class ErasureState:
     minibatch: bool
     calibration: object
     diagonal_weights: np.ndarray | None = None
+    expected_square: float = np.inf
     stale: str = ""
     changed: float = 0.0
     residual: np.ndarray | None = None

@@ -16,6 +16,9 @@ from sklearn_ssse._erasure.path import Path
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.validation import class_indicator
 
+# Largest ratio of the forget rows' curvature to the stored curvature, in any direction, at which
+# their curvature may have grown since the fit, without unit. Beyond it they were never in it.
+LARGEST_GROWTH = 10.0
 # The reason for a refresh after the third derivatives were dropped.
 DROPPED = "the curvature changed too much along a step of second order"
 
@@ -86,7 +89,8 @@ class Downdate(NamedTuple):
         By all of their curvature. None for a curvature of mini-batches, which no single row can
         leave.
     scores : Scores or None
-        The curvature rows of the forget rows, if a part of them stays in the curvature.
+        The curvature rows of the forget rows, if a part of them stays in the curvature that is
+        stored; None if ``pending`` is the downdate to store.
     kept : ndarray of shape (k,) or None
         Share of each forget row's curvature that stays, see `Path.kept`.
     capped : bool
@@ -103,7 +107,7 @@ class Downdate(NamedTuple):
         """The inverse to store after the change."""
         if self.pending is None:
             return self.inverse
-        if self.kept is None:
+        if self.scores is None:
             return self.pending.inverse()
         return self.pending.inverse_without_part(self.scores, np.sqrt(1.0 - self.kept))
 
@@ -203,15 +207,24 @@ class RowChange(NamedTuple):
             held, pending = cap_downdate(with_added, whole)
             found = Downdate(inverse, pending, capped=held is not whole)
         elif k and self.before.path.has_moved and family.is_convex:
-            scores = self.scores.collect()
-            pending = with_added.pending_downdate(scores)
-            kept = self.before.path.kept(scores, pending.leverage)
-            found = Downdate(inverse, pending, scores, kept)
+            found = self._conservative(inverse, with_added)
         else:
             found = Downdate(inverse, with_added.pending_downdate(self.scores))
         if k:
             check_margin(found.margin, inverse.condition, k, self.damping)
         return found
+
+    def _conservative(self, inverse, with_added):
+        """The `Downdate` that leaves a part of the forget rows in the stored curvature."""
+        scores = self.scores.collect()
+        pending = with_added.pending_downdate(scores)
+        kept = self.before.path.kept(scores, pending.leverage)
+        grown = 1.0 - pending.margin
+        if pending.margin >= least_margin(inverse.condition) or grown > LARGEST_GROWTH:
+            return Downdate(inverse, pending, scores, kept)
+        # The rows have more curvature now than the curvature holds: only a part can leave.
+        pending = with_added.pending_downdate(scores.scaled(np.sqrt(1.0 - kept)))
+        return Downdate(inverse, pending, None, kept)
 
     def step(self, downdate):
         """The `Step` with a curvature."""
