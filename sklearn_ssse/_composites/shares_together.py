@@ -26,7 +26,7 @@ def changed_together(states, models):
     diagonal = stacked(model.curvature_.diagonal for model in models) - ridge
     fit_diagonal = stacked(state.fit_diagonal for state in states)
     with np.errstate(divide="ignore", invalid="ignore"):
-        classes = np.nanmax(1.0 - mass / fit_mass, axis=1, initial=0.0)
+        classes = np.nanmax((fit_mass - mass) / fit_mass, axis=1, initial=0.0)
         gone = 1.0 - diagonal / fit_diagonal
     finite = np.isfinite(gone)
     curvature = np.where(finite, gone, 0.0).sum(axis=1) / np.maximum(finite.sum(axis=1), 1)

@@ -58,7 +58,7 @@ def changed_shares(state: Any, inverse: Any) -> Shares:
         The inverse curvature of the same rows.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        classes = 1.0 - state.class_mass / state.fit_class_mass
+        classes = (state.fit_class_mass - state.class_mass) / state.fit_class_mass
         diagonal = 1.0 - (inverse.diagonal - inverse.ridge) / state.fit_diagonal
     finite = np.isfinite(diagonal)
     return Shares(
