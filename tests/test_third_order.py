@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import make_classification
+from sklearn.datasets import load_iris, make_classification
 from sklearn.ensemble import BaggingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -379,6 +379,37 @@ def test_the_warning_is_given_once(dominant):
     assert [record.order for record in model.erasures_] == [1, 1, 1, 1]
 
 
+def test_the_first_reason_remains(dominant):
+    """Also if the third derivatives are dropped later."""
+    X, y, S = dominant
+    others = np.flatnonzero(y == 1)[:143]
+    model = ErasableLogisticRegression(order=2, **UNTRUSTED).fit(X, y)
+    model.unlearn(X[others], y[others])
+    reason = model.refresh_recommended_
+    assert model.order_ == 2
+    assert "of the" in reason
+    assert reason != DROPPED
+    record = model.preview_unlearn(X[S], y[S], 1e-3)  # a short step, for the guard of log-odds
+    assert (record.order, record.refresh_recommended) == (1, reason)
+
+
+def test_a_trusted_step_is_not_damped():
+    """The margin is below the one from which steps of first order are damped."""
+    X, y = load_iris(return_X_y=True)
+    X = scale(X)
+    S = np.arange(45)  # of 50 rows of a class
+    model = ErasableLogisticRegression(**SECOND, **EXACT).fit(X, y)
+    A = hessian(model, X[45:], y[45:], np.ones(105), model.curvature_.ridge)
+    T = reference.third_order(model, X[45:], np.ones(105))
+    g = reference.gradients(model, X[S], y[S]).sum(axis=0)
+    expected = theta(model) + reference.halley(A, T, g)
+    model.unlearn(X[S], y[S])  # without a warning
+    record = model.erasures_[-1]
+    assert (record.order, record.damped) == (2, False)
+    assert record.margin < 0.2
+    assert relative(theta(model), expected) < 1e-6
+
+
 def test_fit_curvature_brings_the_third_derivatives_back(dominant):
     """For order "auto", too, if it kept them at fit."""
     X, y, S = dominant
@@ -433,6 +464,8 @@ def test_the_trusted_range_of_eigenvalues(binary):
         step = found.halley(zero, zero, factor * P)
         assert (step is not None) is trusted
     g = reference.gradients(model, X[:5], y[:5]).sum(axis=0)
+    # A Newton step that leads too far is refused even if Halley's step is short.
+    assert found.halley(zero, 1000 * (P @ g), P) is None
     step = found.halley(g, P @ g, P)
     T = reference.third_order(model, X, np.ones(len(y)))
     assert relative(step, reference.halley(found.hessian, T, g)) < 1e-10
@@ -460,6 +493,7 @@ def test_auto_keeps_them_where_they_are_cheap(real_data):
             cheap = calibration_of_order.is_cheap(batch, int(model.n_iter_.max()))
             assert model.order_ == (2 if cheap else 1)
             orders.add(model.order_)
+            assert model.set_params(order=1).fit(X, y).order_ == 1
     assert orders == {1, 2}
     few, many = (calibration_of_order.is_cheap(batch, n_iter) for n_iter in (1, 10_000))
     assert (few, many) == (False, True)
@@ -626,6 +660,28 @@ def test_downdated_columns(n_classes):
     assert relative(inverse @ path.second_order.hessian, np.eye(len(inverse))) < 1e-6
     retrained = make_pipeline(StandardScaler(), LogisticRegression(**EXACT)).fit(X[9:], y[9:])
     assert np.abs(pipe.predict_proba(X) - retrained.predict_proba(X)).max() < 2e-3
+
+
+def test_the_conservative_curvature_has_the_new_columns():
+    """Rows of weight 0 leave the scaler alone: the curvature changes by the map of the columns."""
+    X, y, w = problem(3, 90)
+    X = X * 3 + 2
+    w[6:12] = 0.0
+    pipe = make_pipeline(StandardScaler(), ErasableLogisticRegression(**SECOND))
+    pipe.fit(X, y, erasablelogisticregression__sample_weight=w)
+    S = np.arange(6)
+    unlearn(pipe, X[S], y[S], sample_weight=w[S], preprocessing="downdate")
+    old = copy.deepcopy(pipe)
+    ridge = np.diag(pipe[-1].curvature_.ridge)
+    before = np.linalg.inv(old[-1]._erasure_state.path.conservative.to_dense()) - ridge
+    S = np.arange(6, 12)
+    unlearn(pipe, X[S], y[S], sample_weight=w[S], preprocessing="downdate")
+    assert pipe[-1].order_ == 2
+    M = np.diag(np.append(old[0].scale_ / pipe[0].scale_, 1.0))
+    M[:-1, -1] = (old[0].mean_ - pipe[0].mean_) / pipe[0].scale_
+    M = np.kron(np.eye(3), M)
+    after = np.linalg.inv(pipe[-1]._erasure_state.path.conservative.to_dense()) - ridge
+    assert relative(after, M @ before @ M.T) < 1e-6
 
 
 @pytest.mark.parametrize("with_std", [False, True])
