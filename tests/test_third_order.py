@@ -111,7 +111,8 @@ def test_the_tensor_is_a_symmetric_sum_over_rows(n_classes):
     some = tensor(model, X[:20], y[:20], w[:20])
     rest = tensor(model, X[20:], y[20:], w[20:])
     none = model._family().batch(X[:0], y[:0], w[:0]).third_order()
-    u, v = random_vector(model, 1), random_vector(model, 2)
+    u = random_vector(model, 1)
+    v = random_vector(model, 2)
     assert relative(whole.minus(some).along(v), rest.along(v)) < 1e-12
     assert relative(some.plus(rest).along(v), whole.along(v)) < 1e-12
     assert not none.along(v).any()
@@ -178,8 +179,9 @@ def test_other_columns_are_a_build_on_transformed_rows(n_classes, fit_intercept)
 
 def changes(X, y, w):
     """Rows to erase, rows to add, and the rows that the model holds afterwards."""
-    S, N = np.arange(4), np.arange(50, 55)
     held = np.arange(50)
+    S = np.arange(4)
+    N = np.arange(50, 55)
     new = X[N], y[N], w[N]
     return {
         "unlearn": ((X[S], y[S], w[S]), None, np.setdiff1d(held, S)),
@@ -276,11 +278,9 @@ def test_eps_multiplies_the_step(four_classes):
 @pytest.mark.parametrize("name", ["binary", "softmax", "breast cancer"])
 def test_a_step_of_second_order_is_many_times_closer(binary, four_classes, real_data, name):
     """Random one and five per cent of the rows, from converged models."""
-    X, y = {
-        "binary": binary,
-        "softmax": four_classes,
-        "breast cancer": (real_data["breast_cancer"][0][:, :8], real_data["breast_cancer"][1]),
-    }[name]
+    data = {"binary": binary, "softmax": four_classes, "breast cancer": real_data["breast_cancer"]}
+    X, y = data[name]
+    X = X[:, :8]
     models = [
         ErasableLogisticRegression(curvature="fisher", order=k, **EXACT).fit(X, y) for k in (1, 2)
     ]
@@ -410,8 +410,8 @@ def test_a_trusted_step_is_not_damped():
     assert relative(theta(model), expected) < 1e-6
 
 
-def test_fit_curvature_brings_the_third_derivatives_back(dominant):
-    """For order "auto", too, if it kept them at fit."""
+def test_fit_curvature_computes_the_third_derivatives_again(dominant):
+    """Also with order "auto", if the model had them at fit."""
     X, y, S = dominant
     keep = without(S, len(y))
     rows = X[keep], y[keep]
@@ -464,12 +464,12 @@ def test_the_trusted_range_of_eigenvalues(binary):
         step = found.halley(zero, zero, factor * P)
         assert (step is not None) is trusted
     g = reference.gradients(model, X[:5], y[:5]).sum(axis=0)
-    # A Newton step that leads too far is refused even if Halley's step is short.
+    # The matrix at the middle of a long Newton step is not trusted, whatever Halley's step is.
     assert found.halley(zero, 1000 * (P @ g), P) is None
     step = found.halley(g, P @ g, P)
     T = reference.third_order(model, X, np.ones(len(y)))
     assert relative(step, reference.halley(found.hessian, T, g)) < 1e-10
-    # The Newton step is trusted at its middle, the Hessian after Halley's step is not.
+    # Steps of many lengths, from trusted ones to others.
     for length in np.geomspace(1, 100, 30):
         step = found.halley(length * g, length * (P @ g), P)
         far = reference.halley(found.hessian, T, length * g)
@@ -482,11 +482,12 @@ def test_the_trusted_range_of_eigenvalues(binary):
 # The parameter
 
 
-def test_auto_keeps_them_where_they_are_cheap(real_data):
-    """It depends on sizes and iterations alone, so it is the same on every machine."""
+def test_auto_keeps_them_if_they_are_cheap(real_data):
+    """The estimate uses sizes and the number of iterations alone, and no measured time."""
     orders = set()
     for name, columns in [("wine", 13), ("breast_cancer", 5), ("breast_cancer", 30)]:
-        X, y = real_data[name][0][:, :columns], real_data[name][1]
+        X, y = real_data[name]
+        X = X[:, :columns]
         for params in ({"max_iter": 2000}, {"tol": 1e-9, "max_iter": 2000}, {"C": 1e-4}):
             model = ErasableLogisticRegression(curvature="fisher", **params).fit(X, y)
             batch = validated_batch(model, X, y, None, trusted=True)
@@ -631,7 +632,7 @@ def test_a_search_over_orders(four_classes):
     X, y = four_classes
     grid = {"order": [2, 1, "auto"], "C": [0.1, 1.0]}
     search = GridSearchCV(ErasableLogisticRegression(curvature="fisher"), grid, cv=3).fit(X, y)
-    assert search.best_params_["order"] == 2  # all orders predict alike, and the first one wins
+    assert search.best_params_["order"] == 2  # all orders predict alike, so the first is chosen
     best = copy.deepcopy(search.best_estimator_).unlearn(X[:5], y[:5])
     unlearn(search, X[:5], y[:5])
     assert np.array_equal(theta(search.best_estimator_), theta(best))
@@ -663,7 +664,7 @@ def test_downdated_columns(n_classes):
 
 
 def test_the_conservative_curvature_has_the_new_columns():
-    """Rows of weight 0 leave the scaler alone: the curvature changes by the map of the columns."""
+    """Rows of weight 0 are erased from the scaler alone, which changes the columns."""
     X, y, w = problem(3, 90)
     X = X * 3 + 2
     w[6:12] = 0.0
@@ -690,7 +691,8 @@ def test_models_without_a_forget_row_follow_the_columns(real_data, with_std):
 
     The tensor is a build on the transformed rows before the step; the Hessian follows the step.
     """
-    X, y = real_data["wine"][0][:, :4] * 5 + 1, real_data["wine"][1]
+    X, y = real_data["wine"]
+    X = X[:, :4] * 5 + 1
     S = np.flatnonzero(y == 0)[:20]
     keep = without(S, len(y))
     model = ErasableLogisticRegression(**SECOND, **EXACT)
@@ -731,7 +733,7 @@ def test_many_outputs_are_a_loop(binary):
             assert np.array_equal(theta(output), theta(model))
             assert output.erasures_[-1] == record == model.erasures_[-1]
             assert record.order == 2
-    # An output whose third derivatives were dropped is of first order, the others of second.
+    # Each output has its own order.
     many.estimators_[1].set_params(order=1)
     unlearn(many, X[5:7], Y[5:7])
     assert [output.order_ for output in many.estimators_] == [2, 1, 2]
@@ -757,7 +759,8 @@ def test_bagging_is_a_loop(binary):
 
 def test_more_rows_than_parameters_and_single_precision(real_data):
     """Many forget rows are streamed; float32 has the steps of float64 to its rounding."""
-    X, y = scale(real_data["breast_cancer"][0][:, :5]), real_data["breast_cancer"][1]
+    X, y = real_data["breast_cancer"]
+    X = X[:, :5]
     model = ErasableLogisticRegression(**SECOND, **EXACT).fit(X, y)
     single = ErasableLogisticRegression(**SECOND, solver="newton-cholesky").fit(
         X.astype(np.float32), y
