@@ -349,7 +349,8 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
 
     def _left_by_training(self, batch, inverse):
         """The gradient that training left, if an erasure can remove it; else a warning if large."""
-        return left_by_training(batch, inverse, CURVATURES[self.curvature].is_hessian)
+        is_hessian = CURVATURES[self.curvature].is_hessian
+        return left_by_training(batch, inverse, is_hessian, self.damping == "auto")
 
     @with_callbacks
     def _train_further(self, given, checked):

@@ -111,20 +111,50 @@ def residual(model, X, y, weight=None):
     return weight @ gradients(model, X, y) + penalty.ravel() * theta(model)
 
 
+def moved(model, change):
+    """A copy of the model with other parameters: theta + change."""
+    twin = deepcopy(model)
+    W = (theta(model) + change).reshape(len(model.coef_), -1)
+    n_features = model.coef_.shape[1]
+    twin.coef_ = W[:, :n_features]
+    if model.fit_intercept:
+        twin.intercept_ = W[:, -1]
+    return twin
+
+
 def penalised_hessian(model, X, y, weight=None, h=1e-5):
     """Hessian of the penalised objective, by central differences of its gradient, (d, d)."""
     columns = []
     for step in h * np.eye(theta(model).size):
-        ends = []
-        for signed in (step, -step):
-            twin = deepcopy(model)
-            W = (theta(model) + signed).reshape(len(model.coef_), -1)
-            twin.coef_ = W[:, : X.shape[1]]
-            if model.fit_intercept:
-                twin.intercept_ = W[:, -1]
-            ends.append(residual(twin, X, y, weight))
+        ends = [residual(moved(model, signed), X, y, weight) for signed in (step, -step)]
         columns.append((ends[0] - ends[1]) / (2 * h))
     return np.array(columns)
+
+
+def third_order(model, X, weight):
+    """Third derivatives of the loss, summed over rows, (d, d, d): third cumulants, by loops."""
+    params = theta(model).reshape(len(model.coef_), -1)
+    n_outputs, width = params.shape
+    total = np.zeros((n_outputs, width) * 3)
+    for x, w in zip(design(X, model.fit_intercept), weight, strict=True):
+        z = params @ x
+        p = softmax(np.append(0.0, z) if n_outputs == 1 else z)
+        for c in range(len(p)):
+            e = (np.eye(len(p))[c] - p)[-n_outputs:]
+            row = np.outer(e, x)
+            total += w * p[c] * np.einsum("aj,bk,cl->ajbkcl", row, row, row)
+    return total.reshape((params.size,) * 3)
+
+
+def hessian_along(model, X, y, weight, v, h=1e-4):
+    """Derivative of the Hessian of the loss along v, by central differences, (d, d)."""
+    ends = [curvature(moved(model, s * h * v), X, y, weight, "fisher") for s in (1, -1)]
+    return (ends[0] - ends[1]) / (2 * h)
+
+
+def halley(A, T, g):
+    """Halley's step ``(A + T[s] / 2)^-1 g`` with the Newton step ``s = A^-1 g``."""
+    return np.linalg.solve(A + T @ np.linalg.solve(A, g) / 2, g)
 
 
 def gauss_newton(net, X, weight=None, h=1e-6):

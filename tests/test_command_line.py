@@ -217,6 +217,8 @@ def test_inspect(folder, fitted, capsys):
     assert (found["rows_remaining"], found["rows_erased"]) == (N - K, K)
     assert found["parameters"] == fitted[-1].coef_.size + 1
     assert found["curvature_bytes"] == fitted[-1].curvature_.nbytes
+    assert (found["order"], found["refresh_recommended"]) == (1, None)
+    assert found["path_length"] == found["erasures"][0]["path_length"] > 0
     assert found["kept_after_erasure"]["transformers"] == ["columntransformer"]
     assert found["kept_after_erasure"]["kept_by"] == ["columntransformer"]
     assert run("inspect", "erased") == 0
@@ -922,6 +924,7 @@ def test_inspect_of_models_with_added_rows_and_of_unfitted_models(tmp_path, monk
     (found,) = json.loads(capsys.readouterr().out)["erasable"]
     assert (found["rows_added"], found["rows_erased"], found["rows_remaining"]) == (20, 0, 150)
     assert found["changed_fraction"] == pytest.approx(20 / 130)
+    assert found["refresh_recommended"].startswith("15% of the training rows")
     skops.dump(MultiOutputClassifier(ErasableLogisticRegression()), "model.skops")
     assert run("inspect", "model.skops") == 1
     assert "must hold a fitted model" in capsys.readouterr().err

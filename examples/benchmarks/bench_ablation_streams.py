@@ -50,7 +50,7 @@ from sklearn_ssse._erasure.shares import Shares
 SMALL = ["wine", "iris", "breast cancer"]
 PENALTIES = [0.01, 1.0, 100.0]
 MAX_GAP = 0.05
-NO_LIMITS = Shares(1.0, 1.0, 1.0)
+NO_LIMITS = Shares(1.0, 1.0, 1.0, np.inf)
 PLACES = {
     "KEPT_RATE": "_erasure.path",
     "LARGEST_LOG_ODDS": "_erasure.guards",
@@ -185,10 +185,16 @@ def log_odds():
 
 def refused():
     """The hardest streams by REFUSED; with two random orders by REFUSED_OTHER."""
-    some = limits("REFUSED", of_class=[0.5, 0.55, 0.8, 1.0], curvature=[0.5, 0.8, 1.0])
+    some = limits(
+        "REFUSED", of_class=[0.5, 0.8, 1.0], curvature=[0.5, 1.0], effect=[0.3, 0.8, np.inf]
+    )
     table = {f"fisher {label(v)}": hard({"REFUSED": v}) for v in [*some, NO_LIMITS]}
     some = limits(
-        "REFUSED_OTHER", rows=[0.2, 0.5, 1.0], of_class=[0.2, 0.5, 1.0], curvature=[0.3, 0.6, 1.0]
+        "REFUSED_OTHER",
+        rows=[0.2, 1.0],
+        of_class=[0.2, 0.5, 1.0],
+        curvature=[0.3, 1.0],
+        effect=[0.2, 0.6, np.inf],
     )
     for value in [*some, NO_LIMITS]:
         row = hard({"REFUSED_OTHER": value}, "empirical_fisher", random=2)
@@ -230,8 +236,11 @@ def recommended():
     """Streams with refreshes, by RECOMMENDED for order 1 and the other limits for order 2."""
     table = {}
     for order, name in [(1, "RECOMMENDED"), (2, "RECOMMENDED_SECOND_ORDER")]:
-        rows = [0.05, 0.25, 1.0] if order == 1 else [0.1, 0.5, 1.0]
-        some = limits(name, rows=rows, of_class=[0.1, 0.5, 1.0], curvature=[0.15, 1.0])
+        rows = [0.05, 0.25, 1.0] if order == 1 else [0.1, 1.0]
+        effect = [0.1, 0.3, np.inf]
+        some = limits(
+            name, rows=rows, of_class=[0.1, 0.5, 1.0], curvature=[0.15, 1.0], effect=effect
+        )
         for value in some:
             table[f"order {order}, {label(value)}"] = with_refresh(name, value, order)
     return pd.DataFrame(table).T

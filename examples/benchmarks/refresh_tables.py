@@ -47,9 +47,6 @@ def refreshed_streams(name, X, y, C, seed, folder):
 
 def table_refresh(args):
     """Random streams of single rows with a refresh whenever it is recommended, and its time."""
-    if not hasattr(ErasableLogisticRegression, "refresh"):
-        print("This version has no refresh.")
-        return
     sets = select_sets(args)
     tasks = [
         (name, X, y, C, seed, args.cache)

@@ -96,7 +96,7 @@ class Retraining:
 
 @dataclass
 class Trace:
-    """The course of one stream. Shares are of the rows erased or refused before the call.
+    """The course of one stream. Shares are of the rows erased or refused up to the call, with it.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ def largest_parameter(model):
 
 def recommendation(model):
     """The reason for a refresh, or an empty string."""
-    return getattr(model, "refresh_recommended_", "")
+    return model.refresh_recommended_
 
 
 def erase_stream(model, X, y, order, look, batch_size=1, refresh=False):
@@ -170,7 +170,7 @@ def erase_stream(model, X, y, order, look, batch_size=1, refresh=False):
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         if not trace.stopped:
-            accepted = erase_some(model, X[rows], y[rows], start / n, trace)
+            accepted = erase_some(model, X[rows], y[rows], (start + len(rows)) / n, trace)
             retained[rows] = not accepted
             in_a_row = 0 if accepted else in_a_row + 1
             trace.stopped = in_a_row >= MAX_REFUSALS

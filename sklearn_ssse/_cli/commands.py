@@ -216,6 +216,9 @@ def _inspected(model, kept):
         "rows_erased": sum(record.n_erased for record in records),
         "rows_added": sum(record.n_added for record in records),
         "changed_fraction": float(state.changed / state.fit_mass),
+        "order": getattr(model, "order_", 1),
+        "path_length": state.path.length,
+        "refresh_recommended": model.refresh_recommended_ or None,
         # An erasure does not change these: they depend on all rows of the fit.
         "kept_after_erasure": {
             "transformers": kept,

@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from sklearn_ssse._calibration import common_epsilons
 from sklearn_ssse._composites.downdates_together import PendingDowndates, stacked, times
-from sklearn_ssse._composites.shares_together import changed_together, refused_together
+from sklearn_ssse._composites.shares_together import erased_together, refused_together
 from sklearn_ssse._erasure import (
     LARGEST_LOG_ODDS,
     Erasure,
@@ -75,7 +75,8 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     """`plan_together`, or `NotTogetherError`."""
     _require(_alike(models))
     before = [model._erasure_state for model in models]
-    _require(not any(refused_together(before, models)))
+    erased = erased_together(before, models)
+    _require(not refused_together(before, erased))
     epsilons = _epsilons(models, epsilon)
     X, _, weight = check_rows(models[0], X, Y[:, 0], sample_weight, ensure_min_samples=0)
     X, Y, weight = rows_of_positive_weight(X, Y, weight)
@@ -86,11 +87,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     after = _remaining(before, targets, weight)
 
     x = _design(X, models[0].fit_intercept)
-    proba = expit(theta @ x.T).reshape(-1, 1)
-    outputs = (proba, targets.reshape(-1, 1), "logistic")
-    a = gradient(*outputs).reshape(targets.shape) * weight
-    seeds = CURVATURES[before[0].curvature].seed(*outputs)
-    r = np.sqrt(weight) * seeds.reshape(targets.shape)
+    a, r = _factors(theta @ x.T, targets, weight, before[0].curvature)
     pending = PendingDowndates(models, x, r)
     _require((pending.margin >= pending.least_margin).all())
     leave_out = models[0]._leave_out(before[0])
@@ -104,7 +101,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     _require(attributes is not None and np.isfinite(np.square(change).sum()))
     _require(_log_odds_hold(before, change @ x.T))
     lengths = growth * epsilons * np.sqrt(np.maximum(pending.square(a, solution), 0.0))
-    after = _with_history(after, epsilons, lengths, changed_together(after, models))
+    after = _with_history(after, epsilons, lengths, erased)
 
     shared = {
         "n_erased": X.shape[0],
@@ -134,6 +131,14 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
         )
         for j, model in enumerate(models)
     ]
+
+
+def _factors(logits, targets, weight, curvature):
+    """Factors of the gradients and of the curvature rows, each of shape (n_models, k)."""
+    outputs = (expit(logits).reshape(-1, 1), targets.reshape(-1, 1), "logistic")
+    a = gradient(*outputs).reshape(targets.shape) * weight
+    seeds = CURVATURES[curvature].seed(*outputs)
+    return a, np.sqrt(weight) * seeds.reshape(targets.shape)
 
 
 def _relative(change, theta):
@@ -178,21 +183,18 @@ def _class_weights(before, targets):
     return np.where(targets, by_class[:, 1:], by_class[:, :1])
 
 
-def _with_history(after, epsilons, lengths, shares):
-    """The states after steps of these lengths: the residuals and the paths.
-
-    ``shares`` are the `Shares` of each model that changed.
-    """
-    rows = zip(after, epsilons.tolist(), lengths.tolist(), shares, strict=True)
+def _with_history(after, epsilons, lengths, erased):
+    """The states after steps of these lengths: the residuals and the paths."""
+    rows = zip(after, epsilons.tolist(), lengths.tolist(), erased.tolist(), strict=True)
     return [
         replace_fields(
             state,
             {
                 "residual": residual_after(state.residual, eps),
-                "path": path_after(state.path, length, changed, bool(state.path.recommended)),
+                "path": path_after(state.path, length, state, share),
             },
         )
-        for state, eps, length, changed in rows
+        for state, eps, length, share in rows
     ]
 
 

@@ -3,11 +3,11 @@
 Every error states the requirement, the given value and the remedy.
 """
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_ssse._erasure.records import replace_fields
 from sklearn_ssse._erasure.validation import class_indicator
 from sklearn_ssse._utils.memory import available_bytes, readable
 from sklearn_ssse.exceptions import ErasureError
@@ -19,8 +19,8 @@ LEAST_MARGIN = 1e-6
 TRUSTED_MARGIN = 0.3
 # A damped step gives a warning; the step of a single row only if its margin is below this. Erasures
 # of single rows with margins from .1 to .3 had a median distance ratio of .41 and at most .66, with
-# smaller margins .74 and .82.
-DOUBTFUL_MARGIN = 0.1
+# margins from .01 to .1 of .74 and .82.
+DOUBTFUL_MARGIN = 0.05
 
 
 # Largest change of the log-odds of a forget row's label, in nats, after a refresh was recommended.
@@ -90,13 +90,15 @@ def check_remaining(state, classes, codes, weight, *, added=None, may_vanish=Fal
         raise _spent_class(int(np.argmax(spent)), classes, old, forget, may_vanish)
     if codes.ndim == 2:
         _check_rows_without_label(classes, old, forget, after)
-    return replace(
+    return replace_fields(
         state,
-        n_rows=after.n_rows,
-        mass=after.weight,
-        class_counts=after.class_counts,
-        class_mass=np.where(after.class_mass < rounding, 0.0, after.class_mass),
-        changed=float(changed),
+        {
+            "n_rows": after.n_rows,
+            "mass": after.weight,
+            "class_counts": after.class_counts,
+            "class_mass": np.where(after.class_mass < rounding, 0.0, after.class_mass),
+            "changed": float(changed),
+        },
     )
 
 

@@ -58,7 +58,10 @@ class ErasableMixin(RefreshMixin):
         ErasureError
             If there are more forget rows than the model holds; if they are the last rows of a
             class, or have a label that was not seen at fit; if the curvature without them would be
-            singular, or is stale; if `epsilon` is not valid.
+            singular, or is stale; if `epsilon` is not valid; for a logistic regression after
+            earlier erasures, if these have erased too much since the curvature was computed, or if
+            a refresh is recommended and the step would change the log-odds of a forget row by more
+            than 0.5.
         ValueError
             If X, y or the weights are not valid input for this model.
 
@@ -68,11 +71,18 @@ class ErasableMixin(RefreshMixin):
             If the forget rows dominate the curvature, so that a leave-out step is unreliable and
             was damped; if their part of the stored curvature is smaller than their curvature at the
             present parameters; if the model was fitted with weights and `sample_weight` is missing;
-            if the curvature is made of mini-batches, so that it must be computed again.
+            if the curvature is made of mini-batches, so that it must be computed again; once, at
+            the first call after a refresh of the model is recommended.
 
         Notes
         -----
         Erasing no rows changes nothing and makes no record.
+
+        Each erasure moves the parameters away from those of the stored curvature. In a stream of
+        calls the curvature of a logistic regression is therefore conservative: a part of the
+        curvature of each erased row stays in it, see `kept_curvature` of `ErasureRecord`. Erase
+        many rows in one call if you can, and call `refresh` when `refresh_recommended_` is not
+        empty.
 
         Examples
         --------

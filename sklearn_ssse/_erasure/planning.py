@@ -8,7 +8,6 @@ together: it replaces the stages whose arrays it can stack, and shares the other
 """
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -17,7 +16,12 @@ from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
 from sklearn_ssse._erasure.guards import check_fresh, check_log_odds, check_remaining
 from sklearn_ssse._erasure.records import ErasureRecord, replace_fields
-from sklearn_ssse._erasure.shares import changed_shares, check_shares, recommendation
+from sklearn_ssse._erasure.shares import (
+    changed_shares,
+    check_shares,
+    erased_curvature,
+    recommendation,
+)
 from sklearn_ssse._erasure.steps import RowChange, choose
 from sklearn_ssse._erasure.validation import (
     check_rows,
@@ -74,8 +78,9 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         added=(new.y, new.weight),
         may_vanish=family.classes_may_vanish,
     )
+    erased = erased_curvature(before, inverse)
     if family.is_convex and batch.n_samples:
-        check_shares(before, inverse)
+        check_shares(before, erased)
     choice = choose(_row_change(model, batch, new, before, after), inverse)
     step = choice.step
     epsilon = _epsilon_of(epsilon, step, batch.n_samples + new.n_samples)
@@ -83,7 +88,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     attributes = _attributes_after(family, change, epsilon)
     if before.path.recommended and family.is_convex:
         check_log_odds(batch, family.theta, family.theta + change)
-    state = _with_history(choice, epsilon, added, inverse)
+    state = _with_history(choice, epsilon, added, erased)
     record = make_record(
         state,
         float(np.linalg.norm(change) / (np.linalg.norm(family.theta) or 1.0)),
@@ -99,7 +104,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         n_added=new.n_samples,
         weight_added=float(new.weight.sum()),
         order=1 if choice.second_order is None else 2,
-        kept_curvature=choice.downdate.kept,
+        kept_curvature=choice.downdate.mean_kept,
     )
     return Erasure(
         model=model,
@@ -173,7 +178,7 @@ def _row_change(model, batch, new, before, after):
         batch,
         new,
         _collected(batch.scores(before.curvature)),
-        _collected(new.scores(before.curvature)),
+        _collected(new.scores(before.curvature)) if new.n_samples else None,
         before,
         after,
         model.damping_,
@@ -204,7 +209,7 @@ def _attributes_after(family, change, epsilon):
     return attributes
 
 
-def _with_history(choice, epsilon, added, inverse):
+def _with_history(choice, epsilon, added, erased):
     """The state after the change: stale or not, weighted or not, the residual and the path."""
     step = choice.step
     after = step.after
@@ -212,35 +217,39 @@ def _with_history(choice, epsilon, added, inverse):
     weighted = after.weighted or (given and bool((np.asarray(added[2]) != 1).any()))
     stale = "of mini-batches of the rows before the last change" if after.minibatch else ""
     length = float(epsilon) * step.growth * step.square**0.5
-    shares = changed_shares(after, inverse)
-    return replace(
+    return replace_fields(
         after,
-        stale=stale,
-        weighted=weighted,
-        residual=residual_after(after.residual, epsilon),
-        path=path_after(choice.path, length, shares, bool(step.before.path.recommended)),
+        {
+            "stale": stale,
+            "weighted": weighted,
+            "residual": residual_after(after.residual, epsilon),
+            "path": path_after(choice.path, length, after, erased),
+        },
     )
 
 
-def path_after(path, length, shares, warned):
+def path_after(path, length, after, erased):
     """The path after a step of this length.
 
     Parameters
     ----------
     path : Path
-        Before the step.
+        Before the step, but without a dropped second order.
     length : float
-    shares : Shares
-        The shares that changed, for the counts after the change.
-    warned : bool
-        Whether the change gives, or an earlier one gave, the warning that recommends a refresh.
+    after : ErasureState
+        With the counts after the change, and the path before it.
+    erased : float
+        Share of the curvature that was erased before.
 
     Returns
     -------
     Path
         The inverses that it holds are the ones before the step.
     """
-    longer = replace_fields(path, {"length": math.hypot(path.length, length), "warned": warned})
+    length = math.hypot(path.length, length)
+    warned = bool(after.path.recommended)
+    longer = replace_fields(path, {"length": length, "warned": warned})
+    shares = changed_shares(after, erased, length)
     return replace_fields(longer, {"recommended": recommendation(longer, shares)})
 
 
@@ -253,10 +262,11 @@ def _with_columns(model, family, column_map):
     old = model.curvature_
     inverse = old.with_columns(column_map, family.shapes)
     with np.errstate(divide="ignore", invalid="ignore"):
-        growth = (inverse.diagonal - inverse.ridge) / (old.diagonal - old.ridge)
+        shrinkage = (old.diagonal - old.ridge) / (inverse.diagonal - inverse.ridge)
     fields = {
         "path": state.path.with_columns(column_map, family.shapes, inverse.ridge),
-        "fit_diagonal": state.fit_diagonal * np.where(np.isfinite(growth), growth, 1.0),
+        "diagonal_weights": state.diagonal_weights
+        * np.where(np.isfinite(shrinkage), shrinkage, 1.0),
     }
     if state.residual is not None:
         residual = map_first_layer(state.residual, family.shapes, column_map.gradients)

@@ -130,8 +130,12 @@ class ErasureState:
         True if a curvature row is the sum of a mini-batch, which no single row can leave.
     calibration : object or None
         Calibration of eps "auto"; None if there is none.
-    fit_diagonal : ndarray of shape (d,)
-        Diagonal of ``R^T R`` when the curvature was computed.
+    diagonal_weights : ndarray of shape (d,)
+        Weights that give the diagonal of ``R^T R`` the sum 1 when the curvature was computed, see
+        `shares.diagonal_weights`.
+    expected_square : float
+        Sum over the rows of the expected squared length of the step that erases the row, see
+        `shares.expected_square`; infinity for networks.
     stale : str
         The reason why the curvature does not belong to the present model; empty if it does.
     changed : float
@@ -156,7 +160,8 @@ class ErasureState:
     weighted: bool
     minibatch: bool
     calibration: object
-    fit_diagonal: np.ndarray | None = None
+    diagonal_weights: np.ndarray | None = None
+    expected_square: float = np.inf
     stale: str = ""
     changed: float = 0.0
     residual: np.ndarray | None = None

@@ -8,6 +8,7 @@ for its share: the limits apply to the calls before it.
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sklearn_ssse._gradients import CURVATURES
 from sklearn_ssse.exceptions import ErasureError
@@ -25,31 +26,57 @@ class Shares(NamedTuple):
         of all classes.
     curvature : float
         Mean over the parameters of the share of the diagonal of ``R^T R`` that is gone.
+    effect : float
+        Squared length of the path, divided by the sum over all rows of the expected squared length
+        of the step that erases the row: about the share of the rows, if they are random.
     """
 
     rows: float
     of_class: float
     curvature: float
+    effect: float
 
 
 # Limits beyond which a refresh is recommended, for steps of first and of second order. Measured in
 # bench_stream.py: on random streams with C <= 1 no ratio exceeds .35 before them.
-RECOMMENDED = Shares(rows=0.1, of_class=0.25, curvature=0.3)
-RECOMMENDED_SECOND_ORDER = Shares(rows=0.25, of_class=0.25, curvature=0.3)
+RECOMMENDED = Shares(rows=0.1, of_class=0.25, curvature=0.3, effect=0.18)
+RECOMMENDED_SECOND_ORDER = Shares(rows=0.25, of_class=0.25, curvature=0.3, effect=0.3)
 # Limits beyond which a logistic regression refuses a further erasure, for the Hessian as curvature
 # and for other curvatures. Measured there: without them, streams by class ruin models.
-REFUSED = Shares(rows=1.0, of_class=0.6, curvature=0.65)
-REFUSED_OTHER = Shares(rows=0.3, of_class=0.3, curvature=0.4)
+REFUSED = Shares(rows=1.0, of_class=0.6, curvature=0.65, effect=0.5)
+REFUSED_OTHER = Shares(rows=0.3, of_class=0.3, curvature=0.4, effect=0.35)
+# Number of vectors of signs that estimate a trace for an inverse that is not one matrix.
+N_SIGNS = 8
 
-DESCRIPTIONS = (
-    "the training rows were erased or added",
-    "the rows of a class were erased",
-    "the curvature was erased",
+TINY = np.finfo(np.float64).tiny
+REASONS = (
+    "{:.0%} of the training rows were erased or added since the curvature was computed",
+    "{:.0%} of the rows of a class were erased since the curvature was computed",
+    "{:.0%} of the curvature was erased since it was computed",
+    "the parameters have moved as far as the erasure of {:.0%} of the rows, drawn at random, would "
+    "move them",
 )
 
 
-def changed_shares(state: Any, inverse: Any) -> Shares:
+def changed_shares(state: Any, curvature: float, length: float) -> Shares:
     """The shares that changed since the curvature was computed.
+
+    Parameters
+    ----------
+    state : ErasureState
+    curvature : float
+        `erased_curvature`.
+    length : float
+        Length of the path.
+    """
+    gone = state.fit_class_mass - state.class_mass
+    of_class = (gone / np.maximum(state.fit_class_mass, TINY)).max(initial=0.0)
+    rows = float(state.changed / state.fit_mass)
+    return Shares(rows, float(of_class), curvature, length**2 / state.expected_square)
+
+
+def erased_curvature(state: Any, inverse: Any) -> float:
+    """Share of the curvature that was erased since it was computed, `Shares.curvature`.
 
     Parameters
     ----------
@@ -57,25 +84,59 @@ def changed_shares(state: Any, inverse: Any) -> Shares:
     inverse : AbstractInverse
         The inverse curvature of the same rows.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        classes = 1.0 - state.class_mass / state.fit_class_mass
-        diagonal = 1.0 - (inverse.diagonal - inverse.ridge) / state.fit_diagonal
-    finite = np.isfinite(diagonal)
-    return Shares(
-        rows=float(state.changed / state.fit_mass),
-        of_class=float(np.nanmax(classes, initial=0.0)),
-        curvature=float(diagonal[finite].mean()) if state.changed and finite.any() else 0.0,
-    )
+    if not state.path.has_moved:
+        return 0.0
+    return float(1.0 - (inverse.diagonal - inverse.ridge) @ state.diagonal_weights)
+
+
+def diagonal_weights(inverse: Any) -> NDArray:
+    """Weights (d,) with which the diagonal of ``R^T R`` has the sum 1, equal parts for each number.
+
+    Numbers that are zero have the weight 0.
+    """
+    diagonal = inverse.diagonal - inverse.ridge
+    positive = diagonal > TINY
+    count = max(int(positive.sum()), 1)
+    return np.divide(1.0, count * diagonal, out=np.zeros(diagonal.size), where=positive)
+
+
+def expected_square(batch: Any, inverse: Any) -> float:
+    """Sum over the rows of the expected squared norms of their gradients.
+
+    The norm is in the metric of the inverse curvature P. Divided by the number of rows, it is the
+    mean square for one random row. Without sample weights the sum is ``tr(P R^T R)``, which equals
+    ``d - ridge @ diag(P)`` because ``R^T R + diag(ridge)`` is the inverse of P: the sum over the
+    given labels for the empirical Fisher information, and its expectation over labels that the
+    model draws for the Fisher information. Sample weights multiply it by their mean, weighted by
+    themselves, which is exact for equal weights. For an inverse that is one matrix the trace is
+    exact; otherwise it is estimated from `N_SIGNS` products with random signs. For a low-rank
+    inverse, P and the curvature are inverse to each other only approximately.
+
+    Parameters
+    ----------
+    batch : LinearBatch
+    inverse : AbstractInverse
+
+    Returns
+    -------
+    float
+    """
+    if inverse.is_matrix:
+        ridge_part = inverse.ridge @ inverse.matrix.diagonal()
+    else:
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], (inverse.n_parameters, N_SIGNS))
+        signs *= np.sqrt(inverse.ridge)[:, np.newaxis]
+        ridge_part = np.einsum("dj,dj->", signs, inverse.solve(signs)) / N_SIGNS
+    mass = batch.weight.sum()
+    mean_weight = batch.weight @ batch.weight / mass if mass > 0 else 0.0
+    return float(mean_weight * (inverse.n_parameters - ridge_part))
 
 
 def excess(shares: Shares, limits: Shares) -> str:
     """A clause about the first share that exceeds its limit; empty if none does."""
-    for share, limit, description in zip(shares, limits, DESCRIPTIONS, strict=True):
+    for share, limit, reason in zip(shares, limits, REASONS, strict=True):
         if share > limit:
-            return (
-                f"{share:.0%} of {description} since the curvature was computed (at most "
-                f"{limit:.0%} is reliable)"
-            )
+            return f"{reason.format(share)} (at most {limit:.0%} is reliable)"
     return ""
 
 
@@ -92,11 +153,20 @@ def refused_shares(curvature: str) -> Shares:
     return REFUSED if CURVATURES[curvature].is_hessian else REFUSED_OTHER
 
 
-def check_shares(state: Any, inverse: Any) -> None:
-    """Refuse to continue a stream of erasures from a convex model for too long."""
+def check_shares(state: Any, curvature: float) -> None:
+    """Refuse to continue a stream of erasures from a convex model for too long.
+
+    Parameters
+    ----------
+    state : ErasureState
+        Before the change.
+    curvature : float
+        `erased_curvature`.
+    """
     if not state.path.has_moved:
         return
-    reason = excess(changed_shares(state, inverse), refused_shares(state.curvature))
+    shares = changed_shares(state, curvature, state.path.length)
+    reason = excess(shares, refused_shares(state.curvature))
     if reason:
         raise ErasureError(
             "A model must be refreshed before a stream of erasures changes it too much, but "

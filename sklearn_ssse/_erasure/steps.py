@@ -16,6 +16,9 @@ from sklearn_ssse._erasure.path import Path
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.validation import class_indicator
 
+# Largest ratio of the forget rows' curvature to the stored curvature, in any direction, at which
+# their curvature may have grown since the fit, without unit. Beyond it they were never in it.
+LARGEST_GROWTH = 10.0
 # The reason for a refresh after the third derivatives were dropped.
 DROPPED = "the curvature changed too much along a step of second order"
 
@@ -83,20 +86,35 @@ class Downdate(NamedTuple):
     inverse : AbstractInverse
         The inverse curvature before the change.
     pending : PendingDowndate or None
-        For the step. None for a curvature of mini-batches, which no single row can leave.
-    stored : PendingDowndate or None
-        For the curvature that is stored after the step.
+        By all of their curvature. None for a curvature of mini-batches, which no single row can
+        leave.
+    scores : Scores or None
+        The curvature rows of the forget rows, if a part of them stays in the curvature that is
+        stored; None if ``pending`` is the downdate to store.
+    kept : ndarray of shape (k,) or None
+        Share of each forget row's curvature that stays, see `Path.kept`.
     capped : bool
         True if the forget rows were scaled down, see `cap_downdate`.
-    kept : float
-        Mean share of the forget rows' curvature that stays, see `Path.kept`.
     """
 
     inverse: Any
     pending: Any = None
-    stored: Any = None
+    scores: Any = None
+    kept: Any = None
     capped: bool = False
-    kept: float = 0.0
+
+    def inverse_after(self):
+        """The inverse to store after the change."""
+        if self.pending is None:
+            return self.inverse
+        if self.scores is None:
+            return self.pending.inverse()
+        return self.pending.inverse_without_part(self.scores, np.sqrt(1.0 - self.kept))
+
+    @property
+    def mean_kept(self):
+        """Mean share of the forget rows' curvature that stays."""
+        return 0.0 if self.kept is None else float(self.kept.mean())
 
     @property
     def margin(self):
@@ -143,9 +161,7 @@ class Choice(NamedTuple):
             moved = self.second_order.moved(change)
             inverse = self.downdate.inverse.with_matrix(moved.hessian)
             return inverse, {"second_order": moved, "conservative": self.conservative}
-        stored = self.downdate.stored
-        inverse = stored.inverse() if stored else self.downdate.inverse
-        return inverse, {"second_order": None, "conservative": None}
+        return self.downdate.inverse_after(), {"second_order": None, "conservative": None}
 
 
 class RowChange(NamedTuple):
@@ -156,7 +172,7 @@ class RowChange(NamedTuple):
     batch, added : Batch
         The forget rows and the added rows; one of them may be empty.
     scores, new : Scores or ScoreStream
-        Their curvature rows.
+        Their curvature rows; ``new`` is None without added rows.
     before, after : ErasureState
     damping : float or ndarray
         ``damping_`` of the model, for messages.
@@ -189,23 +205,26 @@ class RowChange(NamedTuple):
         if k and family.rows_may_differ(self.before):
             whole = self.scores.collect()
             held, pending = cap_downdate(with_added, whole)
-            found = Downdate(inverse, pending, pending, capped=held is not whole)
+            found = Downdate(inverse, pending, capped=held is not whole)
         elif k and self.before.path.has_moved and family.is_convex:
             found = self._conservative(inverse, with_added)
         else:
-            pending = with_added.pending_downdate(self.scores)
-            found = Downdate(inverse, pending, pending)
+            found = Downdate(inverse, with_added.pending_downdate(self.scores))
         if k:
             check_margin(found.margin, inverse.condition, k, self.damping)
         return found
 
     def _conservative(self, inverse, with_added):
-        """The `Downdate` that leaves a share of the forget rows in the stored curvature."""
+        """The `Downdate` that leaves a part of the forget rows in the stored curvature."""
         scores = self.scores.collect()
         pending = with_added.pending_downdate(scores)
         kept = self.before.path.kept(scores, pending.leverage)
-        stored = pending.scaled(scores, np.sqrt(1.0 - kept))
-        return Downdate(inverse, pending, stored, kept=float(kept.mean()))
+        grown = 1.0 - pending.margin
+        if pending.margin >= least_margin(inverse.condition) or grown > LARGEST_GROWTH:
+            return Downdate(inverse, pending, scores, kept)
+        # The rows have more curvature now than the curvature holds: only a part can leave.
+        pending = with_added.pending_downdate(scores.scaled(np.sqrt(1.0 - kept)))
+        return Downdate(inverse, pending, None, kept)
 
     def step(self, downdate):
         """The `Step` with a curvature."""
@@ -236,7 +255,9 @@ def choose(change, inverse):
     if path.second_order is not None and change.leave_out and change.order > 1:
         return _second_order(change, inverse)
     downdate = change.downdate(path.conservative or inverse)
-    return Choice(change.step(downdate), downdate, replace(path, second_order=None))
+    if path.second_order is not None:
+        path = replace(path, second_order=None)
+    return Choice(change.step(downdate), downdate, path)
 
 
 def _second_order(change, inverse):
@@ -254,7 +275,7 @@ def _second_order(change, inverse):
         downdate = safe._replace(inverse=inverse, pending=pending)
         step = change.step(downdate)._replace(damped=False)
         second = path.second_order.changed(change)
-        guard = safe.stored.inverse()
+        guard = safe.inverse_after()
         solution = second.halley(step.gradient, pending.solve(step.gradient), guard.matrix)
         if solution is not None:
             return Choice(step._replace(solution=solution), downdate, path, second, guard)

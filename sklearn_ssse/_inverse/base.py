@@ -301,22 +301,22 @@ class PendingDowndate(ABC):
     def inverse(self) -> AbstractInverse:
         """Return the inverse without the rows, as a new object."""
 
-    def scaled(self, scores: Scores, factors: NDArray) -> "PendingDowndate":
-        """Prepare the downdate by the same rows, each multiplied by the factor of its sample.
+    def inverse_without_part(self, scores: Scores, factors: NDArray) -> AbstractInverse:
+        """Return the inverse without a part of the rows, as a new object.
 
         Parameters
         ----------
         scores : Scores
             The rows.
         factors : ndarray of shape (n_samples,)
-            The factors.
+            Factors in [0, 1] that multiply the rows of each sample.
 
         Returns
         -------
-        pending : PendingDowndate
-            A new object.
+        inverse : AbstractInverse
+            The inverse without the multiplied rows.
         """
-        return self._inverse.pending_downdate(scores.scaled(factors))
+        return self._inverse.downdate(scores.scaled(factors))
 
     def factor(self, *, damped: bool = False) -> NDArray:
         """Weight of each eigenvector in ``P + U diag(factor) U^T``: ``1 / (1 - m)``.

@@ -1,7 +1,6 @@
 """The inverse as one dense matrix."""
 
 from collections.abc import Callable
-from copy import copy
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -161,36 +160,33 @@ class FullDowndate(PendingDowndate):
 
     def __init__(self, inverse: FullInverse, scores: CurvatureRows) -> None:
         self._inverse: FullInverse = inverse
-        self._products: NDArray | None = None
+        self._scores = scores
+        self._leverage: NDArray | None = None
         P = np.asarray(inverse.matrix)
-        if scores.n_rows <= scores.n_parameters:
-            R = scores.to_dense()
-            self._set_products(R @ P, R, scores)
+        self._has_few_rows = scores.n_rows <= scores.n_parameters
+        if self._has_few_rows:
+            self._rows = scores.to_dense()
+            self._products = self._rows @ P
+            self._M = self._products @ self._rows.T
+            self.spectrum, V = np.linalg.eigh(self._M)
+            self._basis = self._products.T @ V
+            self._forget_diagonal = np.einsum("ij,ij->j", self._rows, self._rows)
         else:
             # With P = L L^T, the matrix L^T R^T R L has the same eigenvalues.
             L = np.linalg.cholesky(P)
             self.spectrum, Q = np.linalg.eigh(L.T @ scores.gram() @ L)
             self._basis = (L @ Q) * np.sqrt(np.maximum(self.spectrum, 0.0))
-            self.leverage = inverse.leverage(scores)
-        self._forget_diagonal = scores.diagonal()
+            self._forget_diagonal = scores.diagonal()
 
-    def _set_products(self, K: NDArray, R: NDArray, scores: CurvatureRows) -> None:
-        """Set the eigenvalues, the basis and the leverages from ``K = R P`` for few rows R."""
-        M = K @ R.T
-        self.spectrum, V = np.linalg.eigh(M)
-        self._basis = K.T @ V
-        self._products = K
-        self._rows = R
-        self.leverage = largest_eigenvalues_by_sample(M, scores)
-
-    def scaled(self, scores: Scores, factors: NDArray) -> "FullDowndate":
-        if self._products is None:
-            return FullDowndate(self._inverse, scores.scaled(factors))
-        twin = copy(self)
-        column = np.repeat(factors, scores.rows_per_sample)[:, np.newaxis]
-        twin._set_products(self._products * column, self._rows * column, scores)
-        twin._forget_diagonal = np.square(twin._rows).sum(axis=0)
-        return twin
+    @property
+    def leverage(self) -> NDArray:
+        """Leverage of each sample."""
+        if self._leverage is None:
+            if self._has_few_rows:
+                self._leverage = largest_eigenvalues_by_sample(self._M, self._scores)
+            else:
+                self._leverage = self._inverse.leverage(self._scores)
+        return self._leverage
 
     def solve(self, v: NDArray, *, damped: bool = False) -> NDArray:
         U = self._basis
@@ -198,6 +194,16 @@ class FullDowndate(PendingDowndate):
 
     def inverse(self) -> FullInverse:
         return self._inverse.without(self._basis * np.sqrt(self.factor()), self._forget_diagonal)
+
+    def inverse_without_part(self, scores: Scores, factors: NDArray) -> AbstractInverse:
+        if not self._has_few_rows:
+            return self._inverse.downdate(scores.scaled(factors))
+        f = np.repeat(factors, scores.rows_per_sample)
+        R = self._rows * f[:, np.newaxis]
+        # The scaled rows have less curvature than the rows, so that I - M is positive definite.
+        L = np.linalg.cholesky(np.eye(len(f)) - self._M * f * f[:, np.newaxis])
+        U = self._products.T @ (np.linalg.inv(L) * f).T
+        return self._inverse.without(U, np.einsum("ij,ij->j", R, R))
 
 
 def recurrence_is_faster(n_rows: int, n_parameters: int) -> bool:

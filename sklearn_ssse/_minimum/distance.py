@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_ssse._erasure import expected_square
+
 # The gradient of the penalised objective is compared with the gradient of this share of the rows.
 SHARE = 0.01
 # Largest `distance_from_minimum` without a warning: the gradient of a random 9 % of the rows.
@@ -16,12 +18,16 @@ TOO_FAR = 3.0
 # No warning either if no derivative of the mean objective is larger than this, the default `tol` of
 # scikit-learn: the fit of a user who changes no parameter does not warn.
 USUAL_TOLERANCE = 1e-4
-# Number of random vectors of signs that estimate a trace for an inverse that is not one matrix.
-N_SIGNS = 8
 # Largest share of the gradient at fit that one Newton step may leave, in the norm of the inverse
 # curvature, for an erasure to take that step along. Without a limit, erasing 3 rows of unscaled
 # digits, C = 100, default solver, changes the accuracy from 1.00 to .55.
 LARGEST_LEFT = 0.5
+# With damping "auto", further steps with the same inverse are tried until they leave at most this
+# share. Without them, erasing 1 % of 200,000 flights, default solver, has a distance ratio of .21,
+# with them of .05.
+SMALL_LEFT = 0.1
+# Largest number of all steps; one more than the flights need.
+LARGEST_STEPS = 3
 
 
 class LeftByTraining(NamedTuple):
@@ -31,7 +37,8 @@ class LeftByTraining(NamedTuple):
     ----------
     residual : ndarray of shape (d,) or None
         The gradient of the penalised objective on the scale of a sum over rows, if an erasure can
-        remove it; None if it cannot.
+        remove it; None if it cannot. If one Newton step leaves too much of the gradient, the
+        residual is the curvature times the sum of several steps.
     warning : str
         The message for a model that is far from the minimum, and whose gradient no erasure
         removes; empty for any other model.
@@ -41,7 +48,7 @@ class LeftByTraining(NamedTuple):
     warning: str = ""
 
 
-def left_by_training(batch, inverse, is_hessian):
+def left_by_training(batch, inverse, is_hessian, has_own_ridge):
     """The gradient that training left, and a warning if erasures will suffer from it.
 
     Parameters
@@ -52,6 +59,8 @@ def left_by_training(batch, inverse, is_hessian):
         The inverse curvature on these rows.
     is_hessian : bool
         Whether the curvature is the Hessian.
+    has_own_ridge : bool
+        Whether its ridge is the penalty. With any other ridge only one step is tried.
 
     Returns
     -------
@@ -59,8 +68,11 @@ def left_by_training(batch, inverse, is_hessian):
     """
     gradient = batch.objective_gradient()
     # With less than the whole inverse a step along the residual could be too long.
-    if is_hessian and inverse.is_matrix and _one_step_removes(gradient, batch, inverse):
-        return LeftByTraining(residual=gradient)
+    if is_hessian and inverse.is_matrix:
+        max_steps = LARGEST_STEPS if has_own_ridge else 1
+        removed = _removed_by_steps(gradient, batch, inverse, max_steps)
+        if removed is not None:
+            return LeftByTraining(residual=removed)
     largest = np.abs(gradient).max() / batch.weight.sum()
     distance = distance_from_minimum(gradient, batch, inverse)
     if not (distance > TOO_FAR and largest > USUAL_TOLERANCE):
@@ -98,40 +110,23 @@ def distance_from_minimum(gradient, batch, inverse):
     return float(np.sqrt(gradient @ inverse.solve(gradient) / usual)) if usual > 0 else 0.0
 
 
-def expected_square(batch, inverse):
-    """Sum over the rows of the expected squared norms of their gradients.
+def _removed_by_steps(gradient, batch, inverse, max_steps):
+    """The curvature times the steps that lead to the minimum, (d,); None if they are not reliable.
 
-    The norm is in the metric of the inverse curvature P. Divided by the number of rows, it is the
-    mean square for one random row. Without sample weights the sum is ``tr(P R^T R)``, which equals
-    ``d - ridge @ diag(P)`` because ``R^T R + diag(ridge)`` is the inverse of P: the sum over the
-    given labels for the empirical Fisher information, and its expectation over labels that the
-    model draws for the Fisher information. Sample weights multiply it by their mean, weighted by
-    themselves, which is exact for equal weights. For an inverse that is one matrix the trace is
-    exact; otherwise it is estimated from `N_SIGNS` products with random signs. For a low-rank
-    inverse, P and the curvature are inverse to each other only approximately.
-
-    Parameters
-    ----------
-    batch : LinearBatch
-    inverse : AbstractInverse
-
-    Returns
-    -------
-    float
+    If one Newton step removes nearly all of the gradient, it is the gradient itself.
     """
-    if inverse.is_matrix:
-        ridge_part = inverse.ridge @ inverse.matrix.diagonal()
-    else:
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], (inverse.n_parameters, N_SIGNS))
-        signs *= np.sqrt(inverse.ridge)[:, np.newaxis]
-        ridge_part = np.einsum("dj,dj->", signs, inverse.solve(signs)) / N_SIGNS
-    mass = batch.weight.sum()
-    mean_weight = batch.weight @ batch.weight / mass if mass > 0 else 0.0
-    return float(mean_weight * (inverse.n_parameters - ridge_part))
-
-
-def _one_step_removes(gradient, batch, inverse):
-    """Whether one Newton step removes most of the gradient; if not, the step is not reliable."""
-    step = inverse.solve(gradient)
-    left = batch.at(batch.family.theta - step).objective_gradient()
-    return left @ inverse.solve(left) <= LARGEST_LEFT**2 * (gradient @ step)
+    start = gradient @ inverse.solve(gradient)
+    theta = batch.family.theta
+    total = np.zeros_like(gradient)
+    left = gradient
+    largest = LARGEST_LEFT**2 * start
+    for _ in range(max_steps):
+        total = total + left
+        left = batch.at(theta - inverse.solve(total)).objective_gradient()
+        square = left @ inverse.solve(left)
+        if not square <= largest:
+            return None
+        if square <= SMALL_LEFT**2 * start:
+            break
+        largest = square
+    return total

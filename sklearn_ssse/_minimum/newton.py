@@ -12,10 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_ssse._calibration import logistic
-from sklearn_ssse._erasure import first_well_conditioned
+from sklearn_ssse._erasure import expected_square, first_well_conditioned
 from sklearn_ssse._gradients import HESSIAN
 from sklearn_ssse._inverse import FullInverse
-from sklearn_ssse._minimum.distance import expected_square
 from sklearn_ssse.exceptions import ErasureError
 
 # All shares below are shares of the squared norm of a gradient, in the metric of the inverse
