@@ -6,7 +6,7 @@ line of a table has the shipped values.
 - "kept": random streams of single rows to 50 % of the rows, by KEPT_RATE; the median distance
   ratio divided by the median of one call for the same rows, and the hardest streams as below.
 - "log-odds": streams of wine, iris and breast cancer by class and by largest loss, by
-  LARGEST_LOG_ODDS, and without the refusals.
+  LARGEST_LOG_ODDS, by LARGEST_GROWTH, and without the refusals.
 - "refused": the same streams by REFUSED, and by REFUSED_OTHER for the empirical Fisher information.
 - "recommended": random streams and streams by class with a refresh whenever it is recommended, by
   RECOMMENDED and RECOMMENDED_SECOND_ORDER.
@@ -58,6 +58,7 @@ PLACES = {
     "REFUSED_OTHER": "_erasure.shares",
     "RECOMMENDED": "_erasure.shares",
     "RECOMMENDED_SECOND_ORDER": "_erasure.shares",
+    "LARGEST_GROWTH": "_erasure.steps",
     "LEAST_EIGENVALUE": "_erasure.second_order",
     "PRODUCTS": "_gradients.third_order",
     "STRIPES": "_gradients.third_order",
@@ -178,6 +179,7 @@ def log_odds():
     some = values("LARGEST_LOG_ODDS", [0.25, 1.0, 2.0, np.inf])
     table = {label(value): hard({"LARGEST_LOG_ODDS": value}) for value in some}
     off = {"LARGEST_LOG_ODDS": np.inf, "REFUSED": NO_LIMITS}
+    table["LARGEST_GROWTH 1"] = hard({"LARGEST_GROWTH": 1.0})
     table["no refusals"] = hard(off)
     table["no refusals, KEPT_RATE 0"] = hard(off | {"KEPT_RATE": 0.0})
     return pd.DataFrame(table).T
