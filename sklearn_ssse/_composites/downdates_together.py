@@ -64,9 +64,10 @@ class PendingDowndates:
         self.margin = 1.0 - np.maximum(self.spectrum[:, -1], 0.0)
         self.leverage = np.einsum("jii->ji", M).max(axis=1)
         self._kept = np.zeros((m, k))
+        own = np.maximum(np.einsum("jii->ji", self.G), 0.0)
+        self.unweighted_leverage = own
         if lengths.any():
-            own = np.einsum("jii->ji", self.G)  # the leverage without the weight
-            self._kept = kept_share(own, (r != 0).astype(np.float64), lengths[:, np.newaxis])
+            self._kept = kept_share(np.where(r != 0, own, 0.0), lengths[:, np.newaxis])
         self.kept = self._kept.mean(axis=1)
 
     @property

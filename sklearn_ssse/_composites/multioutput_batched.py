@@ -101,7 +101,8 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     _require(attributes is not None and np.isfinite(np.square(change).sum()))
     _require(_log_odds_hold(before, change @ x.T))
     lengths = growth * epsilons * np.sqrt(np.maximum(pending.square(a, solution), 0.0))
-    after = _with_history(after, epsilons, lengths, erased)
+    effects = np.einsum("jk,jk->j", np.square(a) / weight, pending.unweighted_leverage)
+    after = _with_history(after, epsilons, lengths, effects, erased)
 
     shared = {
         "n_erased": X.shape[0],
@@ -183,18 +184,18 @@ def _class_weights(before, targets):
     return np.where(targets, by_class[:, 1:], by_class[:, :1])
 
 
-def _with_history(after, epsilons, lengths, erased):
+def _with_history(after, epsilons, lengths, effects, erased):
     """The states after steps of these lengths: the residuals and the paths."""
-    rows = zip(after, epsilons.tolist(), lengths.tolist(), erased.tolist(), strict=True)
+    numbers = (epsilons.tolist(), lengths.tolist(), effects.tolist(), erased.tolist())
     return [
         replace_fields(
             state,
             {
                 "residual": residual_after(state.residual, eps),
-                "path": path_after(state.path, length, state, share),
+                "path": path_after(state.path, length, effect, state, share),
             },
         )
-        for state, eps, length, share in rows
+        for state, eps, length, effect, share in zip(after, *numbers, strict=True)
     ]
 
 

@@ -21,6 +21,6 @@ def refused_together(states, erased):
     """Whether `check_shares` refuses one of the models; ``erased`` is their `erased_together`."""
     limits = refused_shares(states[0].curvature)
     return any(
-        state.path.has_moved and excess(changed_shares(state, share, state.path.length), limits)
+        state.path.has_moved and excess(changed_shares(state, share, state.path.effect), limits)
         for state, share in zip(states, erased.tolist(), strict=True)
     )

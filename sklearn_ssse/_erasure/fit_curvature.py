@@ -117,9 +117,9 @@ class CurvatureMixin(CallbackSupportMixin):
 
         A stream of erasures makes the stored curvature less accurate. A refresh is recommended if
         more than 10 % of the rows were erased or added since the curvature was computed (25 % with
-        steps of second order), more than 25 % of a class was erased, more than 30 % of the
-        curvature was erased, or if the conservative curvature had to replace the other one, see
-        `docs/method.md`.
+        steps of second order), more than 25 % of a class or 30 % of the curvature was erased, if
+        the erased rows had more influence than a random 18 % of the rows (30 %), or if a step of
+        second order was not reliable, see `docs/method.md`.
 
         Returns
         -------

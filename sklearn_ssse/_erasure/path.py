@@ -32,6 +32,8 @@ class Path:
     length : float
         D, the root of the sum of ``g^T s`` over the steps: each step has the squared length
         ``g^T s`` in the norm of the curvature. Without unit.
+    effect : float
+        Sum over all forget rows of the squared lengths of the steps that erase each row alone.
     second_order : SecondOrder or None
         The Hessian and its derivative, for steps of second order.
     conservative : AbstractInverse or None
@@ -44,6 +46,7 @@ class Path:
     """
 
     length: float = 0.0
+    effect: float = 0.0
     second_order: Any = None
     conservative: Any = None
     recommended: str = ""
@@ -54,19 +57,6 @@ class Path:
         """Whether the parameters have moved since the curvature was computed."""
         return self.length > NOT_MOVED
 
-    def kept(self, scores: Scores, leverage: NDArray) -> NDArray:
-        """Share of each forget row's present curvature that stays in the curvature, (k,).
-
-        Parameters
-        ----------
-        scores : Scores
-            The curvature rows of the forget rows.
-        leverage : ndarray of shape (k,)
-            Their leverage.
-        """
-        weight = np.square(scores.layers[-1].deltas).sum(axis=(1, 2))
-        return kept_share(leverage, weight, self.length)
-
     def with_columns(self, column_map: Any, shapes: Any, ridge: NDArray) -> "Path":
         """The path of a model whose input columns change, see `AbstractInverse.with_columns`."""
         conservative = self.conservative and self.conservative.with_columns(column_map, shapes)
@@ -74,17 +64,18 @@ class Path:
         return replace(self, conservative=conservative, second_order=second)
 
 
-def kept_share(leverage: NDArray, weight: NDArray, length: NDArray | float) -> NDArray:
-    """``1 - exp(-c sqrt(h) D)`` for ``h = leverage / weight``; 0 without a weight.
-
-    Parameters
-    ----------
-    leverage : ndarray
-        Leverage of rows.
-    weight : ndarray of the same shape
-        Squared norm of the curvature rows at the outputs, which h leaves out.
-    length : ndarray or float
-        D.
-    """
+def unweighted(leverage: NDArray, scores: Scores) -> NDArray:
+    """Leverage without the weight of the rows at the outputs, (k,): ``x^T P x`` for two classes."""
+    weight = squares(scores)
     h = np.divide(leverage, weight, out=np.zeros(weight.shape), where=weight > 0)
-    return -np.expm1(-KEPT_RATE * np.sqrt(np.maximum(h, 0.0)) * length)
+    return np.maximum(h, 0.0)
+
+
+def squares(scores: Scores) -> NDArray:
+    """Squared norm of the rows of each sample at the outputs, (k,)."""
+    return np.square(scores.layers[-1].deltas).sum(axis=(1, 2))
+
+
+def kept_share(h: NDArray, length: NDArray | float) -> NDArray:
+    """``1 - exp(-c sqrt(h) D)`` for leverages h without weights and a path length D."""
+    return -np.expm1(-KEPT_RATE * np.sqrt(h) * length)

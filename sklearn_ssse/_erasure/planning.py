@@ -78,7 +78,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         added=(new.y, new.weight),
         may_vanish=family.classes_may_vanish,
     )
-    erased = erased_curvature(before, inverse)
+    erased = erased_curvature(before, before.path.conservative or inverse)
     if family.is_convex and batch.n_samples:
         check_shares(before, erased)
     choice = choose(_row_change(model, batch, new, before, after), inverse)
@@ -223,19 +223,20 @@ def _with_history(choice, epsilon, added, erased):
             "stale": stale,
             "weighted": weighted,
             "residual": residual_after(after.residual, epsilon),
-            "path": path_after(choice.path, length, after, erased),
+            "path": path_after(choice.path, length, choice.downdate.effect, after, erased),
         },
     )
 
 
-def path_after(path, length, after, erased):
+def path_after(path, length, effect, after, erased):
     """The path after a step of this length.
 
     Parameters
     ----------
     path : Path
         Before the step, but without a dropped second order.
-    length : float
+    length, effect : float
+        The length of the step, and the effect of the forget rows.
     after : ErasureState
         With the counts after the change, and the path before it.
     erased : float
@@ -246,10 +247,13 @@ def path_after(path, length, after, erased):
     Path
         The inverses that it holds are the ones before the step.
     """
-    length = math.hypot(path.length, length)
-    warned = bool(after.path.recommended)
-    longer = replace_fields(path, {"length": length, "warned": warned})
-    shares = changed_shares(after, erased, length)
+    fields = {
+        "length": math.hypot(path.length, length),
+        "effect": path.effect + effect,
+        "warned": bool(after.path.recommended),
+    }
+    longer = replace_fields(path, fields)
+    shares = changed_shares(after, erased, longer.effect)
     return replace_fields(longer, {"recommended": recommendation(longer, shares)})
 
 

@@ -59,6 +59,10 @@ class SecondOrder:
         step = np.linalg.solve(middle, gradient)
         return step if _is_trusted(self.moved(step).hessian, root) else None
 
+    def is_trusted(self, conservative: NDArray) -> bool:
+        """Whether the Hessian itself agrees with the inverse conservative curvature, (d, d)."""
+        return _is_trusted(self.hessian, np.linalg.cholesky(conservative))
+
     def moved(self, change: NDArray) -> "SecondOrder":
         """The sums after a change (d,) of the parameters: ``A + T[change]``, and T as it is."""
         return SecondOrder(self.hessian + self.third.along(change), self.third)

@@ -27,8 +27,8 @@ class Shares(NamedTuple):
     curvature : float
         Mean over the parameters of the share of the diagonal of ``R^T R`` that is gone.
     effect : float
-        Squared length of the path, divided by the sum over all rows of the expected squared length
-        of the step that erases the row: about the share of the rows, if they are random.
+        Squared lengths of the steps that erase each of the erased rows alone, added up, divided by
+        their expected sum over all rows. For random rows it is at most their share.
     """
 
     rows: float
@@ -50,15 +50,14 @@ N_SIGNS = 8
 
 TINY = np.finfo(np.float64).tiny
 REASONS = (
-    "{:.0%} of the training rows were erased or added since the curvature was computed",
-    "{:.0%} of the rows of a class were erased since the curvature was computed",
-    "{:.0%} of the curvature was erased since it was computed",
-    "the parameters have moved as far as the erasure of {:.0%} of the rows, drawn at random, would "
-    "move them",
+    "{:.1%} of the training rows were erased or added since the curvature was computed",
+    "{:.1%} of the rows of a class were erased since the curvature was computed",
+    "{:.1%} of the curvature was erased since it was computed",
+    "the erased rows had as much influence as {:.1%} of the training rows, drawn at random",
 )
 
 
-def changed_shares(state: Any, curvature: float, length: float) -> Shares:
+def changed_shares(state: Any, curvature: float, effect: float) -> Shares:
     """The shares that changed since the curvature was computed.
 
     Parameters
@@ -66,13 +65,13 @@ def changed_shares(state: Any, curvature: float, length: float) -> Shares:
     state : ErasureState
     curvature : float
         `erased_curvature`.
-    length : float
-        Length of the path.
+    effect : float
+        Of the path.
     """
     gone = state.fit_class_mass - state.class_mass
     of_class = (gone / np.maximum(state.fit_class_mass, TINY)).max(initial=0.0)
     rows = float(state.changed / state.fit_mass)
-    return Shares(rows, float(of_class), curvature, length**2 / state.expected_square)
+    return Shares(rows, float(of_class), curvature, effect / state.expected_square)
 
 
 def erased_curvature(state: Any, inverse: Any) -> float:
@@ -165,7 +164,7 @@ def check_shares(state: Any, curvature: float) -> None:
     """
     if not state.path.has_moved:
         return
-    shares = changed_shares(state, curvature, state.path.length)
+    shares = changed_shares(state, curvature, state.path.effect)
     reason = excess(shares, refused_shares(state.curvature))
     if reason:
         raise ErasureError(

@@ -12,9 +12,10 @@ import numpy as np
 
 from sklearn_ssse._erasure.downdate_cap import cap_downdate
 from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_margin, least_margin
-from sklearn_ssse._erasure.path import Path
+from sklearn_ssse._erasure.path import Path, kept_share, squares, unweighted
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.validation import class_indicator
+from sklearn_ssse._gradients import GRADIENT, Scores
 
 # Largest ratio of the forget rows' curvature to the stored curvature, in any direction, at which
 # their curvature may have grown since the fit, without unit. Beyond it they were never in it.
@@ -92,7 +93,9 @@ class Downdate(NamedTuple):
         The curvature rows of the forget rows, if a part of them stays in the curvature that is
         stored; None if ``pending`` is the downdate to store.
     kept : ndarray of shape (k,) or None
-        Share of each forget row's curvature that stays, see `Path.kept`.
+        Share of each forget row's curvature that stays, see `kept_share`.
+    effect : float
+        Sum over the forget rows of ``g_i^T P g_i``, see `Path.effect`.
     capped : bool
         True if the forget rows were scaled down, see `cap_downdate`.
     """
@@ -101,6 +104,7 @@ class Downdate(NamedTuple):
     pending: Any = None
     scores: Any = None
     kept: Any = None
+    effect: float = 0.0
     capped: bool = False
 
     def inverse_after(self):
@@ -191,11 +195,6 @@ class RowChange(NamedTuple):
     leave_out: bool
     order: int
 
-    @property
-    def is_empty(self):
-        """Whether no row is erased or added."""
-        return self.batch.n_samples + self.added.n_samples == 0
-
     def downdate(self, inverse):
         """The `Downdate` of an inverse, or an error if the curvature is singular after it."""
         # The added rows are added first: the downdate is then better conditioned.
@@ -206,7 +205,7 @@ class RowChange(NamedTuple):
             whole = self.scores.collect()
             held, pending = cap_downdate(with_added, whole)
             found = Downdate(inverse, pending, capped=held is not whole)
-        elif k and self.before.path.has_moved and family.is_convex:
+        elif k and family.is_convex:
             found = self._conservative(inverse, with_added)
         else:
             found = Downdate(inverse, with_added.pending_downdate(self.scores))
@@ -218,13 +217,19 @@ class RowChange(NamedTuple):
         """The `Downdate` that leaves a part of the forget rows in the stored curvature."""
         scores = self.scores.collect()
         pending = with_added.pending_downdate(scores)
-        kept = self.before.path.kept(scores, pending.leverage)
+        h = unweighted(pending.leverage, scores)
+        gradients = Scores(self.batch.layers(slice(None), GRADIENT))
+        effect = float(h @ squares(gradients))
+        path = self.before.path
+        if not path.has_moved:
+            return Downdate(inverse, pending, effect=effect)
+        kept = kept_share(h, path.length)
         grown = 1.0 - pending.margin
         if pending.margin >= least_margin(inverse.condition) or grown > LARGEST_GROWTH:
-            return Downdate(inverse, pending, scores, kept)
+            return Downdate(inverse, pending, scores, kept, effect)
         # The rows have more curvature now than the curvature holds: only a part can leave.
         pending = with_added.pending_downdate(scores.scaled(np.sqrt(1.0 - kept)))
-        return Downdate(inverse, pending, None, kept)
+        return Downdate(inverse, pending, None, kept, effect)
 
     def step(self, downdate):
         """The `Step` with a curvature."""
@@ -268,19 +273,20 @@ def _second_order(change, inverse):
     if path.conservative:
         with_added = inverse.update(change.new) if change.added.n_samples else inverse
         pending = with_added.pending_downdate(change.scores)
-    if change.is_empty:
-        second = path.second_order
-        return Choice(change.step(safe), safe, path, second, path.conservative)
+    step = change.step(safe)
     if pending.margin >= least_margin(inverse.condition):
         downdate = safe._replace(inverse=inverse, pending=pending)
-        step = change.step(downdate)._replace(damped=False)
         second = path.second_order.changed(change)
         guard = safe.inverse_after()
-        solution = second.halley(step.gradient, pending.solve(step.gradient), guard.matrix)
+        newton = pending.solve(step.gradient)
+        solution = second.halley(step.gradient, newton, guard.matrix)
         if solution is not None:
-            return Choice(step._replace(solution=solution), downdate, path, second, guard)
+            step = step._replace(solution=solution, damped=False)
+            return Choice(step, downdate, path, second, guard)
+        if second.is_trusted(guard.matrix):
+            step = change.step(downdate)
     path = replace(path, second_order=None, recommended=path.recommended or DROPPED)
-    return Choice(change.step(safe), safe, path)
+    return Choice(step, safe, path)
 
 
 def make_step(batch, scores, inverse, pending, before, after, added=None):
