@@ -63,12 +63,13 @@ def make(**params):
 
 
 def stream(original, X, y, seed, batch_size, refresh):
-    """Distance ratio at each share of the rows."""
+    """Distance ratio at each share of the rows, and the number of refused calls."""
     model = deepcopy(original)
     n = len(y)
     order = np.random.default_rng(seed).permutation(n)
     retained = np.ones(n, dtype=bool)
     at = {0.0: 0.0}
+    refused = 0
     due = list(shares)
     for start in range(0, n // 2, batch_size):
         rows = order[start : min(start + batch_size, n // 2)]
@@ -76,14 +77,14 @@ def stream(original, X, y, seed, batch_size, refresh):
             model.unlearn(X[rows], y[rows])
             retained[rows] = False
         except ErasureError:
-            pass
+            refused += 1
         if refresh and model.refresh_recommended_:
             model.refresh(X[retained], y[retained])
         share = (start + len(rows)) / n
         if due and start + len(rows) >= int(due[0] * n):
             at[share] = parameter_distance(original, model, retrained(X, y, retained))
             due = [later for later in due if start + len(rows) < int(later * n)]
-    return at
+    return at, refused
 
 
 models = {}
@@ -113,9 +114,13 @@ for (name, (X, y)), row in zip(data.items(), axes, strict=True):
         original = make(order=order).fit(X, y)
         for label, (batch_size, refresh, style) in styles.items():
             runs = [stream(original, X, y, seed, batch_size, refresh) for seed in range(3)]
-            median = np.median([list(at.values()) for at in runs], axis=0)
-            ax.plot([100 * share for share in runs[0]], median, style, label=label)
-            print(f"{name}, order {order}, {label}: ratio {median[-1]:.3f} at 50 %")
+            median = np.median([list(at.values()) for at, _ in runs], axis=0)
+            refused = np.median([count for _, count in runs])
+            at = list(runs[0][0])
+            ax.plot([100 * share for share in at], median, style, label=label)
+            points = zip(at[1:], median[1:], strict=True)
+            ratios = ", ".join(f"{share:.0%} {value:.3f}" for share, value in points)
+            print(f"{name}, order {order}, {label} ({refused:g} calls refused): {ratios}")
         ax.set_title(f"{name}, order={order}")
     row[0].set_ylabel("distance ratio")
 for ax in axes[-1]:

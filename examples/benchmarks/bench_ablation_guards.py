@@ -15,6 +15,7 @@
 - "start": the relative error of the recurrences beside the Cholesky factorisation.
 - "newton": Newton steps, Hessians and distance ratio of a refresh after an erasure of 5 % of the
   rows from a fit of the default solver, by the constants of `_minimum.newton`.
+- "left": distance ratio of fits of the default solver by LARGEST_STEPS and SMALL_LEFT.
 - "usual": distances from the minimum of fits of the default solver, and whether a derivative of the
   mean objective exceeds its tolerance.
 
@@ -463,6 +464,34 @@ def usual():
     return pd.DataFrame(rows).set_index(["curvature", "C", "data"])
 
 
+def left():
+    """Distance ratios of random 1 % and 5 % of the rows for fits of the default solver."""
+    place = module("fit check")
+    variations = {"shipped": {}, "LARGEST_STEPS 1": {"LARGEST_STEPS": 1}}
+    variations |= {f"LARGEST_STEPS {n}": {"LARGEST_STEPS": n} for n in (2, 6)}
+    variations |= {f"SMALL_LEFT {v:g}": {"SMALL_LEFT": v} for v in (0.01, 0.3)}
+    rows = []
+    for (_, X, y), C in product(data(), [0.01, 1.0, 100.0]):
+        for variation, values in variations.items():
+            with ExitStack() as stack:
+                for constant, value in values.items():
+                    stack.enter_context(patch.object(place, constant, value))
+                model = ErasableLogisticRegression(C=C, curvature="fisher").fit(X, y)
+            for seed, share in product(range(3), [0.01, 0.05]):
+                rng = np.random.default_rng(seed)
+                S = rng.choice(len(y), max(1, int(share * len(y))), replace=False)
+                retrained = theta(fitted(*without(X, y, S), C, curvature="fisher"))
+                with suppress(ErasureError):
+                    erased = theta(deepcopy(model).unlearn(X[S], y[S]))
+                    ratio = np.linalg.norm(erased - retrained)
+                    ratio /= np.linalg.norm(theta(model) - retrained)
+                    rows.append({"variation": variation, "C": C, "ratio": ratio})
+    groups = pd.DataFrame(rows).groupby(["C", "variation"], sort=False)["ratio"]
+    table = groups.agg(["count", "median", lambda r: r.quantile(0.9), "max"])
+    table.columns = ["count", "median", "90 %", "max"]
+    return table
+
+
 PARTS = {
     "cap": cap,
     "margin": margin,
@@ -475,6 +504,7 @@ PARTS = {
     "foreign": foreign_rows,
     "newton": newton,
     "usual": usual,
+    "left": left,
 }
 
 
