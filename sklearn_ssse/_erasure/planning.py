@@ -254,7 +254,7 @@ def path_after(path, length, effect, after, erased):
     }
     longer = replace_fields(path, fields)
     shares = changed_shares(after, erased, longer.effect)
-    return replace_fields(longer, {"recommended": recommendation(longer, shares)})
+    return replace_fields(longer, {"recommended": recommendation(longer, shares, after.curvature)})
 
 
 def _with_columns(model, family, column_map):

@@ -37,9 +37,11 @@ class Shares(NamedTuple):
     effect: float
 
 
-# Limits beyond which a refresh is recommended, for steps of first and of second order. Measured in
-# bench_stream.py: on random streams with C <= 1 no ratio exceeds .35 before them.
+# Limits beyond which a refresh is recommended: for the Hessian as curvature, for other curvatures,
+# and for steps of second order. Measured in bench_stream.py: on random streams with the Hessian and
+# C <= 1 no distance ratio exceeds .36 before them.
 RECOMMENDED = Shares(rows=0.1, of_class=0.25, curvature=0.3, effect=0.18)
+RECOMMENDED_OTHER = Shares(rows=0.1, of_class=0.25, curvature=0.3, effect=0.25)
 RECOMMENDED_SECOND_ORDER = Shares(rows=0.25, of_class=0.25, curvature=0.3, effect=0.3)
 # Limits beyond which a logistic regression refuses a further erasure, for the Hessian as curvature
 # and for other curvatures. Measured there: without them, streams by class ruin models.
@@ -139,12 +141,14 @@ def excess(shares: Shares, limits: Shares) -> str:
     return ""
 
 
-def recommendation(path: Any, shares: Shares) -> str:
+def recommendation(path: Any, shares: Shares, curvature: str) -> str:
     """The reason for a refresh after a change; empty if there is none."""
     if path.recommended or not path.has_moved:
         return path.recommended
-    limits = RECOMMENDED if path.second_order is None else RECOMMENDED_SECOND_ORDER
-    return excess(shares, limits)
+    if path.second_order is not None:
+        return excess(shares, RECOMMENDED_SECOND_ORDER)
+    exact = CURVATURES[curvature].is_hessian
+    return excess(shares, RECOMMENDED if exact else RECOMMENDED_OTHER)
 
 
 def refused_shares(curvature: str) -> Shares:

@@ -19,7 +19,7 @@ from sklearn_ssse._gradients import GRADIENT, Scores
 
 # Largest ratio of the forget rows' curvature to the stored curvature, in any direction, at which
 # their curvature may have grown since the fit, without unit. Beyond it they were never in it.
-LARGEST_GROWTH = 10.0
+LARGEST_GROWTH = 1.5
 # The reason for a refresh after the third derivatives were dropped.
 DROPPED = "the curvature changed too much along a step of second order"
 
