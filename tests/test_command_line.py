@@ -924,7 +924,7 @@ def test_inspect_of_models_with_added_rows_and_of_unfitted_models(tmp_path, monk
     (found,) = json.loads(capsys.readouterr().out)["erasable"]
     assert (found["rows_added"], found["rows_erased"], found["rows_remaining"]) == (20, 0, 150)
     assert found["changed_fraction"] == pytest.approx(20 / 130)
-    assert found["refresh_recommended"].startswith("15% of the training rows")
+    assert found["refresh_recommended"].startswith("15.4% of the training rows")
     skops.dump(MultiOutputClassifier(ErasableLogisticRegression()), "model.skops")
     assert run("inspect", "model.skops") == 1
     assert "must hold a fitted model" in capsys.readouterr().err

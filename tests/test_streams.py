@@ -24,6 +24,7 @@ from sklearn_ssse import (
     unlearn,
 )
 from sklearn_ssse._composites import erasable_models
+from sklearn_ssse._erasure import shares
 from sklearn_ssse._erasure.guards import LARGEST_LOG_ODDS
 from sklearn_ssse._erasure.path import KEPT_RATE, kept_share
 from sklearn_ssse._gradients import CURVATURES
@@ -58,7 +59,7 @@ PARAMS = [
 @pytest.mark.parametrize("n_outputs", [1, 3])
 @pytest.mark.parametrize("n", [4, 30])
 @pytest.mark.parametrize("name", list(INVERSES))
-def test_scaled_downdates_are_downdates_by_scaled_rows(name, n, n_outputs):
+def test_the_inverse_without_a_part_of_rows_is_a_downdate_by_scaled_rows(name, n, n_outputs):
     """For fewer rows than parameters, and for more."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 5))
@@ -75,15 +76,11 @@ def test_scaled_downdates_are_downdates_by_scaled_rows(name, n, n_outputs):
     factors[:2] = 0.0, 1.0
     pending = inverse.pending_downdate(rows(some))
     before = snapshot(pending)
-    scaled = pending.scaled(rows(some), factors[some])
-    expected = inverse.pending_downdate(rows(some, factors))
+    found = pending.inverse_without_part(rows(some), factors[some])
+    expected = inverse.downdate(rows(some, factors))
     assert snapshot(pending) == before
-    assert scaled.margin == pytest.approx(expected.margin, rel=1e-9)
-    assert np.allclose(scaled.leverage, expected.leverage, rtol=1e-9, atol=1e-12)
-    v = rng.standard_normal(6 * n_outputs)
-    assert relative(scaled.solve(v), expected.solve(v)) < 1e-9
-    assert relative(scaled.inverse().to_dense(), expected.inverse().to_dense()) < 1e-9
-    assert relative(scaled.inverse().diagonal, expected.inverse().diagonal) < 1e-12
+    assert relative(found.to_dense(), expected.to_dense()) < 1e-9
+    assert relative(found.diagonal, expected.diagonal) < 1e-12
 
 
 def conservative_by_hand(model, rows, weight, A, structure, added=0.0):
@@ -193,14 +190,12 @@ def test_the_step_subtracts_the_forget_rows_in_full(four_classes, curvature):
 
 def test_the_share_that_is_kept():
     """It is 0 for a path of length 0, grows with the path and the leverage, and is below 1."""
-    leverage = np.array([0.0, 0.1, 0.4, 0.4])
-    weight = np.array([0.2, 0.2, 0.2, 0.0])
-    assert not kept_share(leverage, weight, 0.0).any()
-    shares = kept_share(leverage, weight, 0.5)
-    assert np.allclose(shares[1:3], 1 - np.exp(-KEPT_RATE * np.sqrt([0.5, 2.0]) * 0.5))
-    assert shares[0] == shares[3] == 0.0
-    assert (kept_share(leverage, weight, 1.0)[1:3] > shares[1:3]).all()
-    assert kept_share(leverage, weight, 1e3).max() <= 1.0
+    h = np.array([0.0, 0.5, 2.0])
+    assert not kept_share(h, 0.0).any()
+    kept = kept_share(h, 0.5)
+    assert np.allclose(kept, 1 - np.exp(-KEPT_RATE * np.sqrt(h) * 0.5))
+    assert (kept_share(h, 1.0)[1:] > kept[1:]).all()
+    assert kept_share(h, 1e3).max() <= 1.0
 
 
 def test_the_weight_of_a_row_does_not_change_the_share(binary):
@@ -299,9 +294,71 @@ def test_recommended_beyond_a_share_of_the_rows(binary, params, share, verb):
     change(model, last)
     reason = model.refresh_recommended_
     assert reason == model.erasures_[1].refresh_recommended
-    percent = f"{share + each / 120:.0%}"
+    percent = f"{share + each / 120:.1%}"
     assert reason.startswith(f"{percent} of the training rows were erased or added since")
     assert reason.endswith(f"(at most {share:.0%} is reliable)")
+
+
+@pytest.fixture
+def no_limit_of_effect(monkeypatch):
+    """Only the other three shares are limited."""
+    for name in (
+        "RECOMMENDED",
+        "RECOMMENDED_OTHER",
+        "RECOMMENDED_SECOND_ORDER",
+        "REFUSED",
+        "REFUSED_OTHER",
+    ):
+        monkeypatch.setattr(shares, name, getattr(shares, name)._replace(effect=np.inf))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("curvature", CURVATURES)
+def test_the_effect_of_the_forget_rows_by_hand(curvature, n_classes):
+    """Each row counts alone, so that one call and single calls from one model count alike."""
+    X, y = make_classification(
+        90, 5, n_informative=4, n_redundant=0, n_classes=n_classes, random_state=0
+    )
+    w = np.random.default_rng(0).uniform(0.5, 2.0, 90)
+    model = ErasableLogisticRegression(curvature=curvature, order=1).fit(X, y, w)
+    state = model._erasure_state
+    P = model.curvature_.to_dense()
+    expected = 0.0
+    for i in range(3):
+        row = X[[i]], y[[i]]
+        g = np.sqrt(w[i]) * reference.gradients(model, *row)[0]
+        if n_classes == 2 or curvature == "empirical_fisher":
+            expected += g @ P @ g
+        else:  # the largest leverage over the outputs, times the squared norm of the gradient there
+            H = w[i] * reference.hessians(model, *row)[0]
+            outputs = reference.hessian_at_outputs(model, X[i])
+            h = np.linalg.eigvals(P @ H).real.max() / (w[i] * np.trace(outputs))
+            x = reference.design(X[[i]], True)[0]
+            expected += h * (g @ g) / (x @ x)
+    erased = copy.deepcopy(model).unlearn(X[:3], y[:3], sample_weight=w[:3])
+    assert erased._erasure_state.path.effect == pytest.approx(expected, rel=1e-6)
+    ridge = np.diag(model.curvature_.ridge)
+    trace = np.trace(P @ (np.linalg.inv(P) - ridge)) * (w @ w) / w.sum()
+    assert state.expected_square == pytest.approx(trace, rel=1e-6)
+
+
+def test_recommended_and_refused_for_the_influence_of_the_rows(outlier, monkeypatch):
+    X, y = outlier
+    model = ErasableLogisticRegression(curvature="fisher", order=1, C=100.0).fit(X, y)
+    twin = copy.deepcopy(model)
+    with may_warn(DAMPED):
+        effect = twin.unlearn(X[-1:], y[-1:])._erasure_state.path.effect
+    share = effect / model._erasure_state.expected_square
+    for limits, refused in ((shares.RECOMMENDED, False), (shares.REFUSED, True)):
+        name = "REFUSED" if refused else "RECOMMENDED"
+        monkeypatch.setattr(shares, name, limits._replace(effect=0.9 * share))
+        erased = copy.deepcopy(model)
+        with may_warn(DAMPED):
+            erased.unlearn(X[-1:], y[-1:])
+        assert erased.refresh_recommended_.startswith("the erased rows had as much influence as")
+        if refused:
+            with pytest.raises(ErasureError, match="as much influence as"):
+                erased.unlearn(X[:1], y[:1])
 
 
 def rare(n_rare=20):
@@ -314,17 +371,17 @@ def rare(n_rare=20):
 
 
 @pytest.mark.parametrize("params", [{}, {"curvature": "fisher", "order": 2}], ids=str)
-def test_recommended_beyond_a_share_of_a_class(params):
+def test_recommended_beyond_a_share_of_a_class(params, no_limit_of_effect):
     X, y = rare()
     model = ErasableLogisticRegression(**params).fit(X, y).unlearn(X[:5], y[:5])
     assert model.refresh_recommended_ == ""
     model.unlearn(X[5:6], y[5:6])
-    assert model.refresh_recommended_.startswith("30% of the rows of a class were erased since")
+    assert model.refresh_recommended_.startswith("30.0% of the rows of a class were erased since")
     w = np.where(np.arange(200) < 2, 9.0, 1.0)
     model.fit(X, y, w).unlearn(X[:1], y[:1], sample_weight=w[:1])
     assert model.refresh_recommended_ == ""  # 9 of 36
     model.unlearn(X[2:3], y[2:3], sample_weight=w[2:3])
-    assert model.refresh_recommended_.startswith("28% of the rows of a class")
+    assert model.refresh_recommended_.startswith("27.8% of the rows of a class")
 
 
 def heavy():
@@ -344,11 +401,11 @@ SHORT = {"C": 1e-4, "fit_intercept": False}
 def curvature_erased(model):
     """Mean share of the diagonal of the curvature, without the ridge, that was erased."""
     inverse = model.curvature_
-    return np.mean(1 - (inverse.diagonal - inverse.ridge) / model._erasure_state.fit_diagonal)
+    return 1 - (inverse.diagonal - inverse.ridge) @ model._erasure_state.diagonal_weights
 
 
 @pytest.mark.parametrize("curvature", CURVATURES)
-def test_recommended_beyond_a_share_of_the_curvature(curvature):
+def test_recommended_beyond_a_share_of_the_curvature(curvature, no_limit_of_effect):
     """The change after it recommends the refresh; the other shares are within their limits."""
     X, y = heavy()
     model = ErasableLogisticRegression(curvature=curvature, order=1, **SHORT).fit(X, y)
@@ -359,7 +416,7 @@ def test_recommended_beyond_a_share_of_the_curvature(curvature):
         if erased > 0.3:
             break
         assert model.refresh_recommended_ == ""
-    percent = f"{erased:.0%}"
+    percent = f"{erased:.1%}"
     assert model.refresh_recommended_.startswith(f"{percent} of the curvature was erased since")
     assert model.erasures_[-1].erased_fraction <= 0.1
 
@@ -463,7 +520,7 @@ def erased_share(curvature, kind):
         ("empirical_fisher", "rows", "30%"),
     ],
 )
-def test_refused_beyond_a_share(curvature, kind, limit):
+def test_refused_beyond_a_share(curvature, kind, limit, no_limit_of_effect):
     """The call that exceeds the limit is accepted, the next one is refused, in full."""
     model, X, y, (first, more, others) = erased_share(curvature, kind)
     with may_warn(DAMPED):
@@ -485,7 +542,7 @@ def test_refused_beyond_a_share(curvature, kind, limit):
 
 
 @pytest.mark.parametrize(("curvature", "limit"), [("fisher", 0.65), ("empirical_fisher", 0.4)])
-def test_refused_beyond_a_share_of_the_curvature(curvature, limit):
+def test_refused_beyond_a_share_of_the_curvature(curvature, limit, no_limit_of_effect):
     X, y = heavy()
     model = ErasableLogisticRegression(curvature=curvature, order=1, **SHORT).fit(X, y)
     twin = copy.deepcopy(model)
@@ -496,7 +553,7 @@ def test_refused_beyond_a_share_of_the_curvature(curvature, limit):
             i += 1
     assert i <= 20
     erased = curvature_erased(model)
-    with pytest.raises(ErasureError, match=f"{erased:.0%} of the curvature .*at most {limit:.0%}"):
+    with pytest.raises(ErasureError, match=f"{erased:.1%} of the curvature .*at most {limit:.0%}"):
         model.unlearn(X[[50]], y[[50]])
     # In one call nothing is refused.
     with may_warn(DAMPED):
@@ -551,7 +608,7 @@ def test_the_log_odds_of_a_forget_row_after_a_recommendation(outlier, params):
 
 
 @pytest.mark.parametrize("refused", ["share", "log-odds"])
-def test_refusals_of_many_outputs(refused):
+def test_refusals_of_many_outputs(refused, no_limit_of_effect):
     """One output is refused, so that none changes."""
     X, y = rare()
     other = (X[:, 1] + np.cos(9 * X[:, 2]) > 0).astype(int)
@@ -563,7 +620,7 @@ def test_refusals_of_many_outputs(refused):
             unlearn(many, X[[i]], Y[[i]])
     before = snapshot(many)
     epsilon = None if refused == "share" else 300.0
-    match = "65% of the rows" if refused == "share" else "log-odds"
+    match = "65.0% of the rows" if refused == "share" else "log-odds"
     with pytest.raises(ErasureError, match=f"output 0: .*{match}"):
         unlearn(many, X[15:16], Y[15:16], epsilon)
     assert snapshot(many) == before

@@ -29,7 +29,7 @@ from sklearn_ssse import (
 from sklearn_ssse._calibration import order as calibration_of_order
 from sklearn_ssse._erasure import validated_batch
 from sklearn_ssse._erasure.path import KEPT_RATE
-from sklearn_ssse._erasure.second_order import LEAST_EIGENVALUE
+from sklearn_ssse._erasure.second_order import LEAST_EIGENVALUE, SecondOrder
 from sklearn_ssse._erasure.steps import DROPPED
 from sklearn_ssse._families.affine import AffineColumns
 from sklearn_ssse._gradients import ThirdOrder, third_derivatives, third_order
@@ -427,8 +427,9 @@ def test_fit_curvature_computes_the_third_derivatives_again(dominant):
         assert relative(second_order(model).third.along(v), tensor(model, *rows).along(v)) < 1e-12
 
 
-def test_a_later_step_that_is_not_trusted_uses_the_conservative_curvature(dominant):
-    """By hand, after a step of second order."""
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_later_step_that_is_not_trusted(dominant, trusted, monkeypatch):
+    """It uses the present Hessian, or the conservative curvature if that is not trusted either."""
     X, y, S = dominant
     model = ErasableLogisticRegression(order=2, **UNTRUSTED).fit(X, y).unlearn(X[-9:], y[-9:])
     assert model.order_ == 2
@@ -438,7 +439,10 @@ def test_a_later_step_that_is_not_trusted_uses_the_conservative_curvature(domina
     H = reference.curvature(model, *rows, np.ones(len(S)), "fisher")
     kept = reference.kept(model, *rows, P, "fisher", path.length, KEPT_RATE)
     g = reference.gradients(model, *rows).sum(axis=0)
-    expected = theta(model) + np.linalg.solve(np.linalg.inv(P) - H, g)
+    A = path.second_order.hessian if trusted else np.linalg.inv(P)
+    if not trusted:
+        monkeypatch.setattr(SecondOrder, "is_trusted", lambda self, conservative: False)
+    expected = theta(model) + np.linalg.solve(A - H, g)
     stored = reference.curvature(model, *rows, 1 - kept, "fisher")
     model.unlearn(*rows)
     assert model.order_ == 1

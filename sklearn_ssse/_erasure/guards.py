@@ -72,7 +72,7 @@ def check_remaining(state, classes, codes, weight, *, added=None, may_vanish=Fal
     left = _Totals(*(total - part for total, part in zip(old, forget, strict=True)))
     after = left
     changed = state.changed + forget.weight
-    if added is not None:
+    if added is not None and len(added[0]):
         new = _Totals.of_rows(*added, len(classes))
         after = _Totals(*(total + part for total, part in zip(left, new, strict=True)))
         changed += new.weight

@@ -66,14 +66,9 @@ class Path:
 
 def unweighted(leverage: NDArray, scores: Scores) -> NDArray:
     """Leverage without the weight of the rows at the outputs, (k,): ``x^T P x`` for two classes."""
-    weight = squares(scores)
+    weight = scores.output_squares()
     h = np.divide(leverage, weight, out=np.zeros(weight.shape), where=weight > 0)
     return np.maximum(h, 0.0)
-
-
-def squares(scores: Scores) -> NDArray:
-    """Squared norm of the rows of each sample at the outputs, (k,)."""
-    return np.square(scores.layers[-1].deltas).sum(axis=(1, 2))
 
 
 def kept_share(h: NDArray, length: NDArray | float) -> NDArray:

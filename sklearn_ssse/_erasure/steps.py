@@ -12,10 +12,9 @@ import numpy as np
 
 from sklearn_ssse._erasure.downdate_cap import cap_downdate
 from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_margin, least_margin
-from sklearn_ssse._erasure.path import Path, kept_share, squares, unweighted
+from sklearn_ssse._erasure.path import Path, kept_share, unweighted
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.validation import class_indicator
-from sklearn_ssse._gradients import GRADIENT, Scores
 
 # Largest ratio of the forget rows' curvature to the stored curvature, in any direction, at which
 # their curvature may have grown since the fit, without unit. Beyond it they were never in it.
@@ -218,8 +217,7 @@ class RowChange(NamedTuple):
         scores = self.scores.collect()
         pending = with_added.pending_downdate(scores)
         h = unweighted(pending.leverage, scores)
-        gradients = Scores(self.batch.layers(slice(None), GRADIENT))
-        effect = float(h @ squares(gradients))
+        effect = float(h @ self.batch.gradient_squares())
         path = self.before.path
         if not path.has_moved:
             return Downdate(inverse, pending, effect=effect)

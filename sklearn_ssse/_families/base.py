@@ -6,7 +6,7 @@ from functools import singledispatch
 import numpy as np
 
 from sklearn_ssse._families.affine import map_first_layer
-from sklearn_ssse._gradients import CURVATURES, ScoreStream, SignedStream
+from sklearn_ssse._gradients import CURVATURES, GRADIENT, Scores, ScoreStream, SignedStream
 from sklearn_ssse._utils.progress import SILENT
 
 
@@ -81,6 +81,10 @@ class Batch:
     def rows_per_sample(self, curvature):
         """Number of curvature rows of a sample."""
         return CURVATURES[curvature].rows_per_sample(self.family.n_outputs)
+
+    def gradient_squares(self):
+        """Squared norm of each row's gradient at the outputs, times its weight, (n_samples,)."""
+        return Scores(self.layers(slice(None), GRADIENT)).output_squares()
 
     def targets(self, rows=slice(None)):
         """Labels of each output, (n_samples, n_outputs): one-hot, or a multi-label indicator."""

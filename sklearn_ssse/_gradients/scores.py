@@ -112,6 +112,11 @@ class Scores:
         column = factors[:, np.newaxis, np.newaxis]
         return Scores([layer._replace(deltas=layer.deltas * column) for layer in self.layers])
 
+    def output_squares(self) -> Array:
+        """Squared norm of the rows of each sample at the outputs of the model, (n_samples,)."""
+        deltas = self.layers[-1].deltas
+        return (deltas * deltas).sum(axis=(1, 2))
+
     def to_dense(self) -> Array:
         """Form R explicitly, (n_rows, d). For few rows only."""
         blocks = []

@@ -198,7 +198,7 @@ class FullDowndate(PendingDowndate):
     def inverse_without_part(self, scores: Scores, factors: NDArray) -> AbstractInverse:
         if not self._has_few_rows:
             return self._inverse.downdate(scores.scaled(factors))
-        f = np.repeat(factors, scores.rows_per_sample)
+        f = factors if scores.rows_per_sample == 1 else np.repeat(factors, scores.rows_per_sample)
         R = self._rows * f[:, np.newaxis]
         # The scaled rows have less curvature than the rows, so that I - M is positive definite.
         L = np.linalg.cholesky(np.eye(len(f)) - self._M * f * f[:, np.newaxis])
