@@ -9,7 +9,7 @@ line of a table has the shipped values.
   LARGEST_LOG_ODDS, by LARGEST_GROWTH, and without the refusals.
 - "refused": the same streams by REFUSED, and by REFUSED_OTHER for the empirical Fisher information.
 - "recommended": random streams and streams by class with a refresh whenever it is recommended, by
-  RECOMMENDED and RECOMMENDED_SECOND_ORDER.
+  RECOMMENDED, RECOMMENDED_SECOND_ORDER and RECOMMENDED_OTHER (the empirical Fisher information).
 - "single rows": distance ratio of single rows of small margin, by the limits of DOUBTFUL_MARGIN.
 
 "fisher", unless a part names another curvature; solver newton-cholesky, tol 1e-10. The data sets
@@ -57,6 +57,7 @@ PLACES = {
     "REFUSED": "_erasure.shares",
     "REFUSED_OTHER": "_erasure.shares",
     "RECOMMENDED": "_erasure.shares",
+    "RECOMMENDED_OTHER": "_erasure.shares",
     "RECOMMENDED_SECOND_ORDER": "_erasure.shares",
     "LARGEST_GROWTH": "_erasure.steps",
     "LEAST_EIGENVALUE": "_erasure.second_order",
@@ -179,7 +180,7 @@ def log_odds():
     some = values("LARGEST_LOG_ODDS", [0.25, 1.0, 2.0, np.inf])
     table = {label(value): hard({"LARGEST_LOG_ODDS": value}) for value in some}
     off = {"LARGEST_LOG_ODDS": np.inf, "REFUSED": NO_LIMITS}
-    table["LARGEST_GROWTH 1"] = hard({"LARGEST_GROWTH": 1.0})
+    table |= {f"LARGEST_GROWTH {v:g}": hard({"LARGEST_GROWTH": v}) for v in (1.0, 10.0)}
     table["no refusals"] = hard(off)
     table["no refusals, KEPT_RATE 0"] = hard(off | {"KEPT_RATE": 0.0})
     return pd.DataFrame(table).T
@@ -204,14 +205,14 @@ def refused():
     return pd.DataFrame(table).T
 
 
-def with_refresh(name, value, order):
+def with_refresh(name, value, curvature, order):
     """Figures of streams of the small data sets that are refreshed whenever it is recommended."""
     found = []
     for data, C, by_class in product(SMALL, [0.01, 1.0], [False, True]):
         X, y = sets()[data]
         retrain = retraining(data, C)
         for seed in range(2):
-            model = deepcopy(model_of(data, "fisher", C, order))
+            model = deepcopy(model_of(data, curvature, C, order))
             start = theta(model)
             ratios = []
 
@@ -235,16 +236,21 @@ def with_refresh(name, value, order):
 
 
 def recommended():
-    """Streams with refreshes, by RECOMMENDED for order 1 and the other limits for order 2."""
+    """Streams with refreshes by the limits of their curvature and order."""
     table = {}
-    for order, name in [(1, "RECOMMENDED"), (2, "RECOMMENDED_SECOND_ORDER")]:
+    for curvature, order, name in [
+        ("fisher", 1, "RECOMMENDED"),
+        ("fisher", 2, "RECOMMENDED_SECOND_ORDER"),
+        ("empirical_fisher", 1, "RECOMMENDED_OTHER"),
+    ]:
         rows = [0.05, 0.25, 1.0] if order == 1 else [0.1, 1.0]
         effect = [0.1, 0.3, np.inf]
         some = limits(
             name, rows=rows, of_class=[0.1, 0.5, 1.0], curvature=[0.15, 1.0], effect=effect
         )
         for value in some:
-            table[f"order {order}, {label(value)}"] = with_refresh(name, value, order)
+            key = f"{curvature}, order {order}, {label(value)}"
+            table[key] = with_refresh(name, value, curvature, order)
     return pd.DataFrame(table).T
 
 
