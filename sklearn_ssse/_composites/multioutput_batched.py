@@ -200,7 +200,7 @@ def _with_history(after, epsilons, lengths, effects, erased):
 
 
 def _log_odds_hold(before, weight, change):
-    """Whether `check_log_odds` accepts the changes of the log-odds of all outputs, (n_models, k)."""
+    """Whether `check_log_odds` accepts the changes of the log-odds, (n_models, k)."""
     late = [bool(state.path.recommended) for state in before]
     mean = (weight * np.abs(change)).sum(axis=1) / weight.sum(axis=1)
     return bool((mean[late] <= LARGEST_LOG_ODDS).all())

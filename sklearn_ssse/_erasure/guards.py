@@ -24,8 +24,7 @@ DOUBTFUL_MARGIN = 0.05
 
 
 # Largest mean change of the log-odds of the forget rows' labels, in nats, after a refresh was
-# recommended.
-# With 2, streams of the largest losses ruin 3 of 9 logistic regressions, with .5 none.
+# recommended. With 2, streams of the largest losses ruin several logistic regressions.
 LARGEST_LOG_ODDS = 0.5
 
 
