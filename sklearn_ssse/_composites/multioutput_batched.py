@@ -99,7 +99,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     change = solution * (growth * epsilons)[:, np.newaxis]
     attributes = unpack_outputs(models, theta + change)
     _require(attributes is not None and np.isfinite(np.square(change).sum()))
-    _require(_log_odds_hold(before, change @ x.T))
+    _require(_log_odds_hold(before, weight, change @ x.T))
     lengths = growth * epsilons * np.sqrt(np.maximum(pending.square(a, solution), 0.0))
     effects = np.einsum("jk,jk->j", np.square(a) / weight, pending.unweighted_leverage)
     after = _with_history(after, epsilons, lengths, effects, erased)
@@ -199,10 +199,11 @@ def _with_history(after, epsilons, lengths, effects, erased):
     ]
 
 
-def _log_odds_hold(before, change):
-    """Whether `check_log_odds` accepts the changes of the outputs, (n_models, k)."""
+def _log_odds_hold(before, weight, change):
+    """Whether `check_log_odds` accepts the changes of the log-odds, (n_models, k)."""
     late = [bool(state.path.recommended) for state in before]
-    return not any(late) or np.abs(change[late]).max() <= LARGEST_LOG_ODDS
+    mean = (weight * np.abs(change)).sum(axis=1) / weight.sum(axis=1)
+    return bool((mean[late] <= LARGEST_LOG_ODDS).all())
 
 
 def _growth(before, after, leave_out):

@@ -60,8 +60,8 @@ class ErasableMixin(RefreshMixin):
             class, or have a label that was not seen at fit; if the curvature without them would be
             singular, or is stale; if `epsilon` is not valid; for a logistic regression after
             earlier erasures, if these have erased too much since the curvature was computed, or if
-            a refresh is recommended and the step would change the log-odds of a forget row by more
-            than 0.5.
+            a refresh is recommended and the step would change the log-odds of the forget rows by
+            more than 0.5 on average.
         ValueError
             If X, y or the weights are not valid input for this model.
 
