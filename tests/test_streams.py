@@ -599,7 +599,7 @@ def test_the_log_odds_of_a_forget_row_after_a_recommendation(outlier, params):
         model.unlearn(X[k : k + 1], y[k : k + 1])
     before = snapshot(model)
     for call in (model.unlearn, model.preview_unlearn):
-        with pytest.raises(ErasureError, match="log-odds of the forget rows by more than 0.5 on"):
+        with pytest.raises(ErasureError, match=r"log-odds of the forget rows by more than 0.5 on"):
             call(**last)
     assert snapshot(model) == before
     model.learn(X[-1:], y[-1:])  # is not refused
