@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from sklearn_ssse._gradients import Scores
 
 # Rate c of the bound ``w(fit) >= w(now) exp(-c sqrt(h) D)`` on the curvature w of a row, for its
-# leverage h without its weight and the path length D, without unit. Measured in
-# bench_ablation_streams.py: after half of the rows, the distance ratio is 1.90 times the ratio of one
-# call at 0, 1.54 times at .5, and 1.28 times at 1.
+# leverage h without its weight and the path length D, without unit. After half of the rows the
+# distance ratio is 1.90 times the ratio of one call at 0, 1.54 times at .5, and 1.28 times at 1
+# (bench_ablation_streams.py).
 KEPT_RATE = 1.0
 # Path length up to which the curvature is taken to belong to the present parameters.
 NOT_MOVED = 1e-6
