@@ -22,9 +22,9 @@ USUAL_TOLERANCE = 1e-4
 # curvature, for an erasure to take that step along. Without a limit, erasing 3 rows of unscaled
 # digits, C = 100, default solver, changes the accuracy from 1.00 to .55.
 LARGEST_LEFT = 0.5
-# With damping "auto", further steps with the same inverse are made if the first one leaves more than
-# this share. Without them, erasing 1 % of 200,000 flights, default solver, has a distance ratio of
-# .21.
+# With damping "auto", further steps with the same inverse are made if the first one leaves more
+# than this share. Without them, erasing 1 % of 200,000 flights, default solver, has a distance
+# ratio of .21.
 SMALL_LEFT = 0.1
 # Number of all steps then. With two, the distance ratio of the flights is .05, with three .01.
 LARGEST_STEPS = 3
