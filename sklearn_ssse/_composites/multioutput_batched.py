@@ -17,6 +17,7 @@ from sklearn_ssse._composites.downdates_together import PendingDowndates, stacke
 from sklearn_ssse._composites.shares_together import erased_together, refused_together
 from sklearn_ssse._erasure import (
     LARGEST_LOG_ODDS,
+    LEAST_REMAINING,
     Erasure,
     Multiple,
     check_rows,
@@ -101,7 +102,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     _require(attributes is not None and np.isfinite(np.square(change).sum()))
     _require(_log_odds_hold(before, weight, change @ x.T))
     lengths = growth * epsilons * np.sqrt(np.maximum(pending.square(a, solution), 0.0))
-    effects = np.einsum("jk,jk->j", np.square(a) / weight, pending.unweighted_leverage)
+    effects = _effects(pending, np.square(a) / weight, leave_out)
     after = _with_history(after, epsilons, lengths, effects, erased)
 
     shared = {
@@ -132,6 +133,15 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
         )
         for j, model in enumerate(models)
     ]
+
+
+def _effects(pending, squares, leave_out):
+    """`Downdate.effect` of each output for squares of the gradients at the outputs, (n_models,)."""
+    effects = squares * pending.unweighted_leverage
+    if leave_out:
+        own = np.square(pending.r) * pending.unweighted_leverage
+        effects = effects / np.maximum(1.0 - own, LEAST_REMAINING)
+    return effects.sum(axis=1)
 
 
 def _factors(logits, targets, weight, curvature):

@@ -19,6 +19,8 @@ from sklearn_ssse._erasure.validation import class_indicator
 # Largest ratio of the forget rows' curvature to the stored curvature, in any direction, at which
 # their curvature may have grown since the fit, without unit. Beyond it they were never in it.
 LARGEST_GROWTH = 1.5
+# Smallest share of a row's direction that the other rows are taken to hold, for the row's influence.
+LEAST_REMAINING = 0.01
 # The reason for a refresh after the third derivatives were dropped.
 DROPPED = "the curvature changed too much along a step of second order"
 
@@ -94,7 +96,8 @@ class Downdate(NamedTuple):
     kept : ndarray of shape (k,) or None
         Share of each forget row's curvature that stays, see `kept_share`.
     effect : float
-        Sum over the forget rows of ``g_i^T P g_i``, see `Path.effect`.
+        Sum over the forget rows of ``g_i^T P g_i``, see `Path.effect`; with leave-out, P is the
+        inverse curvature without the row.
     capped : bool
         True if the forget rows were scaled down, see `cap_downdate`.
     """
@@ -217,7 +220,10 @@ class RowChange(NamedTuple):
         scores = self.scores.collect()
         pending = with_added.pending_downdate(scores)
         h = unweighted(pending.leverage, scores)
-        effect = float(h @ self.batch.gradient_squares())
+        squares = h * self.batch.gradient_squares()
+        if self.leave_out:
+            squares = squares / np.maximum(1.0 - pending.leverage, LEAST_REMAINING)
+        effect = float(squares.sum())
         path = self.before.path
         if not path.has_moved:
             return Downdate(inverse, pending, effect=effect)
