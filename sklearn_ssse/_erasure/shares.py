@@ -45,7 +45,7 @@ RECOMMENDED_OTHER = Shares(rows=0.1, of_class=0.25, curvature=0.3, effect=0.25)
 RECOMMENDED_SECOND_ORDER = Shares(rows=0.25, of_class=0.25, curvature=0.3, effect=0.3)
 # Limits beyond which a logistic regression refuses a further erasure, for the Hessian as curvature
 # and for other curvatures. Measured there: without them, streams by class ruin models.
-REFUSED = Shares(rows=1.0, of_class=0.6, curvature=0.65, effect=0.5)
+REFUSED = Shares(rows=1.0, of_class=0.6, curvature=0.65, effect=0.6)
 REFUSED_OTHER = Shares(rows=0.3, of_class=0.3, curvature=0.4, effect=0.35)
 # Number of vectors of signs that estimate a trace for an inverse that is not one matrix.
 N_SIGNS = 8

@@ -19,7 +19,7 @@ from sklearn_ssse._erasure.validation import class_indicator
 # Largest ratio of the forget rows' curvature to the stored curvature, in any direction, at which
 # their curvature may have grown since the fit, without unit. Beyond it they were never in it.
 LARGEST_GROWTH = 1.5
-# Smallest share of a row's direction that the other rows are taken to hold, for the row's influence.
+# Smallest share of a row's direction that the other rows are taken to hold, for its influence.
 LEAST_REMAINING = 0.01
 # The reason for a refresh after the third derivatives were dropped.
 DROPPED = "the curvature changed too much along a step of second order"
