@@ -355,8 +355,10 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     @with_callbacks
     def _train_further(self, given, checked):
         """Newton steps to the minimum; a warm start of the parent if the Hessian is too large."""
+        refuse_l1(self.l1_ratio)
+        if not self.fit_intercept:
+            self.intercept_ = np.zeros_like(self.intercept_)
         family = self._family()
-        d = family.n_parameters
         structure, _ = choose_structure(INVERSES, "auto", family.shapes, {})
         if not INVERSES[structure].is_matrix:
             vars(self).update(family.attributes(family.centred(family.theta)))
@@ -365,7 +367,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         X, codes, weight = checked
         weight = row_weights(codes, weight, self._frozen_class_weight(codes, weight))
         batch = family.batch(X, codes, weight)
-        operations = d * d * len(codes)
+        operations = family.n_parameters**2 * len(codes)
         kernels = load(self._choose_backend(operations), self.device)
         context = None
         if operations >= LONG_WORK:
@@ -387,11 +389,10 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     def _second_order(self, batch, inverse, state):
         """The `SecondOrder` of the training rows, or None; "auto" chooses it once, at fit."""
         is_exact = CURVATURES[self.curvature].is_hessian and not state.minibatch
-        before = vars(self).get("_erasure_state")
-        order = before.order if self.order == "auto" and before else self.order
+        before = getattr(vars(self).get("_erasure_state"), "order", None)
         n_iter = int(np.max(self.n_iter_, initial=1))
         can_leave_out = is_exact and self._leave_out(state)
-        return second_order(batch, inverse, order, can_leave_out, n_iter)
+        return second_order(batch, inverse, self.order, can_leave_out, n_iter, before)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

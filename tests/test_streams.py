@@ -326,7 +326,7 @@ def test_the_effect_of_the_forget_rows_by_hand(curvature, n_classes):
     expected = 0.0
     for i in range(3):
         row = X[[i]], y[[i]]
-        g = np.sqrt(w[i]) * reference.gradients(model, *row)[0]
+        g = w[i] * reference.gradients(model, *row)[0]
         if n_classes == 2 or curvature == "empirical_fisher":
             square = g @ P @ g
         else:  # the largest leverage over the outputs, times the squared norm of the gradient there
@@ -343,6 +343,28 @@ def test_the_effect_of_the_forget_rows_by_hand(curvature, n_classes):
     ridge = np.diag(model.curvature_.ridge)
     trace = np.trace(P @ (np.linalg.inv(P) - ridge)) * (w @ w) / w.sum()
     assert state.expected_square == pytest.approx(trace, rel=1e-6)
+
+
+@pytest.mark.parametrize("curvature", CURVATURES)
+@pytest.mark.parametrize("many", [False, True])
+def test_the_unit_of_the_weights_does_not_matter(binary, curvature, many):
+    """Weights w and C / w are the same objective."""
+    X, y = binary
+    found = []
+    for unit in (0.01, 1.0, 100.0):
+        w = np.full(len(y), unit)
+        base = ErasableLogisticRegression(curvature=curvature, order=1, C=1 / unit, **EXACT)
+        estimator = MultiOutputClassifier(base) if many else base
+        Y = np.column_stack([y, 1 - y]) if many else y
+        estimator.fit(X, Y, sample_weight=w)
+        for i in range(8):
+            unlearn(estimator, X[[i]], Y[[i]], sample_weight=w[[i]])
+        model = erasable_models(estimator)[0]
+        state = model._erasure_state
+        found.append(
+            (state.path.effect / state.expected_square, model.erasures_[-1].kept_curvature)
+        )
+    assert np.allclose(found, found[1], rtol=1e-5)
 
 
 def test_recommended_and_refused_for_the_influence_of_the_rows(outlier, monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_iris, make_classification
+from sklearn.datasets import load_iris, load_wine, make_classification
 from sklearn.ensemble import BaggingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -777,3 +777,72 @@ def test_more_rows_than_parameters_and_single_precision(real_data):
     assert relative(theta(single), theta(model)) < 1e-3
     keep = without(S, len(y))
     assert relative(theta(model), theta(LogisticRegression(**EXACT).fit(X[keep], y[keep]))) < 0.02
+
+
+@pytest.mark.parametrize("verb", ["learn", "rectify"])
+def test_added_rows_are_never_much_worse_than_by_a_newton_step(verb):
+    """The step has the length of its own expansion: eps is 1."""
+    X, y = load_wine(return_X_y=True)
+    X = scale(X)
+    ratios = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        S, rest = np.split(rng.permutation(len(y)), [8])
+        new = X.copy()
+        if verb == "rectify":
+            new[S] += 0.5 * rng.standard_normal(new[S].shape)
+        goal = theta(LogisticRegression(**EXACT).fit(new, y))
+        both = []
+        for order in (1, 2):
+            model = ErasableLogisticRegression(curvature="fisher", order=order, **EXACT)
+            if verb == "learn":
+                start = theta(model.fit(X[rest], y[rest]))
+                model.learn(X[S], y[S])
+            else:
+                start = theta(model.fit(X, y))
+                model.rectify(X[S], y[S], new[S], y[S])
+            both.append(np.linalg.norm(theta(model) - goal) / np.linalg.norm(start - goal))
+        ratios.append(both)
+    first, second = np.array(ratios).T
+    assert (second < first + 0.1).all()
+    assert np.median(second) < 0.3 * np.median(first)
+
+
+def test_added_rows_far_from_their_expansion_get_a_newton_step(binary):
+    """Rows with labels that the model finds improbable; the Hessian still follows the step."""
+    X, y = binary
+    far = 4 * X[:3]
+    model = ErasableLogisticRegression(**SECOND, C=100.0).fit(X, y)
+    labels = 1 - model.predict(far)
+    model.learn(far, labels)
+    assert model.erasures_[0].order == 1
+    assert model.order_ == 2
+
+
+def test_auto_is_chosen_once_and_never_demanded(binary):
+    """A curvature that is computed again keeps the order of the fit, if it still can."""
+    X, y = load_iris(return_X_y=True)
+    model = ErasableLogisticRegression(curvature="fisher", max_iter=500, C=100.0).fit(X, y)
+    assert model.order_ == 2
+    assert model.fit_curvature(X, y).order_ == 2
+    for name, value in [
+        ("curvature", "empirical_fisher"),
+        ("structure", "diagonal"),
+        ("leave_out", False),
+        ("fisher_batch_size", 5),
+    ]:
+        other = copy.deepcopy(model).set_params(**{name: value})
+        assert other.fit_curvature(X, y).order_ == 1
+
+
+@pytest.mark.parametrize("epsilon", [5.0, 20.0, 100.0])
+def test_a_step_that_is_too_long_for_the_hessian(real_data, epsilon):
+    """The preview is what `unlearn` does; the Hessian after a long step is not stored."""
+    X, y = real_data["breast_cancer"]
+    model = ErasableLogisticRegression(**SECOND).fit(X, y)
+    record = model.preview_unlearn(X[:40], y[:40], epsilon)
+    model.unlearn(X[:40], y[:40], epsilon)
+    assert model.erasures_ == [record]
+    values = np.linalg.eigvalsh(model.curvature_.to_dense())
+    assert values[0] > 0
+    assert model.order_ == 2 or record.refresh_recommended == DROPPED

@@ -115,9 +115,12 @@ class Exact:
     random: float = 1.0
 
     def epsilon(self, step):
-        """1 for a step that only erases; for added rows see `_at_minimum_with_added_rows`."""
+        """1 for a step that only erases or is of second order.
+
+        For other steps with added rows see `_at_minimum_with_added_rows`.
+        """
         total = float(step.solution @ step.gradient)
-        if step.added is None or not total > 0:
+        if step.added is None or step.order == 2 or not total > 0:
             return 1.0
         return _at_minimum_with_added_rows(step, 1.0, total)
 

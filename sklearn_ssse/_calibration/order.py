@@ -29,7 +29,7 @@ TENSOR_TIME_OF_NUMBER = 4e-8
 LONG_TIME = 10_000.0
 
 
-def second_order(batch, inverse, order, can_leave_out, n_iter):
+def second_order(batch, inverse, order, can_leave_out, n_iter, before=None):
     """The `SecondOrder` of the training rows; None if steps are of first order.
 
     Parameters
@@ -41,6 +41,8 @@ def second_order(batch, inverse, order, can_leave_out, n_iter):
         Whether the curvature is the Hessian and a step uses the one of the rows after the change.
     n_iter : int
         Number of iterations of the solver.
+    before : int or None
+        The order that "auto" chose at fit, for a curvature that is computed again.
 
     Raises
     ------
@@ -52,7 +54,8 @@ def second_order(batch, inverse, order, can_leave_out, n_iter):
     possible = inverse.is_matrix and can_leave_out and hasattr(batch, "third_order")
     n_bytes = ThirdOrder.bytes_needed(*batch.family.shape) if possible else 0
     if order == "auto":
-        if not possible or not fits(2 * n_bytes) or not is_cheap(batch, n_iter):
+        chosen = before == 2 if before else possible and is_cheap(batch, n_iter)
+        if not (possible and chosen and fits(2 * n_bytes)):
             return None
     elif not possible:
         raise ErasureError(

@@ -102,7 +102,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     _require(attributes is not None and np.isfinite(np.square(change).sum()))
     _require(_log_odds_hold(before, weight, change @ x.T))
     lengths = growth * epsilons * np.sqrt(np.maximum(pending.square(a, solution), 0.0))
-    effects = _effects(pending, np.square(a) / weight, leave_out)
+    effects = _effects(pending, np.square(a), leave_out)
     after = _with_history(after, epsilons, lengths, effects, erased)
 
     shared = {

@@ -85,6 +85,8 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     step = choice.step
     epsilon = _epsilon_of(epsilon, step, batch.n_samples + new.n_samples)
     change = epsilon * step.direction
+    if epsilon != 1.0:
+        choice = choice.checked(change)
     attributes = _attributes_after(family, change, epsilon)
     if before.path.recommended and family.is_convex:
         check_log_odds(batch, family.theta, family.theta + change)
@@ -103,7 +105,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         max_leverage=choice.downdate.leverage,
         n_added=new.n_samples,
         weight_added=float(new.weight.sum()),
-        order=1 if choice.second_order is None else 2,
+        order=step.order,
         kept_curvature=choice.downdate.mean_kept,
     )
     return Erasure(

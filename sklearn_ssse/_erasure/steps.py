@@ -21,6 +21,9 @@ from sklearn_ssse._erasure.validation import class_indicator
 LARGEST_GROWTH = 1.5
 # Smallest share of a row's direction that the other rows are taken to hold, for its influence.
 LEAST_REMAINING = 0.01
+# Largest error of the expansion of the added rows' gradient, in lengths of the step, for a step of
+# second order. Beyond it the step is a Newton step with the present Hessian.
+LARGEST_ERROR = 0.1
 # The reason for a refresh after the third derivatives were dropped.
 DROPPED = "the curvature changed too much along a step of second order"
 
@@ -50,6 +53,8 @@ class Step(NamedTuple):
     leave_out, damped : bool
     added : Batch or None
         The added rows.
+    order : int
+        2 if the solution is of second order, otherwise 1.
     """
 
     solution: np.ndarray
@@ -63,6 +68,7 @@ class Step(NamedTuple):
     leave_out: bool
     damped: bool
     added: object = None
+    order: int = 1
 
     @property
     def direction(self):
@@ -145,7 +151,7 @@ class Choice(NamedTuple):
     second_order : SecondOrder or None
         The Hessian of the rows after the change; None if the step is of first order.
     conservative : AbstractInverse or None
-        The inverse of the conservative curvature to store beside the Hessian.
+        The inverse of the conservative curvature to store beside the Hessian, or instead of it.
     """
 
     step: Step
@@ -167,7 +173,15 @@ class Choice(NamedTuple):
             moved = self.second_order.moved(change)
             inverse = self.downdate.inverse.with_matrix(moved.hessian)
             return inverse, {"second_order": moved, "conservative": self.conservative}
-        return self.downdate.inverse_after(), {"second_order": None, "conservative": None}
+        inverse = self.conservative or self.downdate.inverse_after()
+        return inverse, {"second_order": None, "conservative": None}
+
+    def checked(self, change):
+        """The choice, without the derivative of the Hessian if a change (d,) is too long for it."""
+        second = self.second_order
+        if second is None or second.moved(change).is_trusted(self.conservative.matrix):
+            return self
+        return self._replace(second_order=None, path=_without_second_order(self.path))
 
 
 class RowChange(NamedTuple):
@@ -220,7 +234,7 @@ class RowChange(NamedTuple):
         scores = self.scores.collect()
         pending = with_added.pending_downdate(scores)
         h = unweighted(pending.leverage, scores)
-        squares = h * self.batch.gradient_squares()
+        squares = self.batch.weight * h * self.batch.gradient_squares()
         if self.leave_out:
             squares = squares / np.maximum(1.0 - pending.leverage, LEAST_REMAINING)
         effect = float(squares.sum())
@@ -285,12 +299,38 @@ def _second_order(change, inverse):
         newton = pending.solve(step.gradient)
         solution = second.halley(step.gradient, newton, guard.matrix)
         if solution is not None:
-            step = step._replace(solution=solution, damped=False)
+            order = 2
+            if _added_rows_differ(change, solution, guard):
+                solution = newton
+                order = 1
+            step = step._replace(solution=solution, damped=False, order=order)
             return Choice(step, downdate, path, second, guard)
         if second.is_trusted(guard.matrix):
             step = change.step(downdate)
-    path = replace(path, second_order=None, recommended=path.recommended or DROPPED)
-    return Choice(step, safe, path)
+    return Choice(step, safe, _without_second_order(path))
+
+
+def _without_second_order(path):
+    """The path after the third derivatives are dropped."""
+    return replace(path, second_order=None, recommended=path.recommended or DROPPED)
+
+
+def _added_rows_differ(change, step, inverse):
+    """Whether the gradient of the added rows after a step (d,) is far from its expansion.
+
+    Added rows may have any loss. If the model predicts a low probability for their labels, their
+    third derivatives do not hold along the step.
+    """
+    added = change.added
+    if not added.n_samples:
+        return False
+    everything = np.ones((added.n_samples, 1))
+    expected = added.gradients(everything)[:, 0] + change.new.gram() @ step
+    expected += 0.5 * added.third_order().along(step) @ step
+    moved = added.at(added.family.theta + step)
+    error = moved.gradients(everything)[:, 0] - expected
+    length = step @ np.linalg.solve(inverse.matrix, step)
+    return bool(error @ inverse.solve(error) > LARGEST_ERROR**2 * length)
 
 
 def make_step(batch, scores, inverse, pending, before, after, added=None):
