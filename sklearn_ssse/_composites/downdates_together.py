@@ -31,7 +31,7 @@ class PendingDowndates:
     Attributes
     ----------
     kept : ndarray of shape (n_outputs,)
-        Mean share of the rows' curvature that stays in the curvature, see `Path.kept`.
+        Mean share of the rows' curvature that stays in the curvature, see `kept_share`.
     """
 
     def __init__(self, models, x, r):

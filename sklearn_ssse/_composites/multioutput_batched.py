@@ -174,7 +174,7 @@ def _require(holds):
 
 
 def _check_size(k, m, d):
-    """Leave k rows of no size, or too many for m outputs of d parameters, to the twin."""
+    """Leave the outputs to the twin if k is 0, or too large for m outputs of d parameters."""
     _require(0 < k <= d and fits(COPIES * 8 * m * k * (k + d)))
 
 

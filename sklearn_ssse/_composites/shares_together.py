@@ -3,7 +3,7 @@
 import numpy as np
 
 from sklearn_ssse._composites.downdates_together import stacked
-from sklearn_ssse._erasure import changed_shares, excess, refused_shares
+from sklearn_ssse._erasure import refusal
 
 
 def erased_together(states, models):
@@ -19,8 +19,4 @@ def erased_together(states, models):
 
 def refused_together(states, erased):
     """Whether `check_shares` refuses one of the models; ``erased`` is their `erased_together`."""
-    limits = refused_shares(states[0].curvature)
-    return any(
-        state.path.has_moved and excess(changed_shares(state, share, state.path.effect), limits)
-        for state, share in zip(states, erased.tolist(), strict=True)
-    )
+    return any(map(refusal, states, erased.tolist()))

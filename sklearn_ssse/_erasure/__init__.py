@@ -32,7 +32,7 @@ from sklearn_ssse._erasure.planning import (
 )
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._erasure.second_order import SecondOrder
-from sklearn_ssse._erasure.shares import changed_shares, excess, expected_square, refused_shares
+from sklearn_ssse._erasure.shares import expected_square, refusal
 from sklearn_ssse._erasure.steps import LEAST_REMAINING, Step, is_damped, make_step
 from sklearn_ssse._erasure.validation import (
     as_objects,

@@ -21,8 +21,6 @@ TRUSTED_MARGIN = 0.3
 # of single rows with margins from .1 to .3 had a median distance ratio of .41 and at most .66, with
 # margins from .01 to .1 of .74 and .82.
 DOUBTFUL_MARGIN = 0.05
-
-
 # Largest mean change of the log-odds of the forget rows' labels, in nats, after a refresh was
 # recommended. With 2, 6 of 27 streams end with a ruined model, with .5 none.
 LARGEST_LOG_ODDS = 0.5

@@ -2,9 +2,9 @@
 
 The stages, in order: `checked_epsilon`, the rows as batches, `check_remaining`, the pending
 downdate of the curvature, the step of `steps.choose`, its length, the new parameters, and the
-records. `plan_erasure`
-runs them for one model. `_composites.multioutput_batched` runs them for all outputs of a classifier
-together: it replaces the stages whose arrays it can stack, and shares the others.
+records. `plan_erasure` runs them for one model. `_composites.multioutput_batched` runs them for all
+outputs of a classifier together: it replaces the stages whose arrays it can stack, and shares the
+others.
 """
 
 import math

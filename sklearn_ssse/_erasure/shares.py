@@ -151,13 +151,8 @@ def recommendation(path: Any, shares: Shares, curvature: str) -> str:
     return excess(shares, RECOMMENDED if exact else RECOMMENDED_OTHER)
 
 
-def refused_shares(curvature: str) -> Shares:
-    """The limits beyond which a logistic regression refuses a further erasure."""
-    return REFUSED if CURVATURES[curvature].is_hessian else REFUSED_OTHER
-
-
-def check_shares(state: Any, curvature: float) -> None:
-    """Refuse to continue a stream of erasures from a convex model for too long.
+def refusal(state: Any, curvature: float) -> str:
+    """The reason to refuse a further erasure from a logistic regression; empty if there is none.
 
     Parameters
     ----------
@@ -167,9 +162,14 @@ def check_shares(state: Any, curvature: float) -> None:
         `erased_curvature`.
     """
     if not state.path.has_moved:
-        return
-    shares = changed_shares(state, curvature, state.path.effect)
-    reason = excess(shares, refused_shares(state.curvature))
+        return ""
+    limits = REFUSED if CURVATURES[state.curvature].is_hessian else REFUSED_OTHER
+    return excess(changed_shares(state, curvature, state.path.effect), limits)
+
+
+def check_shares(state: Any, curvature: float) -> None:
+    """Refuse to continue a stream of erasures from a convex model for too long, see `refusal`."""
+    reason = refusal(state, curvature)
     if reason:
         raise ErasureError(
             "A model must be refreshed before a stream of erasures changes it too much, but "
