@@ -54,6 +54,7 @@ TRUSTED_TYPES = [
     "sklearn_ssse._erasure.path.Path",
     "sklearn_ssse._erasure.records.ErasureRecord",
     "sklearn_ssse._erasure.records.ErasureState",
+    "sklearn_ssse._erasure.row_limits.RowLimits",
     "sklearn_ssse._erasure.second_order.SecondOrder",
     "sklearn_ssse._gradients.third_order.ThirdOrder",
     "sklearn_ssse._inverse.block.BlockInverse",

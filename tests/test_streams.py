@@ -25,8 +25,8 @@ from sklearn_ssse import (
 )
 from sklearn_ssse._composites import erasable_models
 from sklearn_ssse._erasure import shares
-from sklearn_ssse._erasure.guards import LARGEST_LOG_ODDS
 from sklearn_ssse._erasure.path import KEPT_RATE, kept_share
+from sklearn_ssse._erasure.step_size import LARGEST_LOG_ODDS
 from sklearn_ssse._gradients import CURVATURES
 from sklearn_ssse._gradients.scores import Layer, Scores
 from sklearn_ssse._inverse import INVERSES

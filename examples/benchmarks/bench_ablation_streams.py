@@ -53,7 +53,7 @@ MAX_GAP = 0.05
 NO_LIMITS = Shares(1.0, 1.0, 1.0, np.inf)
 PLACES = {
     "KEPT_RATE": "_erasure.path",
-    "LARGEST_LOG_ODDS": "_erasure.guards",
+    "LARGEST_LOG_ODDS": "_erasure.step_size",
     "REFUSED": "_erasure.shares",
     "REFUSED_OTHER": "_erasure.shares",
     "RECOMMENDED": "_erasure.shares",

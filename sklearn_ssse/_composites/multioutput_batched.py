@@ -5,7 +5,7 @@ the rows, not of the parameters, are computed for all outputs together. Only two
 made for each output: the product of the rows with the inverse, which the step needs anyway, and the
 downdate. `_erasure.planning.plan_erasure` is the twin that plans one output at a time.
 
-`downdates_together` holds the inverses, `shares_together` the limits of a stream.
+`downdates_together` holds the inverses, `limits_together` the limits of an erasure.
 """
 
 import numpy as np
@@ -14,14 +14,20 @@ from scipy.special import expit
 
 from sklearn_ssse._calibration import common_epsilons
 from sklearn_ssse._composites.downdates_together import PendingDowndates, stacked, times
-from sklearn_ssse._composites.shares_together import erased_together, refused_together
+from sklearn_ssse._composites.limits_together import (
+    erased_together,
+    refused_together,
+    rows_known,
+    sizes_hold,
+    sizes_together,
+)
 from sklearn_ssse._erasure import (
-    LARGEST_LOG_ODDS,
     LEAST_REMAINING,
     Erasure,
     Multiple,
     check_rows,
     checked_epsilon,
+    doubts_of_step,
     is_damped,
     make_record,
     path_after,
@@ -84,23 +90,25 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     theta = pack_outputs(models)
     targets = _targets(models, Y)
     _check_size(X.shape[0], *theta.shape)
-    weight = _class_weights(before, targets) * (1.0 if weight is None else weight)
+    weight = _class_weights(before, targets, weight)
     after = _remaining(before, targets, weight)
 
     x = _design(X, models[0].fit_intercept)
-    a, r = _factors(theta @ x.T, targets, weight, before[0].curvature)
+    logits = theta @ x.T
+    a, r = _factors(logits, targets, weight, before[0].curvature)
     pending = PendingDowndates(models, x, r)
+    _require(rows_known(before, X, np.where(targets, logits, -logits), pending))
     _require((pending.margin >= pending.least_margin).all())
     leave_out = models[0]._leave_out(before[0])
     damped = is_damped(pending.margin) & leave_out
     c = pending.solve(a, damped) if leave_out else a
     growth = _growth(before, after, leave_out)
-    epsilons = _epsilons_of(epsilons, before, pending, a, c, targets, growth, leave_out)
+    epsilons, multiples = _epsilons_of(epsilons, before, pending, a, c, targets, growth, leave_out)
     solution = pending.step(c)
     change = solution * (growth * epsilons)[:, np.newaxis]
-    attributes = unpack_outputs(models, theta + change)
-    _require(attributes is not None and np.isfinite(np.square(change).sum()))
-    _require(_log_odds_hold(before, weight, change @ x.T))
+    attributes = _attributes(models, theta, change)
+    sizes = sizes_together(weight, np.abs(change @ x.T))
+    _require(sizes_hold(before, sizes))
     lengths = growth * epsilons * np.sqrt(np.maximum(pending.square(a, solution), 0.0))
     effects = _effects(pending, np.square(a), leave_out)
     after = _with_history(after, epsilons, lengths, effects, erased)
@@ -117,11 +125,8 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
         "weight_erased": weight.sum(axis=1),
         "epsilon": epsilons,
         "damped": damped,
-        "margin": pending.margin,
-        "max_leverage": pending.leverage,
-        "kept_curvature": pending.kept,
     }
-    records = _records(after, shared, numbers)
+    records = _records(after, shared, numbers | _numbers(pending, sizes))
     return [
         Erasure(
             model=model,
@@ -130,9 +135,21 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
             inverses=lambda j=j: (pending.inverses[j], {}),
             state=after[j],
             unweighted=after[j].weighted and sample_weight is None,
+            doubts=tuple(doubts_of_step(sizes[j], multiples[j], epsilons[j])),
         )
         for j, model in enumerate(models)
     ]
+
+
+def _numbers(pending, sizes):
+    """Fields of the records from the downdates and the sizes of the steps, each (n_models,)."""
+    return {
+        "margin": pending.margin,
+        "max_leverage": pending.leverage,
+        "kept_curvature": pending.kept,
+        "log_odds_change": np.array([size.mean for size in sizes]),
+        "largest_log_odds_change": np.array([size.largest for size in sizes]),
+    }
 
 
 def _effects(pending, squares, leave_out):
@@ -188,10 +205,18 @@ def _epsilons(models, epsilon):
     return epsilons
 
 
-def _class_weights(before, targets):
-    """Class weight of each row for each model, (n_models, k)."""
+def _class_weights(before, targets, weight):
+    """Weight of each row for each model, class weights included, (n_models, k)."""
     by_class = stacked(state.class_weight for state in before)
-    return np.where(targets, by_class[:, 1:], by_class[:, :1])
+    own = np.where(targets, by_class[:, 1:], by_class[:, :1])
+    return own if weight is None else own * weight
+
+
+def _attributes(models, theta, change):
+    """Fitted attributes of each model after the changes (n_models, d) of the parameters."""
+    attributes = unpack_outputs(models, theta + change)
+    _require(attributes is not None and np.isfinite(np.square(change).sum()))
+    return attributes
 
 
 def _with_history(after, epsilons, lengths, effects, erased):
@@ -209,13 +234,6 @@ def _with_history(after, epsilons, lengths, effects, erased):
     ]
 
 
-def _log_odds_hold(before, weight, change):
-    """Whether `check_log_odds` accepts the changes of the log-odds, (n_models, k)."""
-    late = [bool(state.path.recommended) for state in before]
-    mean = (weight * np.abs(change)).sum(axis=1) / weight.sum(axis=1)
-    return bool((mean[late] <= LARGEST_LOG_ODDS).all())
-
-
 def _growth(before, after, leave_out):
     """`Step.growth` of each model, (n_models,)."""
     if leave_out:
@@ -224,19 +242,26 @@ def _growth(before, after, leave_out):
 
 
 def _epsilons_of(epsilons, before, pending, a, c, targets, growth, leave_out):
-    """eps of each model as a number, for a step ``Z^T c``, (n_models,)."""
-    if not isinstance(epsilons[0], Multiple):
-        return np.array(epsilons)
+    """eps of each model as a number and as a multiple of the automatic one, (n_models,) each.
+
+    The step is ``Z^T c``. If the automatic eps is not known, the multiple is 1.
+    """
+    calibrations = [state.calibration for state in before]
+    are_multiples = isinstance(epsilons[0], Multiple)
+    if not are_multiples and any(calibration is None for calibration in calibrations):
+        return np.array(epsilons), np.ones(len(epsilons))
     along = times(c, pending.G)
     products = a * along
     positive = np.where(targets, products, 0.0).sum(axis=1)
     negative = np.where(targets, 0.0, products).sum(axis=1)
     used = None if leave_out else np.square(pending.r * along).sum(axis=1)
-    calibrations = [state.calibration for state in before]
     parts = np.stack([negative, positive], axis=1)
     found = common_epsilons(calibrations, parts, used, growth)
     _require(found is not None)
-    return found * np.array([multiple.factor for multiple in epsilons])
+    if are_multiples:
+        multiples = np.array([multiple.factor for multiple in epsilons])
+        return found * multiples, multiples
+    return np.array(epsilons), np.array(epsilons) / found
 
 
 def _alike(models):

@@ -14,7 +14,6 @@ from sklearn_ssse._erasure.epsilon import (
 )
 from sklearn_ssse._erasure.fit_curvature import FITTED, LONG_WORK, first_well_conditioned
 from sklearn_ssse._erasure.guards import (
-    LARGEST_LOG_ODDS,
     TRUSTED_MARGIN,
     check_fresh,
     check_remaining,
@@ -31,8 +30,10 @@ from sklearn_ssse._erasure.planning import (
     residual_after,
 )
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
+from sklearn_ssse._erasure.row_limits import RowLimits, norms_of_rows
 from sklearn_ssse._erasure.second_order import SecondOrder
 from sklearn_ssse._erasure.shares import expected_square, refusal
+from sklearn_ssse._erasure.step_size import StepSize, doubts_of_step, is_refused
 from sklearn_ssse._erasure.steps import LEAST_REMAINING, Step, is_damped, make_step
 from sklearn_ssse._erasure.validation import (
     as_objects,

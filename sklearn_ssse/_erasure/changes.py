@@ -34,6 +34,8 @@ class Erasure(NamedTuple):
         True if the model was fitted with weights and the rows were given without.
     columns_change : bool
         True if the columns change, so that the model changes even without a forget row.
+    doubts : tuple of str
+        Messages about a step whose result should be checked.
     """
 
     model: object
@@ -43,6 +45,7 @@ class Erasure(NamedTuple):
     state: ErasureState
     unweighted: bool
     columns_change: bool = False
+    doubts: tuple = ()
 
     @property
     def changes_rows(self):
@@ -76,6 +79,8 @@ class Erasure(NamedTuple):
                 "Rows need weights, as the model was fitted with sample_weight, got none: each row "
                 "was given weight 1. Pass the weights that the rows had at fit."
             )
+        for doubt in self.doubts:
+            warn(doubt)
         doubtful = TRUSTED_MARGIN if record.n_erased > 1 else DOUBTFUL_MARGIN
         if record.damped and record.margin < doubtful:
             warn(

@@ -10,6 +10,7 @@ from sklearn_ssse._erasure.epsilon import usual_epsilon
 from sklearn_ssse._erasure.guards import check_dense
 from sklearn_ssse._erasure.path import Path
 from sklearn_ssse._erasure.records import ErasureState
+from sklearn_ssse._erasure.row_limits import RowLimits
 from sklearn_ssse._erasure.shares import diagonal_weights, expected_square
 from sklearn_ssse._erasure.validation import check_rows, class_indicator, row_weights
 from sklearn_ssse._gradients import CURVATURES
@@ -190,6 +191,7 @@ class CurvatureMixin(CallbackSupportMixin):
                     diagonal_weights=diagonal_weights(inverse),
                     expected_square=expected_square(batch, inverse) or np.inf,
                     path=Path(second_order=second_order),
+                    limits=RowLimits.of(batch),
                     order=1 if second_order is None else 2,
                 )
         if warning:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_ssse._erasure.records import replace_fields
+from sklearn_ssse._erasure.row_limits import CHECK
 from sklearn_ssse._erasure.validation import class_indicator
 from sklearn_ssse._utils.memory import available_bytes, readable
 from sklearn_ssse.exceptions import ErasureError
@@ -21,9 +22,6 @@ TRUSTED_MARGIN = 0.3
 # of single rows with margins from .1 to .3 had a median distance ratio of .41 and at most .66, with
 # margins from .01 to .1 of .74 and .82.
 DOUBTFUL_MARGIN = 0.05
-# Largest mean change of the log-odds of the forget rows' labels, in nats, after a refresh was
-# recommended. With 2, 6 of 27 streams end with a ruined model, with .5 none.
-LARGEST_LOG_ODDS = 0.5
 
 
 class _Totals(NamedTuple):
@@ -136,30 +134,9 @@ def check_margin(margin, condition, n_rows, damping):
     if not margin >= least:
         raise ErasureError(
             f"The curvature must not be singular without these {n_rows} rows, got {margin:.2g} as "
-            f"smallest eigenvalue of I - R P R^T (must exceed {least:.2g}). Erase fewer rows at "
-            f"once, raise `damping` (now {np.median(damping):.2g}), or call `fit_curvature`."
-        )
-
-
-def check_log_odds(batch, theta, moved):
-    """Refuse a step that changes the log-odds of the forget rows too much, late in a stream.
-
-    Parameters
-    ----------
-    batch : Batch
-        The forget rows.
-    theta, moved : ndarray of shape (d,)
-        The parameters before and after the step.
-    """
-    if not batch.n_samples:
-        return
-    change = np.abs(batch.log_odds(moved)[0] - batch.log_odds(theta)[0]).max(axis=1)
-    mean = batch.weight @ change / batch.weight.sum()
-    if not mean <= LARGEST_LOG_ODDS:
-        raise ErasureError(
-            "After earlier erasures a step must not change the log-odds of the forget rows by more "
-            f"than {LARGEST_LOG_ODDS:g} on average, got {mean:.3g}: the curvature does not hold "
-            "that far. Call `refresh` with the retained rows, then erase these rows."
+            f"smallest eigenvalue of I - R P R^T (must exceed {least:.2g}). {CHECK}. If they were, "
+            f"erase fewer rows at once, raise `damping` (now {np.median(damping):.2g}), or call "
+            "`refresh`."
         )
 
 

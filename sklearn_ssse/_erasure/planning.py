@@ -12,9 +12,10 @@ import math
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ssse._erasure.changed_rows import ChangedRows
 from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
-from sklearn_ssse._erasure.guards import check_fresh, check_log_odds, check_remaining
+from sklearn_ssse._erasure.guards import check_fresh, check_remaining
 from sklearn_ssse._erasure.records import ErasureRecord, replace_fields
 from sklearn_ssse._erasure.shares import (
     changed_shares,
@@ -81,33 +82,17 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     erased = erased_curvature(before, before.path.conservative or inverse)
     if family.is_convex and batch.n_samples:
         check_shares(before, erased)
+    rows = ChangedRows.checked(batch, new, before, inverse)
     choice = choose(_row_change(model, batch, new, before, after), inverse)
     step = choice.step
-    epsilon = _epsilon_of(epsilon, step, batch.n_samples + new.n_samples)
+    epsilon, multiple = _epsilon_of(epsilon, step, batch.n_samples + new.n_samples)
     change = epsilon * step.direction
     if epsilon != 1.0:
         choice = choice.checked(change)
     attributes = _attributes_after(family, change, epsilon)
-    if before.path.recommended and family.is_convex:
-        check_log_odds(batch, family.theta, family.theta + change)
-    state = _with_history(choice, epsilon, added, erased)
-    record = make_record(
-        state,
-        float(np.linalg.norm(change) / (np.linalg.norm(family.theta) or 1.0)),
-        n_erased=batch.n_samples,
-        weight_erased=float(batch.weight.sum()),
-        epsilon=float(epsilon),
-        structure=model.structure_,
-        leave_out=step.leave_out,
-        damped=step.damped,
-        shrunken=choice.downdate.capped,
-        margin=choice.downdate.margin,
-        max_leverage=choice.downdate.leverage,
-        n_added=new.n_samples,
-        weight_added=float(new.weight.sum()),
-        order=step.order,
-        kept_curvature=choice.downdate.mean_kept,
-    )
+    size, doubts = rows.judged(family.theta + change, before, epsilon, multiple)
+    state = _with_history(choice, epsilon, added, erased, rows.limits)
+    record = _record_of_step(model, choice, change, epsilon, state, size)
     return Erasure(
         model=model,
         record=record,
@@ -116,6 +101,33 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         state=state,
         unweighted=before.weighted and any(rows and rows[2] is None for rows in (forget, added)),
         columns_change=bool(column_map),
+        doubts=tuple(doubts),
+    )
+
+
+def _record_of_step(model, choice, change, epsilon, after, size):
+    """The record of one model, for a change (d,) of the parameters and a `StepSize`."""
+    step = choice.step
+    theta = step.batch.family.theta
+    added = step.added
+    return make_record(
+        after,
+        float(np.linalg.norm(change) / (np.linalg.norm(theta) or 1.0)),
+        n_erased=step.batch.n_samples,
+        weight_erased=float(step.batch.weight.sum()),
+        epsilon=float(epsilon),
+        structure=model.structure_,
+        leave_out=step.leave_out,
+        damped=step.damped,
+        shrunken=choice.downdate.capped,
+        margin=choice.downdate.margin,
+        max_leverage=choice.downdate.leverage,
+        n_added=0 if added is None else added.n_samples,
+        weight_added=0.0 if added is None else float(added.weight.sum()),
+        order=step.order,
+        kept_curvature=choice.downdate.mean_kept,
+        log_odds_change=size.mean,
+        largest_log_odds_change=size.largest,
     )
 
 
@@ -190,12 +202,18 @@ def _row_change(model, batch, new, before, after):
 
 
 def _epsilon_of(epsilon, step, n_rows):
-    """eps as a number; if there are no rows, the eps for random rows."""
-    if not isinstance(epsilon, Multiple):
-        return epsilon
+    """eps as a number, and as a multiple of the automatic one; 1 if that is not known.
+
+    If there are no rows, the automatic one is the eps for random rows.
+    """
     calibration = step.before.calibration
-    usual = calibration.epsilon(step) if n_rows else 1.0 / calibration.random
-    return epsilon.factor * usual
+    if isinstance(epsilon, Multiple):
+        usual = calibration.epsilon(step) if n_rows else 1.0 / calibration.random
+        return epsilon.factor * usual, epsilon.factor
+    # For a net, the automatic eps costs several forward passes and gives warnings of its own.
+    if calibration is None or not n_rows or not step.batch.family.is_convex:
+        return epsilon, 1.0
+    return epsilon, epsilon / calibration.epsilon(step)
 
 
 def _attributes_after(family, change, epsilon):
@@ -211,8 +229,8 @@ def _attributes_after(family, change, epsilon):
     return attributes
 
 
-def _with_history(choice, epsilon, added, erased):
-    """The state after the change: stale or not, weighted or not, the residual and the path."""
+def _with_history(choice, epsilon, added, erased, limits):
+    """The state after the change: stale or not, weighted or not, the residual, path and limits."""
     step = choice.step
     after = step.after
     given = added is not None and added[2] is not None
@@ -226,6 +244,7 @@ def _with_history(choice, epsilon, added, erased):
             "weighted": weighted,
             "residual": residual_after(after.residual, epsilon),
             "path": path_after(choice.path, length, choice.downdate.effect, after, erased),
+            "limits": limits,
         },
     )
 
@@ -271,6 +290,7 @@ def _with_columns(model, family, column_map):
         shrinkage = (old.diagonal - old.ridge) / (inverse.diagonal - inverse.ridge)
     fields = {
         "path": state.path.with_columns(column_map, family.shapes, inverse.ridge),
+        "limits": state.limits.with_columns(column_map),
         "diagonal_weights": state.diagonal_weights
         * np.where(np.isfinite(shrinkage), shrinkage, 1.0),
     }

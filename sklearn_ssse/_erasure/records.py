@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sklearn_ssse._erasure.path import Path
+from sklearn_ssse._erasure.row_limits import RowLimits
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,12 @@ class ErasureRecord:
     refresh_recommended : str
         The reason for which a refresh of the model is recommended after the change; empty if there
         is none.
+    log_odds_change : float
+        Mean absolute change of the log-odds of the labels of the forget rows, or of the added rows
+        if that is larger, in nats, weighted by the rows. Above 1.5 a warning is given for a
+        logistic regression.
+    largest_log_odds_change : float
+        The largest of these changes.
 
     Examples
     --------
@@ -100,6 +107,8 @@ class ErasureRecord:
     kept_curvature: float = 0.0
     path_length: float = 0.0
     refresh_recommended: str = ""
+    log_odds_change: float = 0.0
+    largest_log_odds_change: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,8 @@ class ErasureState:
         rows, without the part that later steps removed. None if it is not kept and taken as zero.
     path : Path
         The path of the parameters since the curvature was computed.
+    limits : RowLimits
+        Limits of the training rows, by which other rows are recognised.
     order : int
         Order of the steps when the curvature was computed, 1 or 2.
     """
@@ -166,6 +177,7 @@ class ErasureState:
     changed: float = 0.0
     residual: np.ndarray | None = None
     path: Path = field(default_factory=Path)
+    limits: RowLimits = field(default_factory=RowLimits)
     order: int = 1
 
 

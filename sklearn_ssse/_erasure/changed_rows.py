@@ -1,0 +1,63 @@
+"""The rows that a call erases and adds, checked before the step and by the size of the step."""
+
+from typing import Any, NamedTuple
+
+from sklearn_ssse._erasure.row_limits import RowLimits, check_rows_known, norms_of_rows
+from sklearn_ssse._erasure.shares import TINY
+from sklearn_ssse._erasure.step_size import (
+    StepSize,
+    check_size,
+    check_size_late,
+    doubts_of_added_norms,
+    doubts_of_step,
+)
+
+
+class ChangedRows(NamedTuple):
+    """The forget rows and the added rows, with the log-odds of their labels before the step.
+
+    Attributes
+    ----------
+    batch, added : Batch
+    log_odds : list of two ndarray of shape (n_rows, n_outputs)
+        Of the forget rows and of the added rows.
+    limits : RowLimits
+        Of the training rows after the change.
+    added_norm : float
+        Largest norm of an added row, as a multiple of the largest norm of a training row.
+    """
+
+    batch: Any
+    added: Any
+    log_odds: list
+    limits: RowLimits
+    added_norm: float
+
+    @classmethod
+    def checked(cls, batch, added, before, inverse):
+        """The rows, or an error if forget rows were not among the training rows."""
+        theta = batch.family.theta
+        log_odds = [rows.log_odds(theta)[0] if rows.n_samples else None for rows in (batch, added)]
+        limits = before.limits
+        added_norm = 0.0
+        if batch.n_samples:
+            check_rows_known(batch, log_odds[0], before, inverse)
+        if added.n_samples:
+            norms = norms_of_rows(added.X)
+            added_norm = norms.max() / max(limits.largest_norm, TINY)
+            limits = limits.with_added(norms, log_odds[1])
+        return cls(batch, added, log_odds, limits, float(added_norm))
+
+    def judged(self, moved, before, epsilon, multiple):
+        """The `StepSize` of a step to parameters ``moved``, and doubts; an error for a ruin."""
+        sizes = []
+        for rows, log_odds in zip((self.batch, self.added), self.log_odds, strict=True):
+            after = None if log_odds is None else rows.log_odds(moved)[0]
+            sizes.append(StepSize.of(log_odds, after, rows.weight))
+        size = sizes[0].joined(sizes[1])
+        check_size(size, before.limits, epsilon)
+        is_convex = self.batch.family.is_convex
+        if before.path.recommended and is_convex:
+            check_size_late(sizes[0])
+        doubts = doubts_of_added_norms(self.added_norm)
+        return size, [*doubts, *doubts_of_step(size, multiple, epsilon)] if is_convex else doubts
