@@ -40,7 +40,6 @@ CONSTANTS = [
     ("TOLERANCE", network, "rest of a vanishing class", [0.0, 0.01, 0.05, 1.0]),
     ("N_RANDOM", network, "number of random sets", [2, 4, 16]),
     ("RANDOM_ROWS", network, "rows and weight of a random set", [1, 16, 64]),
-    ("LONGEST_STEP", network, "length that is warned of", [np.inf]),
     ("MAX_ROWS", neighbors, "rows that neighbours predict", [200, 500]),
     ("N_NEIGHBORS", neighbors, "neighbours of a row", [1, 5, 15]),
 ]

@@ -34,8 +34,6 @@ TOLERANCE = 0.02
 # their common eps has the weight of RANDOM_ROWS rows of S.
 N_RANDOM = 8
 RANDOM_ROWS = 32
-# Longest step without a warning, as a multiple of the norm of the parameters.
-LONGEST_STEP = 1.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ class HeldOut:
         eps = float(np.exp(log_eps))
         if not vanishing.any():
             eps = self._in_proportion(eps, step)
-        _warn_if_doubtful(eps, step, vanishing)
+        _warn_if_still_predicted(eps, step, vanishing)
         return eps
 
     def _cost(self, length):
@@ -257,15 +255,8 @@ def _temperature(certain, accuracy):
     return float(brentq(surplus, lowest, highest, xtol=1e-3))
 
 
-def _warn_if_doubtful(eps, step, vanishing):
-    """Warn of a step along which the net is not linear, and of a class that is still predicted."""
-    length = eps * _relative_length(step)
-    if length > LONGEST_STEP:
-        warn(
-            "A step must be short compared with the parameters, so that the net is linear along "
-            f"it, got {length:.2g} times their norm. Compare with retraining, or erase fewer rows "
-            "at once."
-        )
+def _warn_if_still_predicted(eps, step, vanishing):
+    """Warn of a class that vanishes and is still predicted."""
     if not vanishing.any():
         return
     rest = _predicted(step, eps)[vanishing].mean()

@@ -9,6 +9,7 @@ from sklearn_ssse._erasure.step_size import (
     check_size,
     check_size_late,
     doubts_of_added_norms,
+    doubts_of_net,
     doubts_of_step,
 )
 
@@ -48,16 +49,38 @@ class ChangedRows(NamedTuple):
             limits = limits.with_added(norms, log_odds[1])
         return cls(batch, added, log_odds, limits, float(added_norm))
 
-    def judged(self, moved, before, epsilon, multiple):
-        """The `StepSize` of a step to parameters ``moved``, and doubts; an error for a ruin."""
-        sizes = []
+    def sizes(self, moved):
+        """The `StepSize` of a step to parameters ``moved``, for the forget and the added rows."""
+        out = []
         for rows, log_odds in zip((self.batch, self.added), self.log_odds, strict=True):
             after = None if log_odds is None else rows.log_odds(moved)[0]
-            sizes.append(StepSize.of(log_odds, after, rows.weight))
-        size = sizes[0].joined(sizes[1])
+            out.append(StepSize.of(log_odds, after, rows.weight))
+        return out
+
+    def judged(self, moved, before, step):
+        """The `StepSize` of a step, and doubts about it; an error for a step that ruins the model.
+
+        Parameters
+        ----------
+        moved : ndarray of shape (d,)
+            The parameters after the step.
+        before : ErasureState
+        step : tuple of float
+            The length of the step as a multiple of the norm of the parameters, eps as a multiple of
+            the automatic one, and eps.
+
+        Returns
+        -------
+        size : StepSize
+        doubts : tuple of str
+        """
+        length, multiple, epsilon = step
+        forget, added = self.sizes(moved)
+        size = forget.joined(added)
         check_size(size, before.limits, epsilon)
-        is_convex = self.batch.family.is_convex
-        if before.path.recommended and is_convex:
-            check_size_late(sizes[0])
         doubts = doubts_of_added_norms(self.added_norm)
-        return size, [*doubts, *doubts_of_step(size, multiple, epsilon)] if is_convex else doubts
+        if not self.batch.family.is_convex:
+            return size, (*doubts, *doubts_of_net(length, multiple, epsilon))
+        if before.path.recommended:
+            check_size_late(forget)
+        return size, (*doubts, *doubts_of_step(size, multiple, epsilon))

@@ -90,9 +90,10 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     if epsilon != 1.0:
         choice = choice.checked(change)
     attributes = _attributes_after(family, change, epsilon)
-    size, doubts = rows.judged(family.theta + change, before, epsilon, multiple)
+    shift = float(np.linalg.norm(change) / (np.linalg.norm(family.theta) or 1.0))
+    size, doubts = rows.judged(family.theta + change, before, (shift, multiple, epsilon))
     state = _with_history(choice, epsilon, added, erased, rows.limits)
-    record = _record_of_step(model, choice, change, epsilon, state, size)
+    record = _record_of_step(model, choice, shift, epsilon, state, size)
     return Erasure(
         model=model,
         record=record,
@@ -101,18 +102,17 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         state=state,
         unweighted=before.weighted and any(rows and rows[2] is None for rows in (forget, added)),
         columns_change=bool(column_map),
-        doubts=tuple(doubts),
+        doubts=doubts,
     )
 
 
-def _record_of_step(model, choice, change, epsilon, after, size):
-    """The record of one model, for a change (d,) of the parameters and a `StepSize`."""
+def _record_of_step(model, choice, shift, epsilon, after, size):
+    """The record of one model for a relative shift of the parameters and a `StepSize`."""
     step = choice.step
-    theta = step.batch.family.theta
     added = step.added
     return make_record(
         after,
-        float(np.linalg.norm(change) / (np.linalg.norm(theta) or 1.0)),
+        shift,
         n_erased=step.batch.n_samples,
         weight_erased=float(step.batch.weight.sum()),
         epsilon=float(epsilon),
@@ -210,9 +210,11 @@ def _epsilon_of(epsilon, step, n_rows):
     if isinstance(epsilon, Multiple):
         usual = calibration.epsilon(step) if n_rows else 1.0 / calibration.random
         return epsilon.factor * usual, epsilon.factor
-    # For a net, the automatic eps costs several forward passes and gives warnings of its own.
-    if calibration is None or not n_rows or not step.batch.family.is_convex:
+    if calibration is None or not n_rows:
         return epsilon, 1.0
+    if not step.batch.family.is_convex:
+        # The automatic eps of these rows costs several forward passes and gives warnings.
+        return epsilon, epsilon * calibration.random
     return epsilon, epsilon / calibration.epsilon(step)
 
 

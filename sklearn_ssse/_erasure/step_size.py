@@ -31,6 +31,8 @@ RUINOUS_MULTIPLE = 2.0
 # Largest eps as a multiple of the automatic one. At three times, 82 % of 105 erasures with the
 # empirical Fisher information were farther from retraining than no erasure, at twice 44 %.
 LARGEST_MULTIPLE = 3.0
+# Longest step of a net without a warning, as a multiple of the norm of the parameters.
+LONGEST_STEP = 1.0
 # Norm of an added row, as a multiple of the largest norm of a training row, from which it is likely
 # that the row was not scaled as the training rows were.
 DOUBTFUL_NORM = 2.0
@@ -100,6 +102,27 @@ def check_size_late(size: StepSize) -> None:
 def doubts_of_step(size: StepSize, multiple: float, epsilon: float) -> list[str]:
     """Messages for a step of a convex model, of this size and multiple of the automatic eps."""
     return [*_doubts_of_epsilon(multiple, epsilon), *_doubts_of_size(size)]
+
+
+def doubts_of_net(length: float, multiple: float, epsilon: float) -> list[str]:
+    """Messages for a step of a net.
+
+    Parameters
+    ----------
+    length : float
+        Norm of the step, as a multiple of the norm of the parameters.
+    multiple : float
+        eps as a multiple of the automatic one.
+    epsilon : float
+    """
+    doubts = _doubts_of_epsilon(multiple, epsilon)
+    if length > LONGEST_STEP:
+        doubts.append(
+            "A step must be short compared with the parameters, so that the net is linear along "
+            f"it, got {length:.2g} times their norm. Compare with retraining, erase fewer rows at "
+            "once, or lower `epsilon`."
+        )
+    return doubts
 
 
 def _doubts_of_size(size: StepSize) -> list[str]:
