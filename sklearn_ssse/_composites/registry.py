@@ -7,6 +7,7 @@ A composite type is one file of this folder, or two functions of `meta_estimator
 from copy import deepcopy
 from functools import singledispatch
 
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._composites.rows import Plan
@@ -104,7 +105,10 @@ def plan_all(pairs):
 
 
 def _plan_on_copy(function, estimator, rows):
-    """Run a third party's function on a copy; the copy's attributes replace the estimator's."""
+    """Run a third party's function on a copy; the copy's attributes replace the estimator's.
+
+    It does not run if there is no row of positive weight, as in a pair of `OneVsOneClassifier`.
+    """
     name = type(estimator).__name__
     if rows.retained:
         raise ErasureTypeError(
@@ -120,6 +124,9 @@ def _plan_on_copy(function, estimator, rows):
             "preprocessing='downdate' needs a model that can be transformed with its columns, got "
             f"{name}. Use preprocessing='keep'."
         )
+    weight = rows.sample_weight
+    if not rows or (weight is not None and not np.any(np.asarray(weight))):
+        return Plan()
     twin = deepcopy(estimator)
     params = dict(rows.params)
     if rows.preprocessing != "keep":

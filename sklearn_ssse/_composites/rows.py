@@ -108,11 +108,14 @@ class Plan(NamedTuple):
     changes : list of Change
         Changes of transformers and other objects.
     warnings : list of str
+    no_rows : bool
+        True if the call was given no row of positive weight, so that nothing changes.
     """
 
     erasures: list | tuple = ()
     changes: list | tuple = ()
     warnings: list | tuple = ()
+    no_rows: bool = False
 
     @classmethod
     def joined(cls, plans):
@@ -123,6 +126,13 @@ class Plan(NamedTuple):
             out.changes.extend(plan.changes)
             out.warnings.extend(text for text in plan.warnings if text not in out.warnings)
         return out
+
+    @property
+    def changes_something(self):
+        """Whether a row, a column or an object besides the models changes."""
+        return bool(self.changes) or any(
+            erasure.changes_rows or erasure.columns_change for erasure in self.erasures
+        )
 
     def worked_out(self):
         """The same plan with an `Erasure` for each model, or a `Change` that refreshes it."""
