@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._composites.rows import Plan
-from sklearn_ssse._erasure import Change, ErasableMixin
+from sklearn_ssse._erasure import Change, ErasableMixin, part_of_a_call
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # Types that rows cannot be erased from, and the reason.
@@ -107,7 +107,7 @@ def plan_all(pairs):
 def _plan_on_copy(function, estimator, rows):
     """Run a third party's function on a copy; the copy's attributes replace the estimator's.
 
-    It does not run if there is no row of positive weight, as in a pair of `OneVsOneClassifier`.
+    The function is not called if there is no row of positive weight.
     """
     name = type(estimator).__name__
     if rows.retained:
@@ -133,6 +133,7 @@ def _plan_on_copy(function, estimator, rows):
         params["preprocessing"] = rows.preprocessing
     if rows.positions is not None:
         params["positions"] = rows.positions
-    function(twin, rows.X, rows.y, rows.epsilon, sample_weight=rows.sample_weight, **params)
+    with part_of_a_call():
+        function(twin, rows.X, rows.y, rows.epsilon, sample_weight=weight, **params)
     dropped = tuple(vars(estimator).keys() - vars(twin).keys())
     return Plan([], [Change(estimator, vars(twin), dropped)])

@@ -1,4 +1,7 @@
-"""The warning for a call that changes no row."""
+"""The warning for a call that is given no row."""
+
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from sklearn_ssse._utils.warnings import warn
 
@@ -8,7 +11,20 @@ NO_ROWS = (
     'ids are of another type ("17" against 17). Check the filter and the weights.'
 )
 
+_part_of_a_call: ContextVar[bool] = ContextVar("_part_of_a_call", default=False)
+
 
 def warn_of_no_rows():
     """Warn that a call changes nothing, because it was given no row of positive weight."""
-    warn(NO_ROWS)
+    if not _part_of_a_call.get():
+        warn(NO_ROWS)
+
+
+@contextmanager
+def part_of_a_call():
+    """Allow calls without rows inside: an outer call that has rows gives each model its own."""
+    token = _part_of_a_call.set(True)
+    try:
+        yield
+    finally:
+        _part_of_a_call.reset(token)

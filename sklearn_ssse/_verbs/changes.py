@@ -340,6 +340,7 @@ def _carry_out_plan(estimator, made):
     """Give the warnings of a plan, then make all of its changes, and return the estimator."""
     if made.no_rows:
         warn_of_no_rows()
+        return estimator
     made.warn()
     carry_out(made.erasures, made.changes)
     return estimator
