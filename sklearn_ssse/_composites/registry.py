@@ -7,11 +7,10 @@ A composite type is one file of this folder, or two functions of `meta_estimator
 from copy import deepcopy
 from functools import singledispatch
 
-import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._composites.rows import Plan
-from sklearn_ssse._erasure import Change, ErasableMixin, part_of_a_call
+from sklearn_ssse._erasure import Change, ErasableMixin, any_row, part_of_a_call
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # Types that rows cannot be erased from, and the reason.
@@ -124,8 +123,7 @@ def _plan_on_copy(function, estimator, rows):
             "preprocessing='downdate' needs a model that can be transformed with its columns, got "
             f"{name}. Use preprocessing='keep'."
         )
-    weight = rows.sample_weight
-    if not rows or (weight is not None and not np.any(np.asarray(weight))):
+    if not any_row(rows.X, rows.sample_weight):
         return Plan()
     twin = deepcopy(estimator)
     params = dict(rows.params)
@@ -134,6 +132,6 @@ def _plan_on_copy(function, estimator, rows):
     if rows.positions is not None:
         params["positions"] = rows.positions
     with part_of_a_call():
-        function(twin, rows.X, rows.y, rows.epsilon, sample_weight=weight, **params)
+        function(twin, rows.X, rows.y, rows.epsilon, sample_weight=rows.sample_weight, **params)
     dropped = tuple(vars(estimator).keys() - vars(twin).keys())
     return Plan([], [Change(estimator, vars(twin), dropped)])

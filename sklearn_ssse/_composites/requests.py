@@ -6,7 +6,7 @@ from sklearn_ssse._composites.groups import rows_of_groups
 from sklearn_ssse._composites.inspection import known_columns, takes_positions
 from sklearn_ssse._composites.registry import plan, plan_all
 from sklearn_ssse._composites.rows import RoutedRows
-from sklearn_ssse._erasure import check_pairs, weight_per_row
+from sklearn_ssse._erasure import any_row, check_pairs, weight_per_row
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # The values of the parameter `preprocessing` of `unlearn`, and of `refresh`.
@@ -106,12 +106,11 @@ def _plan_of_groups(estimator, sides, groups, chosen, parameter):
         known = getattr(estimator, "n_features_in_", None) if names is None else names
     sides = rows_of_groups(sides, groups, chosen, known, parameter)
     made = plan_all((estimator, rows) for rows in sides)
-    positions = sides[0].positions
-    _check_takes_positions(estimator, positions)
+    _check_takes_positions(estimator, sides[0].positions)
     made = made.worked_out()
-    # A row that no member of a BaggingClassifier drew changes nothing, and is still a row.
-    has_positions = positions is not None and len(positions) > 0
-    return made._replace(no_rows=not (made.changes_something or has_positions))
+    # A transformer that takes no weights may change, too, by rows of weight 0.
+    has_rows = any(any_row(rows.X, rows.sample_weight) for rows in sides)
+    return made._replace(no_rows=not (has_rows or made.changes_something))
 
 
 def _check_preprocessing(preprocessing, allowed):

@@ -3,6 +3,9 @@
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import numpy as np
+
+from sklearn_ssse._utils.compat import num_samples
 from sklearn_ssse._utils.warnings import warn
 
 NO_ROWS = (
@@ -12,6 +15,13 @@ NO_ROWS = (
 )
 
 _part_of_a_call: ContextVar[bool] = ContextVar("_part_of_a_call", default=False)
+
+
+def any_row(X, sample_weight):
+    """Whether there is a row of positive weight."""
+    if num_samples(X) == 0:
+        return False
+    return sample_weight is None or bool(np.any(np.asarray(sample_weight)))
 
 
 def warn_of_no_rows():

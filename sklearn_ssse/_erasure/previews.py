@@ -1,6 +1,6 @@
 """The previews of an erasable estimator: each returns the record of a verb and changes nothing."""
 
-from sklearn_ssse._erasure.no_rows import warn_of_no_rows
+from sklearn_ssse._erasure.no_rows import any_row, warn_of_no_rows
 from sklearn_ssse._erasure.planning import plan_erasure
 from sklearn_ssse._erasure.validation import check_pairs
 
@@ -136,7 +136,7 @@ class PreviewMixin:
     def _requested(self, forget=None, added=None, epsilon=None):
         """The `Erasure` of rows that a user passed, with a warning if there are none."""
         erasure = self._plan_erasure(forget, added, epsilon)
-        if not erasure.changes_rows:
+        if not any(any_row(rows[0], rows[2]) for rows in (forget, added) if rows is not None):
             warn_of_no_rows()
         return erasure
 

@@ -83,7 +83,7 @@ def unlearn(
         See `ErasableLogisticRegression.unlearn`; also if a step or an attribute of the estimator
         still holds the rows and ``preprocessing='downdate'``. If there is no row of positive weight
         to erase, for example because a filter matches no row, one warning is given for all models
-        together. A model inside that none of the rows belongs to gives none.
+        together. No warning is given if only some of the models get no row.
 
     Examples
     --------
