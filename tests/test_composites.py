@@ -41,6 +41,7 @@ from sklearn_ssse import (
 from sklearn_ssse._composites import erasable_models
 from tests.check_erasable import snapshot
 from tests.reference import theta
+from tests.warned import NO_ROWS
 
 LR = ErasableLogisticRegression(curvature="fisher", tol=1e-8, max_iter=1000)
 PIPE = make_pipeline(FunctionTransformer(np.tanh), LR)
@@ -152,7 +153,8 @@ def test_all_parts_or_none(data, name):
     with pytest.raises(ValueError, match=r"features|columns"):
         unlearn(model, X[:3, :2], y[:3])
     assert snapshot(model) == before
-    assert unlearn(model, X[:0], y[:0]) is model
+    with pytest.warns(ErasureWarning, match=NO_ROWS):
+        assert unlearn(model, X[:0], y[:0]) is model
     assert snapshot(model) == before
 
 
