@@ -6,14 +6,17 @@ from sklearn_ssse._composites import (
     Plan,
     RoutedRows,
     erasable_models,
+    lockable_parts,
     plan,
     plan_refresh,
     plan_unlearn,
     third_party,
 )
 from sklearn_ssse._erasure import carry_out, check_pairs, weight_per_row
+from sklearn_ssse._utils.locks import exclusive
 
 
+@exclusive(lockable_parts)
 def unlearn(
     estimator,
     X,
@@ -115,6 +118,7 @@ def unlearn(
 unlearn.register = third_party.register  # type: ignore[attr-defined]
 
 
+@exclusive(lockable_parts)
 def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
     """Add training rows to a fitted estimator and every model inside it, in place.
 
@@ -170,6 +174,7 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
     return _carry_out_plan(estimator, plan(estimator, rows).worked_out())
 
 
+@exclusive(lockable_parts)
 def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weight=None):
     """Replace training rows by their corrected version in a fitted estimator, in place.
 
@@ -230,6 +235,7 @@ def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weigh
     return _carry_out_plan(estimator, both.worked_out())
 
 
+@exclusive(lockable_parts)
 def refresh(estimator, X, y, sample_weight=None, *, preprocessing="keep", positions=None):
     """Train every model inside a fitted estimator on the retained rows, in place.
 
@@ -299,6 +305,7 @@ def refresh(estimator, X, y, sample_weight=None, *, preprocessing="keep", positi
     return _carry_out_plan(estimator, made)
 
 
+@exclusive(lockable_parts)
 def preview_unlearn(
     estimator,
     X,

@@ -10,6 +10,7 @@ from sklearn_ssse._erasure.fit_curvature import FITTED
 from sklearn_ssse._erasure.planning import plan_erasure
 from sklearn_ssse._erasure.refresh import RefreshMixin
 from sklearn_ssse._erasure.validation import check_pairs, check_rows
+from sklearn_ssse._utils.locks import exclusive, itself
 
 
 class ErasableMixin(RefreshMixin):
@@ -238,10 +239,12 @@ class ErasableMixin(RefreshMixin):
         added = (X_new, y_new, sample_weight)
         return self._carry_out(forget, added, epsilon)
 
+    @exclusive(itself)
     def _plan_erasure(self, forget=None, added=None, epsilon=None, column_map=None):
         """The `Erasure` of the rows, see `planning.plan_erasure`."""
         return plan_erasure(self, forget, added, epsilon, column_map)
 
+    @exclusive(itself)
     def _carry_out(self, forget=None, added=None, epsilon=None):
         """Erase and add rows, each given as (X, y, sample_weight), and give the warnings."""
         erasure = self._plan_erasure(forget, added, epsilon)
