@@ -36,8 +36,11 @@ def exclusive(objects):
     """
 
     def decorate(function):
+        name = function.__code__.co_varnames[0]
+
         @wraps(function)
-        def locked(first, *args, **kwargs):
+        def locked(*args, **kwargs):
+            first = args[0] if args else kwargs.get(name)
             locks = [_lock(each) for each in sorted(objects(first), key=id)]
             held = []
             release = map(RLock.release, held)
@@ -45,7 +48,7 @@ def exclusive(objects):
             # and lists them, and one call releases them: no lock is acquired and not listed.
             try:
                 held.extend(filter(RLock.acquire, locks))
-                return function(first, *args, **kwargs)
+                return function(*args, **kwargs)
             finally:
                 deque(release, 0)
 
