@@ -7,7 +7,7 @@ import os
 import threading
 import weakref
 from collections import deque
-from functools import wraps
+from functools import partial, wraps
 
 RLock = type(threading.RLock())
 # By the id of an object: its lock, and a reference that deletes the entry together with the object.
@@ -67,7 +67,8 @@ def _lock(each):
     key = id(each)
     entry = _entries.get(key)
     if entry is None:
-        reference = weakref.ref(each, lambda _: _entries.pop(key, None))
+        # The callback is no Python code: Ctrl-C during it would be lost.
+        reference = weakref.ref(each, partial(_entries.pop, key))
         # Of two threads that get here at once, both take the entry of the first.
         entry = _entries.setdefault(key, (RLock(), reference))
     return entry[0]
