@@ -115,7 +115,7 @@ def unlearn(
     return _carry_out_plan(estimator, made)
 
 
-unlearn.register = third_party.register  # type: ignore[attr-defined]
+unlearn.register = third_party.register
 
 
 @exclusive(lockable_parts)

@@ -30,7 +30,6 @@ from sklearn_ssse import (
     ErasableMLPClassifier,
     learn,
     preview_unlearn,
-    refresh,
     unlearn,
 )
 from sklearn_ssse._composites import lockable_parts, plan_refresh, plan_unlearn
@@ -40,7 +39,7 @@ from tests.warned import DAMPED, REFRESH, may_warn
 
 # Longest time that a thread or a process of these tests may take, in seconds.
 LIMIT = 60
-
+DATA = make_classification(120, 4, n_informative=3, n_redundant=0, flip_y=0.2, random_state=0)
 
 # Two threads
 
@@ -119,7 +118,7 @@ def unlearn_holder(estimator, X, y, epsilon=None, *, sample_weight=None):
 
 @pytest.fixture(scope="module")
 def rows():
-    """So many rows that a thousand calls need no refresh."""
+    """20,000 rows, so that a thousand erasures of single rows need no refresh."""
     return make_classification(20_000, 3, n_informative=2, n_redundant=0, random_state=0)
 
 
@@ -286,7 +285,7 @@ def test_downdated_scaler(rows, fitted):
 
 
 def held(estimator):
-    """A context in which another thread holds the lock of an estimator."""
+    """Start a thread that holds the lock of an estimator until an event is set; return both."""
     inside = threading.Event()
     leave = threading.Event()
 
@@ -390,13 +389,15 @@ def test_erasing_from_a_copy_changes_no_array_of_the_model(kind):
 
 # Interrupts
 
-DATA = make_classification(120, 4, n_informative=3, n_redundant=0, flip_y=0.2, random_state=0)
-
 
 def a_network(**params):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return ErasableMLPClassifier((3,), max_iter=20, random_state=0, **params).fit(*DATA)
+
+
+# Attributes that hold parts, whose contents are listed one by one.
+HOLD = {"steps", "estimator", "estimators_", "model"}
 
 
 def contents(estimator):
@@ -405,10 +406,6 @@ def contents(estimator):
         {name: pickle.dumps(value) for name, value in vars(part).items() if name not in HOLD}
         for part in lockable_parts(estimator)
     ]
-
-
-# Attributes that hold parts, whose contents are listed one by one.
-HOLD = {"steps", "estimator", "estimators_", "model"}
 
 
 def downdated():
@@ -424,7 +421,9 @@ def outputs():
 
 def classes():
     X, y = DATA
-    rest = OneVsRestClassifier(ErasableLogisticRegression(structure="diagonal")).fit(X, y + (X[:, 0] > 0))
+    rest = OneVsRestClassifier(ErasableLogisticRegression(structure="diagonal")).fit(
+        X, y + (X[:, 0] > 0)
+    )
     return rest, lambda X, y: plan_unlearn(rest, X, y + (X[:, 0] > 0))
 
 
@@ -556,7 +555,7 @@ def test_a_signal_leaves_all_old_or_all_new_and_no_lock():
 # Forks
 
 FORKED = """
-import os, threading
+import os, signal, threading
 from sklearn.datasets import make_classification
 from sklearn_ssse import ErasableLogisticRegression
 from sklearn_ssse._kernels import one_thread
@@ -588,6 +587,7 @@ thread.start()
 inside.wait(60)
 child = os.fork()
 if not child:
+    signal.alarm(50)  # ends a child that waits for ever
     fit()
     model.unlearn(X[:5], y[:5])
     with one_thread():

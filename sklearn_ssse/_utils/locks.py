@@ -1,4 +1,4 @@
-"""One lock for each object, so that two threads change it one after the other.
+"""One lock for each object, so that threads change it one after the other.
 
 The locks are kept outside of the objects: no clone, copy, pickle or file of an object holds one.
 """
@@ -21,8 +21,8 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 def exclusive(objects):
     """Decorate a function so that no other thread changes the same objects during a call.
 
-    The locks are acquired in the order of the ids of the objects, so that two calls never wait for
-    each other. A thread that holds a lock may acquire it again.
+    The locks are acquired in the order of the ids of the objects, so that of two calls at most one
+    waits for the other. A thread that holds a lock may acquire it again.
 
     Parameters
     ----------
