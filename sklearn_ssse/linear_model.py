@@ -23,6 +23,7 @@ from sklearn_ssse._inverse import INVERSES, choose_structure
 from sklearn_ssse._kernels import load
 from sklearn_ssse._minimum import left_by_training, minimise
 from sklearn_ssse._utils.compat import Options, StrOptions, with_callbacks
+from sklearn_ssse._utils.locks import exclusive, itself
 from sklearn_ssse._utils.progress import begun
 from sklearn_ssse._utils.warnings import warn
 
@@ -212,6 +213,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         self.backend = backend
         self.device = device
 
+    @exclusive(itself)
     def fit(self, X, y, sample_weight=None):
         """Fit the model, then compute its curvature.
 
@@ -329,11 +331,9 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         """Weight of each class, (n_classes,)."""
         if self.class_weight is None:
             return np.ones(len(self.classes_))
-        y = self.classes_[codes]
-        by_class = compute_class_weight(
-            self.class_weight, classes=self.classes_, y=y, sample_weight=weight
-        )
-        return by_class.astype(np.float64)
+        return compute_class_weight(
+            self.class_weight, classes=self.classes_, y=self.classes_[codes], sample_weight=weight
+        ).astype(np.float64)
 
     def _automatic_ridges(self, batch):
         """Ridges of damping "auto" to try in turn, each (d,)."""

@@ -17,6 +17,7 @@ from sklearn_ssse._erasure import PARAMETER_CONSTRAINTS, RELATIVE_GRID, Erasable
 from sklearn_ssse._families import NetworkFamily
 from sklearn_ssse._from_estimator import warn_if_wrong
 from sklearn_ssse._gradients import CURVATURES
+from sklearn_ssse._utils.locks import exclusive, itself
 
 __all__ = ["ErasableMLPClassifier"]
 
@@ -187,6 +188,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         self.backend = backend
         self.device = device
 
+    @exclusive(itself)
     def fit(self, X, y, sample_weight=None):
         """Fit the model, then compute its curvature.
 
@@ -216,6 +218,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         return self._fit_curvature_of(X, y, sample_weight, rows)
 
     @available_if(lambda estimator: estimator._check_solver())
+    @exclusive(itself)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
         """Update the model with one iteration over the data.
 

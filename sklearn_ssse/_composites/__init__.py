@@ -11,6 +11,7 @@ from sklearn_ssse._composites.inspection import (
     erasable_models,
     final_step,
     known_columns,
+    lockable_parts,
     transformed,
 )
 from sklearn_ssse._composites.registry import inside, plan, route, third_party

@@ -1,9 +1,10 @@
 """Inspection of the models inside an estimator."""
 
+from sklearn.base import BaseEstimator
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 
-from sklearn_ssse._composites.registry import inside, needs_positions, registered
+from sklearn_ssse._composites.registry import inside, needs_positions, registered, third_party
 from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._preprocessing import transformers
 
@@ -14,6 +15,32 @@ def erasable_models(estimator):
         return [estimator]
     models = {id(model): model for part in inside(estimator) for model in erasable_models(part)}
     return list(models.values())
+
+
+def lockable_parts(estimator):
+    """Every estimator inside an estimator, itself included, each once.
+
+    Models without a curvature are left out: no verb changes them, and several composites may share
+    one as the model that they clone.
+    """
+    third_parties = [kind for kind in third_party.registry if kind is not object]
+    kinds = (BaseEstimator, *third_parties)
+    seen = {}
+    found = []
+    waiting = [estimator]
+    while waiting:
+        part = waiting.pop()
+        if not isinstance(part, (*kinds, list, tuple, dict)) or id(part) in seen:
+            continue
+        seen[id(part)] = part
+        if isinstance(part, ErasableMixin):
+            found += [part] if "curvature_" in vars(part) else []
+        elif isinstance(part, kinds):
+            found.append(part)
+            waiting.extend(vars(part).values())
+        else:
+            waiting.extend(part.values() if isinstance(part, dict) else part)
+    return found
 
 
 def takes_positions(estimator):

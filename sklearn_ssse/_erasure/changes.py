@@ -1,6 +1,8 @@
 """Changes of objects: all of them are computed before the first one is made."""
 
+from collections import deque
 from collections.abc import Callable
+from itertools import repeat
 from typing import NamedTuple
 
 from sklearn_ssse._erasure.guards import DOUBTFUL_MARGIN, TRUSTED_MARGIN
@@ -115,6 +117,9 @@ class Erasure(NamedTuple):
 def carry_out(erasures, changes=()):
     """Compute every change first, then make all of them; an erasure of no rows changes nothing.
 
+    An exception at any point, Ctrl-C included, leaves all objects as they were before, or all as
+    they are after.
+
     Parameters
     ----------
     erasures : iterable of Erasure
@@ -122,7 +127,28 @@ def carry_out(erasures, changes=()):
         Changes of transformers and of other objects that hold statistics.
     """
     made = [e.change() for e in erasures if e.changes_rows or e.columns_change]
+    after = {}  # by the id of an object: the object, and its attributes after all of its changes
     for target, attributes, dropped in [*made, *changes]:
-        vars(target).update(attributes)
+        _, own = after.setdefault(id(target), (target, dict(vars(target))))
+        own.update(attributes)
         for name in dropped:
-            vars(target).pop(name, None)
+            own.pop(name, None)
+    assign_together(list(after.values()))
+
+
+def assign_together(pairs):
+    """Give each object its new dict of attributes, in one call of the interpreter.
+
+    A signal such as Ctrl-C is handled, and another thread runs, only between two calls: both find
+    either no object changed or all of them.
+
+    Parameters
+    ----------
+    pairs : list of (object, dict)
+    """
+    targets = [target for target, _ in pairs]
+    attributes = [own for _, own in pairs]
+    # Old values live until the function returns, so that no finalizer runs in the middle.
+    before = [vars(target) for target in targets]
+    deque(map(object.__setattr__, targets, repeat("__dict__"), attributes), maxlen=0)
+    del before

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ssse._erasure.changes import assign_together
 from sklearn_ssse._erasure.epsilon import usual_epsilon
 from sklearn_ssse._erasure.guards import check_dense
 from sklearn_ssse._erasure.path import Path
@@ -18,6 +19,7 @@ from sklearn_ssse._inverse import INVERSES, choose_structure, sizes
 from sklearn_ssse._kernels import choose_backend, load
 from sklearn_ssse._saved_format import checked, stamped
 from sklearn_ssse._utils.compat import CallbackSupportMixin, with_callbacks
+from sklearn_ssse._utils.locks import exclusive, itself
 from sklearn_ssse._utils.progress import SILENT, begun
 from sklearn_ssse._utils.warnings import warn
 from sklearn_ssse.exceptions import ErasureError
@@ -56,6 +58,7 @@ class CurvatureMixin(CallbackSupportMixin):
     that training left, (d,), or None, and a warning, or an empty str.
     """
 
+    @exclusive(itself)
     def fit_curvature(self, X, y, sample_weight=None):
         """Compute the curvature of the fitted model anew, at its present parameters.
 
@@ -197,14 +200,17 @@ class CurvatureMixin(CallbackSupportMixin):
         if warning:
             warn(warning)
         automatic = self.damping == "auto"
-        self.curvature_ = inverse
-        self.structure_ = structure
-        self.inversion_ = inverse.inversion
-        self.backend_ = backend
-        self.damping_ = inverse.ridge / state.mass if automatic else float(self.damping)
-        self.unlearn_epsilon_ = usual_epsilon(self.unlearn_epsilon, state.calibration)
-        self.n_samples_remaining_ = state.n_rows
-        self._erasure_state = state
+        attributes = {
+            "curvature_": inverse,
+            "structure_": structure,
+            "inversion_": inverse.inversion,
+            "backend_": backend,
+            "damping_": inverse.ridge / state.mass if automatic else float(self.damping),
+            "unlearn_epsilon_": usual_epsilon(self.unlearn_epsilon, state.calibration),
+            "n_samples_remaining_": state.n_rows,
+            "_erasure_state": state,
+        }
+        assign_together([(self, {**vars(self), **attributes})])
 
     def _new_state(self, codes, weight, class_weight):
         """The `ErasureState` of the rows, before the calibration of eps."""

@@ -10,6 +10,7 @@ from sklearn_ssse._erasure.fit_curvature import FITTED
 from sklearn_ssse._erasure.previews import PreviewMixin, old_and_new
 from sklearn_ssse._erasure.refresh import RefreshMixin
 from sklearn_ssse._erasure.validation import check_rows
+from sklearn_ssse._utils.locks import exclusive, itself
 
 
 class ErasableMixin(PreviewMixin, RefreshMixin):
@@ -218,6 +219,7 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
         old, new = old_and_new(X_old, y_old, X_new, y_new, sample_weight)
         return self._carry_out(old, new, epsilon)
 
+    @exclusive(itself)
     def _carry_out(self, forget=None, added=None, epsilon=None):
         """Erase and add rows, each given as (X, y, sample_weight), and give the warnings."""
         erasure = self._requested(forget, added, epsilon)

@@ -3,6 +3,7 @@
 from sklearn_ssse._erasure.no_rows import any_row, warn_of_no_rows
 from sklearn_ssse._erasure.planning import plan_erasure
 from sklearn_ssse._erasure.validation import check_pairs
+from sklearn_ssse._utils.locks import exclusive, itself
 
 
 class PreviewMixin:
@@ -129,6 +130,7 @@ class PreviewMixin:
         old, new = old_and_new(X_old, y_old, X_new, y_new, sample_weight)
         return self._requested(old, new, epsilon).record
 
+    @exclusive(itself)
     def _plan_erasure(self, forget=None, added=None, epsilon=None, column_map=None):
         """The `Erasure` of the rows, see `planning.plan_erasure`."""
         return plan_erasure(self, forget, added, epsilon, column_map)

@@ -9,6 +9,7 @@ from sklearn_ssse._erasure.changes import Change, carry_out
 from sklearn_ssse._erasure.fit_curvature import CurvatureMixin
 from sklearn_ssse._erasure.planning import NO_CURVATURE
 from sklearn_ssse._erasure.validation import check_rows, class_indicator
+from sklearn_ssse._utils.locks import exclusive, itself
 from sklearn_ssse._utils.warnings import warn
 from sklearn_ssse.exceptions import ErasureError
 
@@ -22,6 +23,7 @@ class RefreshMixin(CurvatureMixin):
 
     _parent: type | None = None
 
+    @exclusive(itself)
     def refresh(self, X, y, sample_weight=None):
         """Train the model on the retained rows from its present parameters, in place.
 

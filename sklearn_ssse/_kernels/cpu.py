@@ -9,6 +9,7 @@ from scipy.special import expit
 
 from sklearn_ssse._kernels.blas import invert, invert_blocks, rank_b_update
 from sklearn_ssse._kernels.grams import add_unit_grams, layer_gram, product
+from sklearn_ssse._kernels.threads import each_some
 from sklearn_ssse._kernels.types import Inputs
 
 __all__ = [
@@ -64,7 +65,10 @@ def rank1_update(P: NDArray, R: NDArray) -> None:
 
 
 def rank1_update_blocks(P: NDArray, R: NDArray) -> None:
-    """See `rank1.rank1_update_blocks`."""
+    """See `rank1.rank1_update_blocks`; large blocks are updated in threads."""
     from sklearn_ssse._kernels import rank1
 
-    rank1.rank1_update_blocks(P, R)
+    def update(some: slice) -> None:
+        rank1.rank1_update_blocks(P[some], R[some])
+
+    each_some(update, len(P), R.shape[1] * P.shape[1] ** 2)

@@ -1,14 +1,16 @@
 """The recurrence row by row, compiled by numba, for C-contiguous float64 arrays."""
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 # LLVM fast-math flags. "nnan" and "ninf" are omitted, so that NaN and infinity propagate.
 FAST_MATH = {"reassoc", "contract", "nsz"}
 
 
-@njit(cache=True, fastmath=FAST_MATH)
+# Without threads of numba: a process that has used them cannot fork and use them again, and two
+# threads that use them at once end the process if their layer is "workqueue".
+@njit(cache=True, fastmath=FAST_MATH, nogil=True)
 def rank1_update(P: NDArray, R: NDArray) -> None:
     """Add the rows R to the curvature whose inverse is P, one after the other, in place.
 
@@ -57,9 +59,9 @@ def rank1_update(P: NDArray, R: NDArray) -> None:
         v, v_next = v_next, v
 
 
-@njit(cache=True, fastmath=FAST_MATH, parallel=True)
+@njit(cache=True, fastmath=FAST_MATH, nogil=True)
 def rank1_update_blocks(P: NDArray, R: NDArray) -> None:
-    """Apply `rank1_update` to many blocks in parallel.
+    """Apply `rank1_update` to each of many blocks.
 
     Parameters
     ----------
@@ -68,5 +70,5 @@ def rank1_update_blocks(P: NDArray, R: NDArray) -> None:
     R : ndarray of shape (n_blocks, m, size)
         Curvature rows over the parameters of each block.
     """
-    for b in prange(P.shape[0]):
+    for b in range(P.shape[0]):
         rank1_update(P[b], R[b])

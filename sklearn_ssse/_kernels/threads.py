@@ -5,6 +5,7 @@ on one thread of BLAS.
 """
 
 import math
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -93,3 +94,15 @@ class _Limit:
     lock = threading.Lock()
     depth = 0  # threads inside the context
     limiter: Any = None
+
+
+def _without_other_threads() -> None:
+    """In a forked child, end the limit of the threads that do not run in it."""
+    _Limit.lock = threading.Lock()
+    if _Limit.depth:
+        _Limit.depth = 0
+        _Limit.limiter.restore_original_limits()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_without_other_threads)

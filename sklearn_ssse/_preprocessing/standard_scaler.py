@@ -1,6 +1,5 @@
 """Exact removal of rows from the sums and counts of a `StandardScaler`."""
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -172,8 +171,7 @@ def _forget_statistics(step, state, old, weighted):
             weight = weight[weight != 0]
     if not num_samples(X):
         return old.none()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of columns without values
+    with np.errstate(all="ignore"):  # columns without values
         return _statistics(clone(step).fit(X, sample_weight=weight))
 
 

@@ -1,6 +1,7 @@
 """The functions that change the rows of an estimator and of every model inside it."""
 
 from sklearn_ssse._composites import (
+    lockable_parts,
     plan_learn,
     plan_rectify,
     plan_refresh,
@@ -8,8 +9,10 @@ from sklearn_ssse._composites import (
     third_party,
 )
 from sklearn_ssse._erasure import carry_out, warn_of_no_rows
+from sklearn_ssse._utils.locks import exclusive
 
 
+@exclusive(lockable_parts)
 def unlearn(
     estimator,
     X,
@@ -110,9 +113,10 @@ def unlearn(
     return _carry_out_plan(estimator, made)
 
 
-unlearn.register = third_party.register  # type: ignore[attr-defined]
+unlearn.register = third_party.register
 
 
+@exclusive(lockable_parts)
 def learn(estimator, X, y, epsilon=None, *, sample_weight=None, groups=None, only=None):
     """Add training rows to a fitted estimator and every model inside it, in place.
 
@@ -180,6 +184,7 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None, groups=None, onl
     return _carry_out_plan(estimator, made)
 
 
+@exclusive(lockable_parts)
 def rectify(
     estimator,
     X_old,
@@ -267,6 +272,7 @@ def rectify(
     return _carry_out_plan(estimator, made)
 
 
+@exclusive(lockable_parts)
 def refresh(estimator, X, y, sample_weight=None, *, preprocessing="keep", positions=None):
     """Train every model inside a fitted estimator on the retained rows, in place.
 

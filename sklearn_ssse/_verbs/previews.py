@@ -1,9 +1,17 @@
 """Previews of the verbs: each returns the records of a verb and changes nothing."""
 
-from sklearn_ssse._composites import erasable_models, plan_learn, plan_rectify, plan_unlearn
+from sklearn_ssse._composites import (
+    erasable_models,
+    lockable_parts,
+    plan_learn,
+    plan_rectify,
+    plan_unlearn,
+)
 from sklearn_ssse._erasure import warn_of_no_rows
+from sklearn_ssse._utils.locks import exclusive
 
 
+@exclusive(lockable_parts)
 def preview_unlearn(
     estimator,
     X,
@@ -56,6 +64,7 @@ def preview_unlearn(
     return _records(estimator, made)
 
 
+@exclusive(lockable_parts)
 def preview_learn(estimator, X, y, epsilon=None, *, sample_weight=None, groups=None, only=None):
     """Return the record that `learn` would make with the same arguments; change nothing.
 
@@ -98,6 +107,7 @@ def preview_learn(estimator, X, y, epsilon=None, *, sample_weight=None, groups=N
     return _records(estimator, made)
 
 
+@exclusive(lockable_parts)
 def preview_rectify(
     estimator,
     X_old,
