@@ -14,6 +14,9 @@ NOT_A_MINIMUM = "The model must be at a minimum"
 # For a net from which rows were erased before. Whether the net gives one of these depends on its
 # training, and so on the machine.
 STALE = "The curvature must (belong to|contain)"
+# Of a step whose rows change their log-odds by more than 1.5, or one row far more than the others.
+LONG_STEP = "A step should not change the log-odds"
+LARGE_EPSILON = "epsilon should be at most 3 times"
 TOO_LONG = "A step must be short compared with the parameters"
 UNTRAINED = "A trained network must predict"
 

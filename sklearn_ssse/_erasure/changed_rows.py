@@ -77,7 +77,8 @@ class ChangedRows(NamedTuple):
         length, multiple, epsilon = step
         forget, added = self.sizes(moved)
         size = forget.joined(added)
-        check_size(size, before.limits, epsilon)
+        # An added row may have any label: its log-odds may change by any amount.
+        check_size(forget, before.limits, epsilon)
         doubts = doubts_of_added_norms(self.added_norm)
         if not self.batch.family.is_convex:
             return size, (*doubts, *doubts_of_net(length, multiple, epsilon))

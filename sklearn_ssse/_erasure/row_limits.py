@@ -126,8 +126,7 @@ def check_rows_known(batch: Any, log_odds: NDArray, state: Any, inverse: Any) ->
     if too_long.any():
         raise ErasureError(
             f"Forget rows must be training rows, got {too_long.sum()} of {norms.size} with a "
-            f"larger norm than any training row (up to {_times(norms, limits)} times as large). "
-            f"{CHECK}."
+            f"larger norm than any training row ({_times(norms, limits)}). {CHECK}."
         )
     lowest = log_odds.min(axis=1)
     unlikely = np.flatnonzero(limits.too_unlikely(lowest, 0.0))
@@ -158,7 +157,9 @@ def _still_unlikely(
 
 def _times(norms: NDArray, limits: RowLimits) -> str:
     """The largest norm as a multiple of the limit, in words."""
-    largest = norms.max()
-    if not np.isfinite(largest) or limits.largest_norm == 0:
-        return "infinitely many"
-    return f"{largest / limits.largest_norm:.3g}"
+    largest = float(norms.max())
+    if not np.isfinite(largest):
+        return "it overflows"
+    if limits.largest_norm == 0.0:
+        return "all training rows are zero"
+    return f"up to {largest / limits.largest_norm:.3g} times as large"

@@ -83,9 +83,9 @@ def check_size(size: StepSize, limits: RowLimits, epsilon: float) -> None:
     limit = ruinous_log_odds(limits)
     if not size.mean <= limit:
         raise ErasureError(
-            "A step must change the log-odds of the rows' labels by at most "
+            "A step must not change the log-odds of the forget rows' labels by more than "
             f"{limit:.3g} on average, got {size.mean:.3g} at epsilon {epsilon:.3g}: it would ruin "
-            f"the model. {CHECK}; or lower `epsilon`."
+            f"the model. {CHECK}. Otherwise lower `epsilon`, or call `refresh`."
         )
 
 
@@ -129,7 +129,7 @@ def _doubts_of_size(size: StepSize) -> list[str]:
     """Messages for a step of a convex model that is too long for its quadratic model."""
     if size.mean > DOUBTFUL_LOG_ODDS:
         return [
-            "A step must not change the log-odds of the rows' labels by more than "
+            "A step should not change the log-odds of the rows' labels by more than "
             f"{DOUBTFUL_LOG_ODDS:g} on average, got {size.mean:.3g}: the quadratic model of the "
             "loss may not hold that far. Compare with retraining, or call `refresh` with the "
             "retained rows."
@@ -137,8 +137,8 @@ def _doubts_of_size(size: StepSize) -> list[str]:
     single = max(DOUBTFUL_OF_ONE_ROW, DOUBTFUL_MULTIPLE_OF_MEAN * size.mean)
     if size.largest > single:
         return [
-            f"A step must not change the log-odds of a single row's label by more than {single:.3g}"
-            f", got {size.largest:.3g} (mean of all rows {size.mean:.3g}): a few rows determine a "
+            "A step should not change the log-odds of a single row's label by more than "
+            f"{single:.3g}, got {size.largest:.3g} (mean {size.mean:.3g}): a few rows determine a "
             "parameter, for example the coefficient of a rare category, and it may be far from "
             "retraining. Compare with retraining, or call `refresh` with the retained rows."
         ]
@@ -150,7 +150,7 @@ def _doubts_of_epsilon(multiple: float, epsilon: float) -> list[str]:
     if multiple <= LARGEST_MULTIPLE:
         return []
     return [
-        f"epsilon must be at most {LARGEST_MULTIPLE:g} times the automatic one, got "
+        f"epsilon should be at most {LARGEST_MULTIPLE:g} times the automatic one, got "
         f"{multiple:.3g} times ({epsilon:.3g}): the model may be farther from retraining than "
         f"without the step. Use epsilon='auto', about {epsilon / multiple:.3g} here."
     ]
