@@ -133,14 +133,13 @@ def run_inspect(args):
     }
     if args.json:
         return json.dumps(found, indent=2, allow_nan=False)
-    none = "\nRows cannot be erased from it: it holds no fitted model of sklearn-ssse."
     leftovers = {"leftovers": found.pop("leftovers")}
-    return "\n".join(
-        [
-            _lines(found, "erasable", "Erasable model") + ("" if models else none),
-            *([_lines(leftovers, "leftovers", "Leftover file")] if leftovers["leftovers"] else []),
-        ]
-    )
+    text = _lines(found, "erasable", "Erasable model")
+    if not models:
+        text += "\nRows cannot be erased from it: it holds no fitted model of sklearn-ssse."
+    if leftovers["leftovers"]:
+        text += "\n" + _lines(leftovers, "leftovers", "Leftover file")
+    return text
 
 
 def _read_model(args):

@@ -1,8 +1,8 @@
 """Locks of files, so that two commands do not change one file at the same time.
 
-The lock of ``m.skops`` is a lock of the operating system on the empty file ``.m.skops.lock`` beside
-it. It ends with its process, even if the process is killed. The model file itself cannot carry the
-lock, because a command replaces it by another file.
+The lock of ``m.skops`` is a lock of the operating system on the empty file ``.m.skops.ssse-lock``
+beside it. It ends with its process, even if the process is killed. The model file itself cannot
+carry the lock, because a command replaces it by another file.
 """
 
 import os
@@ -18,6 +18,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+# How the names of lock files end.
+LOCK = "ssse-lock"
 # Seconds that a command waits for the locks by default.
 WAIT_SECONDS = 60
 # Seconds between two attempts to obtain a lock.
@@ -63,8 +65,8 @@ def locked(written, read=(), wait=WAIT_SECONDS):
         yield is_locked
 
 
-def in_use(path):
-    """Whether a command is writing the file; also true if its lock cannot be tested."""
+def in_use(path, reading_counts=False):
+    """Whether a command is writing the file, or also reading it; true if that cannot be tested."""
     try:
         handle = os.open(lock_file(path), os.O_RDONLY | NO_LINK)
     except FileNotFoundError:
@@ -72,7 +74,7 @@ def in_use(path):
     except OSError:
         return True
     try:
-        return not _try_lock(handle, shared=True)
+        return not _try_lock(handle, shared=not reading_counts)
     except OSError:  # a file system without locks
         return True
     finally:
@@ -81,7 +83,7 @@ def in_use(path):
 
 def lock_file(path):
     """The file beside ``path`` that carries its lock."""
-    return path.with_name(f".{path.name}.lock")
+    return path.with_name(f".{path.name}.{LOCK}")
 
 
 def _obtain(path, shared, wait, deadline):

@@ -41,11 +41,11 @@ RECORD = """\
 The record: the change, without any row, and the SHA-256 of both model files. Both files are
 written, or neither.
 
-Other commands: the command locks its files, by a file such as .model.skops.lock beside each. If
-another command is writing one of them, it waits, for at most --wait seconds. It writes nothing if
-the model changed after it was read, or if another program wrote the outputs meanwhile. If a command
-is killed, `inspect` lists the files that it left, and the next command that writes the same model
-removes them.
+Other commands: the command locks its files, by a file such as .model.skops.ssse-lock beside each.
+If another command is writing one of them, it waits, for at most --wait seconds. It writes nothing
+if the model changed after it was read, or if an output changed after the command began. If a
+command is killed, `inspect` lists the files that it left, and the next command that writes the same
+model removes them.
 """
 EXAMPLES = {
     "inspect": "inspect model.skops",
@@ -208,9 +208,11 @@ def _epsilon(text):
 
 
 def _seconds(text):
-    seconds = float(text)
+    seconds = math.nan
+    with suppress(ValueError):
+        seconds = float(text)
     if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"seconds must be finite and at least 0, got {text}")
+        raise argparse.ArgumentTypeError(f"it must be a finite number of at least 0, got {text}")
     return seconds
 
 

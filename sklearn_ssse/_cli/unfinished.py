@@ -20,7 +20,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from sklearn_ssse._cli.locks import in_use, lock_file
+from sklearn_ssse._cli.locks import LOCK, in_use
 
 UNFINISHED = "unfinished"
 PREVIOUS = "previous"
@@ -29,11 +29,12 @@ CONTENTS = {
     UNFINISHED: "a new file that a stopped command had not renamed",
     PREVIOUS: "a copy, made by a stopped command, of the file that it was about to overwrite",
     PLAN: "the plan of a stopped command",
-    "lock": "the empty lock file of a stopped command",
+    LOCK: "the empty lock file of a stopped command",
 }
 TEMPORARY_NAME = re.compile(
     rf"\.(?P<target>.+)\.(?P<token>\d+-[0-9a-f]{{8}})\.(?P<kind>{UNFINISHED}|{PREVIOUS}|{PLAN})"
 )
+LOCK_NAME = re.compile(rf"\.(?P<target>.+)\.(?P<kind>{LOCK})")
 
 
 class Plan(NamedTuple):
@@ -93,22 +94,30 @@ class Plan(NamedTuple):
 
 
 class TemporaryFile(NamedTuple):
-    """A temporary file, the file that its command was to write, the command's token, the kind."""
+    """A file made by a command beside its ``target``, the command's token, and the file's kind.
+
+    A lock file has no token.
+    """
 
     path: Path
     target: Path
-    token: str
+    token: str | None
     kind: str
 
 
 def temporary_files(folder):
-    """The temporary files of all commands in a folder, a list of `TemporaryFile`."""
-    matches = [(path, TEMPORARY_NAME.fullmatch(path.name)) for path in sorted(folder.iterdir())]
-    return [
-        TemporaryFile(path, path.with_name(match["target"]), match["token"], match["kind"])
-        for path, match in matches
-        if match is not None
-    ]
+    """The temporary files and lock files of all commands in a folder: list of `TemporaryFile`."""
+    paths = []
+    with suppress(OSError):  # a folder that may be used and not be listed
+        paths = sorted(folder.iterdir())
+    files = []
+    for path in paths:
+        match = TEMPORARY_NAME.fullmatch(path.name) or LOCK_NAME.fullmatch(path.name)
+        if match is not None:
+            names = match.groupdict()
+            target = path.with_name(names["target"])
+            files.append(TemporaryFile(path, target, names.get("token"), names["kind"]))
+    return files
 
 
 def read_plan(file):
@@ -116,7 +125,7 @@ def read_plan(file):
     try:
         content = json.loads(file.path.read_bytes())
         record = Path(content["record"])
-        hashes = content["model_sha256"], content["record_sha256"]
+        hashes = [content["model_sha256"], content["record_sha256"]]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     return Plan(file.target, record, *hashes, file.token)
@@ -134,12 +143,13 @@ def inspect_folder(model):
     """
     model = model.resolve()
     # A command ends its lock after it has removed its files, so the order of the tests matters.
-    files = [file for file in temporary_files(model.parent) if not in_use(file.target)]
+    files = [
+        file
+        for file in temporary_files(model.parent)
+        if not in_use(file.target, reading_counts=file.kind == LOCK)
+    ]
     plans = [read_plan(file) for file in files if file.kind == PLAN]
     half_done = {plan.token: plan for plan in plans if plan is not None and plan.is_half_done()}
-    lock = lock_file(model)
-    if lock.exists() and not in_use(model):
-        files.append(TemporaryFile(lock, model, "", "lock"))
     leftovers = [_leftover(file, half_done.get(file.token)) for file in files]
     return {
         "in_use": in_use(model),
