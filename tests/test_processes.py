@@ -446,7 +446,10 @@ def test_files_of_a_command_at_work_are_no_leftovers(folder, capsys):
     assert "e.skops must be a model file, got none, and files of stopped commands" in err
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"record": 1}', '{"record": "a.csv"}'])
+NO_NAME = '{"record": "", "model_sha256": "", "record_sha256": ""}'
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"record": 1}', '{"record": "a.csv"}', NO_NAME])
 def test_a_plan_that_is_not_whole_undoes_nothing(folder, text):
     (folder / ".m.skops.12-0123abcd.plan").write_text(text)
     before = (folder / "a.csv").read_bytes()
@@ -616,7 +619,7 @@ def test_an_erasure_of_no_rows_is_refused(
 
 @pytest.mark.parametrize("parquet", [False, True])
 def test_ids_that_are_floats(folder, content, capsys, parquet):
-    """A Parquet file holds whole numbers as floats if one is missing. 17.0 in a CSV file is text."""
+    """A Parquet file holds whole numbers as floats if one is missing; a CSV file holds text."""
     frame = content[1][:3].assign(who=[17.0, 17.0, None])
     frame.to_parquet("a.csv") if parquet else frame.to_csv("a.csv", index=False)
     command = arguments(folder, "a", more=["--group-column", "who", "--forget", "17", "--force"])

@@ -128,7 +128,7 @@ def read_plan(file):
         hashes = [content["model_sha256"], content["record_sha256"]]
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return Plan(file.target, record, *hashes, file.token)
+    return Plan(file.target, record, *hashes, file.token) if record.name else None
 
 
 def inspect_folder(model):
@@ -148,8 +148,12 @@ def inspect_folder(model):
         for file in temporary_files(model.parent)
         if not in_use(file.target, reading_counts=file.kind == LOCK)
     ]
-    plans = [read_plan(file) for file in files if file.kind == PLAN]
-    half_done = {plan.token: plan for plan in plans if plan is not None and plan.is_half_done()}
+    half_done = {}
+    for file in files:
+        with suppress(OSError):  # a file that another user may not read
+            plan = read_plan(file) if file.kind == PLAN else None
+            if plan is not None and plan.is_half_done():
+                half_done[plan.token] = plan
     leftovers = [_leftover(file, half_done.get(file.token)) for file in files]
     return {
         "in_use": in_use(model),

@@ -132,15 +132,15 @@ def _undo_stopped_commands(out, held):
     for file in temporary_files(out.parent):
         if file.kind != PLAN or file.target != out:
             continue
-        plan = read_plan(file)
-        if plan is None:
-            file.path.unlink(missing_ok=True)
-            continue
-        needs_lock = plan.is_half_done() and plan.record not in held
+        with file_access(file.path, "read"):
+            plan = read_plan(file)
+            needs_lock = plan is not None and plan.is_half_done() and plan.record not in held
         # Without a wait: a second lock is obtained out of order, so two could wait for each other.
         lock = locked([plan.record], wait=0) if needs_lock else nullcontext()
-        with lock, file_access(plan.record, "write"):
-            if plan.undo():
+        with lock, file_access(file.path, "remove"):
+            if plan is None:
+                file.path.unlink(missing_ok=True)
+            elif plan.undo():
                 warn(
                     f"{plan.record} was undone: it described a change that {out} did not hold, "
                     "because its command was stopped before it wrote the model. Run that command "
