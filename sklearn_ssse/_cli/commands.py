@@ -79,7 +79,9 @@ def _opened(args):
     read = [model] if args.model.is_file() else []
     with ExitStack() as stack:
         with _messages() as messages:
-            hashes = stack.enter_context(open_outputs(read, out, record, args.wait))
+            hashes = stack.enter_context(
+                open_outputs(read, out, record, wait=args.wait, overwrite=args.force)
+            )
         yield _Files(model, out, record, hashes, messages)
 
 

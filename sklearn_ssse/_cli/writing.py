@@ -31,7 +31,7 @@ class Output(NamedTuple):
 
 
 @contextmanager
-def open_outputs(read, out, record, wait):
+def open_outputs(read, out, record, *, wait, overwrite):
     """Lock the files of a command and undo stopped commands; yields the hashes of the outputs.
 
     Parameters
@@ -42,6 +42,8 @@ def open_outputs(read, out, record, wait):
         Resolved paths of the files that it writes.
     wait : float
         Seconds to wait for other commands.
+    overwrite : bool
+        Whether the outputs may exist.
 
     Yields
     ------
@@ -59,7 +61,8 @@ def open_outputs(read, out, record, wait):
     ErasureWarning
         If a record was undone, or if the file system has no locks.
     """
-    before = {path: file_hash(path) for path in (out, record) if path not in read}
+    outputs = [path for path in (out, record) if path not in read]
+    before = {path: file_hash(path) if overwrite else None for path in outputs}
     with locked([out, record], read, wait) as is_locked:
         check_unchanged(before)
         if is_locked:
