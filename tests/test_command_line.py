@@ -1076,7 +1076,7 @@ def test_a_stopped_command_writes_both_files_or_neither(
         erase("model.skops", "rows.csv", *(["--force"] if force else []), **names)
     assert stop.value.code == 128 + getattr(signal, number)
     assert signal.getsignal(getattr(signal, number)) is signal.SIG_DFL
-    assert not [path for path in folder.iterdir() if path.name.endswith(".tmp")]
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     if after == 2:  # all was written
         assert (Path("model.skops").read_bytes() != model) is force
         assert json.loads(Path("record.json").read_text())["erasures"]

@@ -3,9 +3,11 @@
 import json
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -14,8 +16,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration import Exact
-from sklearn_ssse._cli.errors import READ_IN_PYTHON, CommandError, file_access
-from sklearn_ssse._cli.model_files import read_model, sha256, write_together
+from sklearn_ssse._cli.errors import READ_IN_PYTHON, CommandError, few, file_access
+from sklearn_ssse._cli.model_files import read_model, sha256
+from sklearn_ssse._cli.unfinished import inspect_folder
+from sklearn_ssse._cli.writing import Output, open_outputs, write_together
 from sklearn_ssse._composites import erasable_models, inside, plan_refresh, plan_unlearn
 from sklearn_ssse._erasure import carry_out
 from sklearn_ssse._preprocessing import is_fitted_to_rows, transformers
@@ -29,10 +33,21 @@ ERASURES = ("erasures", "Erasure from model")
 REFRESHED = ("refreshed", "Refreshed model")
 
 
+class _Files(NamedTuple):
+    """The resolved files of a command that writes, their hashes, and messages for the record."""
+
+    model: Path
+    out: Path
+    record: Path
+    hashes: dict
+    messages: list
+
+
 def run_unlearn(args):
     """Erase, then write the model and the record together. Returns the text to print."""
-    file, report = _erase(args)
-    _write(args, file, report, "erased")
+    with _opened(args) as files:
+        file, report = _erase(args)
+        _write(args, files, file, report, "erased")
     return _lines(report, *ERASURES)
 
 
@@ -41,29 +56,51 @@ def run_refresh(args):
 
     Returns the text to print.
     """
-    file = _fitted_model(args)
-    with _messages() as messages:
-        X, y, weights, positions = _rows(args, file.model)
-        plan = plan_refresh(file.model, X, y, weights, args.preprocessing, positions)
-        plan.warn()
-        carry_out(plan.erasures, plan.changes)
-    models = [_refreshed(model) for model in erasable_models(file.model)]
-    report = _report(args, "refreshed", models, messages)
-    _write(args, file, report, "refreshed")
+    with _opened(args) as files:
+        file = _fitted_model(args)
+        with _messages() as messages:
+            X, y, weights, positions = _rows(args, file.model)
+            plan = plan_refresh(file.model, X, y, weights, args.preprocessing, positions)
+            plan.warn()
+            carry_out(plan.erasures, plan.changes)
+        models = [_refreshed(model) for model in erasable_models(file.model)]
+        report = _report(args, "refreshed", models, messages)
+        _write(args, files, file, report, "refreshed")
     return _lines(report, *REFRESHED)
 
 
-def _write(args, file, report, done):
+@contextmanager
+def _opened(args):
+    """Lock the files of a command that writes; yields `_Files`."""
+    model = args.model.resolve()
+    out = args.out.resolve()
+    record = args.record.resolve()
+    # A pipe cannot be read twice, and no command writes it.
+    read = [model] if args.model.is_file() else []
+    with ExitStack() as stack:
+        with _messages() as messages:
+            hashes = stack.enter_context(
+                open_outputs(read, out, record, wait=args.wait, overwrite=args.force)
+            )
+        yield _Files(model, out, record, hashes, messages)
+
+
+def _write(args, files, file, report, done):
     """Write the changed model and the report, with the hashes of both model files."""
     data = file.dumps(file.model)
+    report["warnings"] = files.messages + report["warnings"]
     report |= {f"{done}_model": args.out.name, "sha256": file.sha256}
     report[f"{done}_sha256"] = sha256(data)
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
-    # The record is written first. If the model is not written after it, the hash in the record
-    # shows this. If the record were missing instead, the same rows could be erased twice.
-    files = {args.record.resolve(): (text.encode(), None), args.out.resolve(): (data, args.model)}
+    hashes = dict(files.hashes)
+    if files.model in hashes:
+        hashes[files.model] = file.sha256  # of the content that was read
     with file_access(f"{args.out} and {args.record}", "write"):
-        write_together(files, overwrite=args.force)
+        write_together(
+            Output(files.record, text.encode(), None),
+            Output(files.out, data, args.model),
+            hashes,
+        )
 
 
 def run_preview(args):
@@ -75,7 +112,12 @@ def run_preview(args):
 
 
 def run_inspect(args):
-    """The contents of a model file. Returns the text to print."""
+    """The contents of a model file, and stopped commands in its folder. Returns the text."""
+    folder = inspect_folder(args.model)
+    if folder["leftovers"] and not args.model.exists():
+        names = few([leftover["file"] for leftover in folder["leftovers"]])
+        found = f"none, and files of stopped commands in its folder: {names}"
+        raise CommandError(f"{args.model} must be a model file, got {found}. Inspect another.")
     file = _read_model(args)
     try:
         kept = _fitted_transformers(file.model)
@@ -88,12 +130,18 @@ def run_inspect(args):
         "model": args.model.name,
         "sha256": file.sha256,
         "type": type(file.model).__name__,
+        **folder,
         "erasable": [_inspected(model, kept) for model in models],
     }
     if args.json:
         return json.dumps(found, indent=2, allow_nan=False)
-    none = "\nRows cannot be erased from it: it holds no fitted model of sklearn-ssse."
-    return _lines(found, "erasable", "Erasable model") + ("" if models else none)
+    leftovers = {"leftovers": found.pop("leftovers")}
+    text = _lines(found, "erasable", "Erasable model")
+    if not models:
+        text += "\nRows cannot be erased from it: it holds no fitted model of sklearn-ssse."
+    if leftovers["leftovers"]:
+        text += "\n" + _lines(leftovers, "leftovers", "Leftover file")
+    return text
 
 
 def _read_model(args):

@@ -1,13 +1,9 @@
-"""Model files: read in their own format, and written in the same format with a record."""
+"""Model files: read in their own format, and serialised in the same format."""
 
 import hashlib
 import io
-import os
 import pickle
-import secrets
-import shutil
 import zipfile
-from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -122,61 +118,3 @@ def _joblib_dumps(model, compress):
     file = io.BytesIO()
     joblib.dump(model, file, compress=compress)
     return file.getvalue()
-
-
-def write_together(files, *, overwrite=False):
-    """Write several files: all of them, or none.
-
-    Each is written to a temporary file of the same folder and moved at the end, in the order
-    given. If a move fails, the files moved before are restored.
-
-    Parameters
-    ----------
-    files : dict of Path to (bytes, Path or None)
-        The content, and the file whose permissions to copy.
-    overwrite : bool
-        Whether existing files may be replaced.
-    """
-    staged = {}
-    before = {}
-    try:
-        for path, (data, like) in files.items():
-            staged[path] = _stage(path, data, like)
-        for path, temporary in staged.items():
-            if path.exists() and not overwrite:
-                raise CommandError(f"{path} must not exist, got a file that was written meanwhile.")
-            before[path] = path.read_bytes() if path.exists() else None
-            os.replace(temporary, path)
-    except BaseException:
-        done = [path for path in before if not staged[path].exists()]
-        for path in done if len(done) < len(files) else []:  # else the writing was complete
-            if before[path] is None:
-                path.unlink()
-            else:
-                os.replace(_stage(path, before[path], path), path)
-        raise
-    finally:
-        for temporary in staged.values():
-            temporary.unlink(missing_ok=True)
-    for folder in {path.parent for path in files}:
-        with suppress(OSError):  # some systems cannot open a folder
-            handle = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-
-
-def _stage(path, data, like):
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if like is not None:
-            shutil.copymode(like, temporary)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary

@@ -1,6 +1,7 @@
 """The command line: its options, its exit codes, and an orderly stop by a signal."""
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from sklearn_ssse._cli.commands import run_inspect, run_preview, run_refresh, run_unlearn
 from sklearn_ssse._cli.errors import printable
+from sklearn_ssse._cli.locks import WAIT_SECONDS
 from sklearn_ssse._erasure import read_epsilon
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError
@@ -38,6 +40,12 @@ that `unlearn` takes.
 RECORD = """\
 The record: the change, without any row, and the SHA-256 of both model files. Both files are
 written, or neither.
+
+Other commands: the command locks its files, by a file such as .model.skops.ssse-lock beside each.
+If another command is writing one of them, it waits, for at most --wait seconds. It writes nothing
+if the model changed after it was read, or if an output changed after the command began. If a
+command is killed, `inspect` lists the files that it left, and the next command that writes the same
+model removes them.
 """
 EXAMPLES = {
     "inspect": "inspect model.skops",
@@ -117,7 +125,7 @@ def _parser():
     unlearn = "erase rows from a model, and write the model and a record"
     preview = "show the effect of unlearn, and change nothing"
     refresh = "train a model on the retained rows, and write the model and a record"
-    inspect = "show the contents of a model file, and its erasures"
+    inspect = "show the contents of a model file, its erasures, and files of stopped commands"
     for name, run, summary, text in (
         ("unlearn", run_unlearn, unlearn, f"{ROWS}\n{RECORD}"),
         ("preview", run_preview, preview, ROWS),
@@ -185,6 +193,8 @@ def _add_outputs(add, writes):
     add("--out", metavar="MODEL2", help="file for the changed model", **FILE)
     add("--record", metavar="JSON", help="file for the record", **FILE)
     add("--force", action="store_true", help="overwrite files; needed if MODEL2 is MODEL")
+    text = "how long to wait for other commands that use these files (default: %(default)s)"
+    add("--wait", metavar="SECONDS", type=_seconds, default=WAIT_SECONDS, help=text)
 
 
 def _epsilon(text):
@@ -195,6 +205,15 @@ def _epsilon(text):
     except ErasureError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return text
+
+
+def _seconds(text):
+    seconds = math.nan
+    with suppress(ValueError):
+        seconds = float(text)
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"it must be a finite number of at least 0, got {text}")
+    return seconds
 
 
 def _check(parser, args):
