@@ -34,7 +34,16 @@ from tests import reference
 from tests.check_erasable import arrays, snapshot
 from tests.conftest import forget_sets
 from tests.reference import relative, theta, without
-from tests.warned import DAMPED, NO_ROWS, NOT_A_MINIMUM, REFRESH, STALE, may_warn
+from tests.warned import (
+    DAMPED,
+    LONG_STEP,
+    NO_ROWS,
+    NOT_A_MINIMUM,
+    REFRESH,
+    STALE,
+    TOO_LONG,
+    may_warn,
+)
 
 LR = {"solver": "newton-cholesky", "tol": 1e-10}
 
@@ -206,10 +215,11 @@ def distances(real_data):
                 for what, model in models.items():
                     moved = copy.deepcopy(model)
                     if verb == "learn":
-                        moved.learn(X[S], y[S])
+                        with may_warn(LONG_STEP):
+                            moved.learn(X[S], y[S])
                     else:
                         erased = copy.deepcopy(model)
-                        with may_warn(DAMPED):  # wrong rows have large gradients
+                        with may_warn(DAMPED, LONG_STEP):  # wrong rows have large gradients
                             moved.rectify(X_fit[S], y_fit[S], X[S], y[S])
                             erased.unlearn(X_fit[S], y_fit[S])
                         ratio = parameter_distance(original, erased, without_them)
@@ -369,7 +379,8 @@ def test_a_row_of_low_probability_does_not_ruin_the_model(load, curvature):
         )
         original = ErasableLogisticRegression(**LR, curvature=curvature).fit(X[rows], y[rows])
         retrained = clone(original).fit(np.vstack([X[rows], x]), np.append(y[rows], label))
-        learned = copy.deepcopy(original).learn(x, label)
+        with may_warn(LONG_STEP, "Added rows should be scaled"):
+            learned = copy.deepcopy(original).learn(x, label)
         losses.append(retrained.score(X, y) - learned.score(X, y))
         ratios.append(parameter_distance(original, learned, retrained))
     assert max(losses) < 0.15
@@ -477,7 +488,8 @@ def test_the_last_row_of_a_class_can_be_corrected_but_not_erased():
         clf.rectify(X[rows], y[rows], X[rows], np.zeros(len(rows), dtype=int))
     other = y[rows].copy()
     other[1:] = 0
-    clf.rectify(X[rows], y[rows], X[rows], other)
+    with may_warn(LONG_STEP):
+        clf.rectify(X[rows], y[rows], X[rows], other)
     assert clf._erasure_state.class_counts[1] == 1
 
 
@@ -685,7 +697,7 @@ def test_nets_learn_after_other_changes(early_stopping, curvature):
         unlearn_epsilon=1.0,
         random_state=0,
     )
-    with may_warn(STALE):
+    with may_warn(STALE, TOO_LONG):
         net.fit(X, y).learn(X[:2], y[:2]).unlearn(X[:2], y[:2]).learn(X[:2], y[:2]).learn(
             X[2:3], y[2:3]
         )

@@ -16,7 +16,7 @@ NOT_A_MINIMUM = "The model must be at a minimum"
 STALE = "The curvature must (belong to|contain)"
 # Of a step whose rows change their log-odds by more than 1.5, or one row far more than the others.
 LONG_STEP = "A step should not change the log-odds"
-LARGE_EPSILON = "epsilon should be at most 3 times"
+LARGE_EPSILON = "epsilon should be at most 2.5 times"
 TOO_LONG = "A step must be short compared with the parameters"
 UNTRAINED = "A trained network must predict"
 

@@ -213,8 +213,9 @@ def _epsilon_of(epsilon, step, n_rows):
     if calibration is None or not n_rows:
         return epsilon, 1.0
     if not step.batch.family.is_convex:
-        # The automatic eps of these rows costs several forward passes and gives warnings.
-        return epsilon, epsilon * calibration.random
+        # The automatic eps of these rows costs forward passes and gives warnings of its own. For
+        # added rows it may be any multiple of the eps for random rows.
+        return epsilon, epsilon * calibration.random if step.added is None else 1.0
     return epsilon, epsilon / calibration.epsilon(step)
 
 
