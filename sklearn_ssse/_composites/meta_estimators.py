@@ -15,8 +15,6 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain
-from sklearn.utils import column_or_1d
-from sklearn.utils.validation import validate_data
 
 from sklearn_ssse._composites.inspection import erasable_models
 from sklearn_ssse._composites.registry import (
@@ -29,6 +27,7 @@ from sklearn_ssse._composites.registry import (
 )
 from sklearn_ssse._erasure import Change, check_outputs, check_positions, encode
 from sklearn_ssse._utils.compat import BaseSearchCV, ConstantPredictor
+from sklearn_ssse._utils.unquoted import column, validated
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 BOOSTING = (
@@ -145,7 +144,7 @@ def route_to_one_vs_rest(estimator, rows):
     if estimator.multilabel_:
         check_outputs(rows.y, len(estimator.estimators_))
     else:
-        encode(estimator.classes_, column_or_1d(rows.y))
+        encode(estimator.classes_, column(rows.y, "y"))
     Y = estimator.label_binarizer_.transform(rows.y).toarray()
     pairs = list(zip(estimator.estimators_, Y.T, strict=True))
     if rows.added or rows.retained:
@@ -178,7 +177,7 @@ def route_to_one_vs_one(estimator, rows):
             "in the data of each pair. Use OneVsRestClassifier around a BaggingClassifier."
         )
     names = estimator.classes_
-    codes = encode(names, column_or_1d(rows.y))
+    codes = encode(names, column(rows.y, "y"))
     rows = _of_a_subset(rows._replace(X=_as_array(estimator, rows.X)))
     classes = [(i, j) for i in range(len(names)) for j in range(i + 1, len(names))]
     pairs = []
@@ -214,7 +213,7 @@ def route_to_chain(estimator, rows):
 @route.register(VotingClassifier)
 def route_to_votes(estimator, rows):
     """Send the rows to every model, with the labels that it was fitted to."""
-    labels = column_or_1d(rows.y)
+    labels = column(rows.y, "y")
     codes = encode(estimator.classes_, labels)
     last = len(estimator.classes_) - 1
     rows = rows.at(f"a model of VotingClassifier, whose classes are 0 to {last}")
@@ -249,7 +248,7 @@ def route_to_bagged(estimator, rows):
     n_samples = estimator._n_samples
     positions = check_positions(rows.positions, len(rows.y), n_samples)
     X = _as_array(estimator, rows.X, dtype=None)
-    codes = encode(estimator.classes_, column_or_1d(rows.y))
+    codes = encode(estimator.classes_, column(rows.y, "y"))
     last = len(estimator.classes_) - 1
     members = zip(
         estimator.estimators_,
@@ -311,6 +310,4 @@ def _of_a_subset(rows):
 
 def _as_array(estimator, X, dtype="numeric"):
     """X as the array without column names that the composite passes to its models."""
-    return validate_data(
-        estimator, X, reset=False, accept_sparse="csr", ensure_all_finite=False, dtype=dtype
-    )
+    return validated(estimator, X, accept_sparse="csr", ensure_all_finite=False, dtype=dtype)
