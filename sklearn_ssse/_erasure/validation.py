@@ -69,10 +69,15 @@ def check_labels(estimator, y):
     """The labels of a multi-label problem as an indicator matrix, (n_samples, n_labels)."""
     n_labels = len(estimator.classes_)
     y = array(y, "y")
-    if y.ndim != 2 or y.shape[1] != n_labels or not np.isin(y, (0, 1)).all():
+    given = f"an array of shape {y.shape}"
+    has_shape = y.ndim == 2 and y.shape[1] == n_labels
+    if has_shape:
+        n_others = int((~np.isin(y, (0, 1))).any(axis=1).sum())
+        given = f"other values in {n_others} of {len(y)} rows"
+    if not has_shape or n_others:
         raise ErasureError(
-            f"Labels must be 0 or 1 in an array of {n_labels} columns, as at fit, got an array of "
-            f"shape {y.shape}. Pass the labels that the rows had at fit."
+            f"Labels must be 0 or 1 in an array of {n_labels} columns, as at fit, got {given}. "
+            "Pass the labels that the rows had at fit."
         )
     return y.astype(np.int64)
 

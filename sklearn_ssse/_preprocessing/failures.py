@@ -11,6 +11,9 @@ from sklearn.utils import get_tags
 from sklearn_ssse._utils.compat import safe_indexing
 from sklearn_ssse._utils.unquoted import AS_AT_FIT, UNREAD, attempt, fault, faulty_cells, refusal
 
+# Types whose steps inside are inspected one by one.
+CONTAINERS = (Pipeline, ColumnTransformer, FeatureUnion)
+
 
 def step_error(step, X, name, kind, verb="transform"):
     """The error for a step that raised one.
@@ -25,31 +28,41 @@ def step_error(step, X, name, kind, verb="transform"):
     kind : type of Exception
         The type of the error that it raised.
     verb : {"transform", "fit_transform"}
+        The method that raised it.
     """
     reason = ""
+    call = "clone(pipe[:-1]).fit_transform(X, y)"
     if verb == "transform":
+        call = "pipe[:-1].transform(X)"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they were given before the error
-            found, _ = attempt(_diagnosis, step, X, name)
-        if found is not None:
-            name, step, reason = found
-    given = f"{kind.__name__}, {UNREAD}"
+            name, step, reason = _diagnosis(step, X, name)
+    place = f"step {name} ({type(step).__name__})"
     if reason:
-        given = f"rows that must {reason.removesuffix(AS_AT_FIT).rstrip(' .')} ({given})"
+        return refusal(kind, f"The rows for {place} must {reason}")
     return refusal(
         kind,
-        f"Step {name} ({type(step).__name__}) must be able to {verb} the rows, got {given}. "
-        f"{AS_AT_FIT} Call `{verb}` of the steps before the model yourself to read the message.",
+        f"`{verb}` of {place} must succeed on the rows, got {kind.__name__}, {UNREAD}. {AS_AT_FIT} "
+        f"To read the message, call the steps before the model yourself, such as {call}.",
     )
 
 
 def _diagnosis(step, X, name):
     """The innermost step that fails: its path, the step, and the reason if it is known."""
+    found, _ = attempt(_failing_part, step, X, name)
+    if found is not None:
+        return _diagnosis(*found)
+    reason, _ = attempt(_reason, step, X)
+    return name, step, reason
+
+
+def _failing_part(step, X, name):
+    """The first step inside a step that fails, with its rows and its path, or None."""
     for path, part, rows in _parts(step, X, name):
         _, kind = attempt(part.transform, rows)
         if kind is not None:
-            return _diagnosis(part, rows, path)
-    return name, step, _reason(step, X)
+            return part, rows, path
+    return None
 
 
 def _parts(step, X, name):
@@ -70,22 +83,24 @@ def _parts(step, X, name):
 
 
 def _reason(step, X):
-    """The reason for which a step of scikit-learn refused rows, or an empty str."""
+    """The end of "The rows must ...", if it is known for which reason a step refused them."""
     tags = get_tags(step).input_tags
-    is_known = type(step).__module__.startswith("sklearn.")
+    is_known = type(step).__module__.startswith(("sklearn.", "sklearn_ssse."))
     if not is_known or not tags.two_d_array or isinstance(step, FunctionTransformer):
         return ""
     reason = fault(step, X, cells=False)
-    if reason or tags.string:
+    if reason or tags.string or isinstance(step, CONTAINERS):
         return reason
     names = getattr(step, "feature_names_in_", None)
+    must = "hold finite numbers"
     if "categories_" in vars(step):
+        must = "hold categories that were seen at fit"
         found = _unknown_categories(step, X, names)
-        return f"hold categories that were seen at fit, got {'; '.join(found)}" if found else ""
-    if getattr(vars(step).get("statistics_"), "dtype", None) == object:  # imputed text
-        return ""
-    found = faulty_cells(X, names, allow_nan=tags.allow_nan)
-    return f"hold finite numbers, got {'; '.join(found)}" if found else ""
+    elif np.asarray(vars(step).get("statistics_", 0.0)).dtype.kind == "O":  # imputed text
+        found = []
+    else:
+        found = faulty_cells(X, names, allow_nan=tags.allow_nan)
+    return f"{must}, got {'; '.join(found)}. {AS_AT_FIT}" if found else ""
 
 
 def _unknown_categories(step, X, names):
@@ -98,6 +113,6 @@ def _unknown_categories(step, X, names):
         missing = any(category != category for category in seen)
         unknown = [cell not in seen and not (missing and cell != cell) for cell in cells]
         if any(unknown):
-            where = j if names is None else names[j]
-            found.append(f"others in column {where} ({sum(unknown)} of {len(cells)} rows)")
+            label = j if names is None else names[j]
+            found.append(f"others in column {label} ({sum(unknown)} of {len(cells)} rows)")
     return found

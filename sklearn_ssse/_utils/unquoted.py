@@ -117,8 +117,8 @@ def validated(estimator, X, **options):
 def unknown_fault(estimator, kind):
     """The rest of the message if the cause of an error is not known."""
     return (
-        f"be valid input for {type(estimator).__name__}, got {kind.__name__}, {UNREAD}. {AS_AT_FIT} "
-        "Call sklearn.utils.check_array(X) to read it."
+        f"be valid input for {type(estimator).__name__}, got {kind.__name__}, {UNREAD}. "
+        f"{AS_AT_FIT} To read the message, call sklearn.utils.check_array(X) yourself."
     )
 
 
@@ -150,8 +150,8 @@ def fault(estimator, X, *, cells=True):
     if table is None or np.ndim(table) != 2:
         wanted = "columns" if n_features is None else f"{n_features} columns"
         return (
-            f"be a table of rows and {wanted}, got {form(X)}. {AS_AT_FIT} Pass a single row as a "
-            "table of one row."
+            f"be a table of rows and {wanted}, got {form(X)}. {AS_AT_FIT} Pass a single "
+            "row x as [x]."
         )
     names = getattr(estimator, "feature_names_in_", None)
     found = _faulty_names(table, names) or _faulty_width(table, estimator)
@@ -173,8 +173,8 @@ def _faulty_names(table, names):
     lacking = [name for name in names if name not in given]
     n_others = len(set(given).difference(names))
     if lacking or n_others:
-        listed = ", ".join(lacking[:MAX_LISTED]) or "none"
-        found = f"a frame in which {len(lacking)} of them are missing ({listed}) and {n_others} new"
+        listed = f" ({', '.join(lacking[:MAX_LISTED])})" if lacking else ""
+        found = f"a frame that lacks {len(lacking)} of them{listed} and has {n_others} others"
     elif list(given) != list(names):
         found = "the same names in another order"
     else:
@@ -260,7 +260,7 @@ def _fault_of(cell):
     if kind is OverflowError:
         return "infinite or too large numbers"
     if kind is not None:
-        return f"values of type {type(cell).__name__}, which are not numbers,"
+        return f"values of type {type(cell).__name__} instead of numbers"
     if isnan(number):
         return "NaN"
     return "infinite or too large numbers" if isinf(number) else ""
