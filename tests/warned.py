@@ -14,6 +14,8 @@ NOT_A_MINIMUM = "The model must be at a minimum"
 # training, and so on the machine.
 STALE = "The curvature must (belong to|contain)"
 TOO_LONG = "A step must be short compared with the parameters"
+# The rows cannot be compared with the training rows of a model that was fitted before a composite.
+PREFIT = "Rows to erase from (CalibratedClassifierCV|TunedThresholdClassifierCV)"
 UNTRAINED = "A trained network must predict"
 
 

@@ -26,7 +26,7 @@ from sklearn_ssse._composites.registry import (
     route,
 )
 from sklearn_ssse._erasure import Change, check_outputs, check_positions, encode
-from sklearn_ssse._utils.compat import BaseSearchCV, ConstantPredictor
+from sklearn_ssse._utils.compat import BaseSearchCV, ConstantPredictor, num_samples
 from sklearn_ssse._utils.unquoted import column, validated
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
@@ -104,7 +104,10 @@ def route_to_tuned_threshold(estimator, rows):
     held = ["best_threshold_"]
     if "cv_results_" in vars(estimator):
         held.append("cv_results_")
-    return plan(_threshold_model(estimator), rows.keep(*held))
+    model = _threshold_model(estimator)
+    if estimator.cv == "prefit":
+        return _plan_of_prefit(estimator, model, rows, held, "threshold", "tuned")
+    return plan(model, rows.keep(*held))
 
 
 @inside.register(FixedThresholdClassifier)
@@ -123,7 +126,28 @@ def _threshold_model(estimator):
 def route_to_calibrated(estimator, rows):
     """Send the rows to the frozen model; the calibrators, fitted to them, do not change."""
     (model,) = inside(estimator)
-    return plan(model, rows.keep("calibrators"))
+    return _plan_of_prefit(estimator, model, rows, ["calibrators"], "calibration", "fitted")
+
+
+def _plan_of_prefit(estimator, model, rows, held, part, verb):
+    """The plan of a model fitted before the composite, which holds a part fitted to other rows.
+
+    Rows that were only given to `fit` of the composite were never in the model. No count or
+    statistic of the model shows this, so that rows to erase give a warning.
+    """
+    if rows.added or rows.retained or not rows:
+        return plan(model, rows)
+    found = plan(model, rows.keep(*held))
+    name = type(estimator).__name__
+    message = (
+        f"Rows to erase from {name} must be training rows of the model inside it, got "
+        f"{num_samples(rows.X)} rows, for which this cannot be checked. The model was never fitted "
+        f"to rows to which only the {part} of {name} was {verb}: erasing them makes it worse. The "
+        f"{part} does not change and may depend on the rows: if it does, fit {name} again without "
+        "them. To erase training rows of the model without this warning, call `unlearn` for the "
+        f"attribute `estimator` of {name}."
+    )
+    return found._replace(warnings=[*found.warnings, message])
 
 
 @inside.register(CalibratedClassifierCV)
