@@ -1,6 +1,5 @@
 """``unlearn`` for composites: against retraining, all parts or none, and refusals."""
 
-import warnings
 from functools import partial
 
 import numpy as np
