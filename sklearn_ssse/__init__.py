@@ -2,7 +2,15 @@
 
 from sklearn_ssse._erasure import ErasureRecord
 from sklearn_ssse._saved_format import TRUSTED_TYPES
-from sklearn_ssse._verbs import learn, preview_unlearn, rectify, refresh, unlearn
+from sklearn_ssse._verbs import (
+    learn,
+    preview_learn,
+    preview_rectify,
+    preview_unlearn,
+    rectify,
+    refresh,
+    unlearn,
+)
 from sklearn_ssse._version import __version__
 from sklearn_ssse.display import GammaCurveDisplay
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
@@ -25,6 +33,8 @@ __all__ = [
     "gamma_score",
     "learn",
     "parameter_distance",
+    "preview_learn",
+    "preview_rectify",
     "preview_unlearn",
     "rectify",
     "refresh",

@@ -1,6 +1,7 @@
 """Checks that every erasable estimator must pass."""
 
 import pickle
+from copy import deepcopy
 from unittest.mock import patch
 
 import joblib
@@ -12,8 +13,8 @@ from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
-from sklearn_ssse import ErasureError
-from tests.warned import MINI_BATCHES, NOT_A_MINIMUM, STALE, TOO_LONG, may_warn
+from sklearn_ssse import ErasureError, ErasureWarning
+from tests.warned import MINI_BATCHES, NO_ROWS, NOT_A_MINIMUM, STALE, TOO_LONG, may_warn
 
 
 def snapshot(value, seen=None):
@@ -59,6 +60,7 @@ def check_not_fitted(estimator, X, y):
     methods = (
         estimator.unlearn,
         estimator.preview_unlearn,
+        estimator.preview_learn,
         estimator.fit_curvature,
         estimator.refresh,
     )
@@ -88,10 +90,17 @@ def check_fit_unlearn(estimator, X, y, S):
 
 def check_nothing(estimator, X, y):
     before = snapshot(estimator.fit(X, y))
-    estimator.unlearn(X[:0], y[:0])
-    assert snapshot(estimator) == before
-    assert estimator.preview_unlearn(X[:0], y[:0]).n_erased == 0
-    estimator.unlearn(X[:3], y[:3], sample_weight=np.zeros(3))
+    empty = X[:0], y[:0]
+    rows = X[:3], y[:3]
+    for verb in (estimator.unlearn, estimator.learn):
+        with pytest.warns(ErasureWarning, match=NO_ROWS):
+            verb(*empty)
+        with pytest.warns(ErasureWarning, match=NO_ROWS):
+            verb(*rows, sample_weight=np.zeros(3))
+    with pytest.warns(ErasureWarning, match=NO_ROWS):
+        estimator.rectify(*empty, *empty)
+    with pytest.warns(ErasureWarning, match=NO_ROWS):
+        assert estimator.preview_unlearn(*empty).n_erased == 0
     assert snapshot(estimator) == before
 
 
@@ -100,8 +109,12 @@ def check_preview(estimator, X, y, S):
     record = estimator.preview_unlearn(X[S], y[S])
     if estimator.unlearn_epsilon == "auto":
         assert estimator.preview_unlearn(X[S], y[S], "0.5 * auto").epsilon == 0.5 * record.epsilon
+    corrected = X[S] + 0.1, y[S], X[S], y[S]
+    records = [estimator.preview_learn(X[S], y[S]), estimator.preview_rectify(*corrected), record]
     assert snapshot(estimator) == before
-    assert estimator.unlearn(X[S], y[S]).erasures_ == [record]
+    assert deepcopy(estimator).learn(X[S], y[S]).erasures_ == records[:1]
+    assert deepcopy(estimator).rectify(*corrected).erasures_ == records[1:2]
+    assert estimator.unlearn(X[S], y[S]).erasures_ == records[2:]
 
 
 def check_clone(estimator, X, y, S):

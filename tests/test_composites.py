@@ -45,7 +45,7 @@ from sklearn_ssse import (
 from sklearn_ssse._composites import erasable_models
 from tests.check_erasable import snapshot
 from tests.reference import theta
-from tests.warned import PREFIT, may_warn
+from tests.warned import NO_ROWS, PREFIT, may_warn
 
 LR = ErasableLogisticRegression(curvature="fisher", tol=1e-8, max_iter=1000)
 PIPE = make_pipeline(FunctionTransformer(np.tanh), LR)
@@ -157,7 +157,8 @@ def test_all_parts_or_none(data, name):
     with pytest.raises(ValueError, match=r"features|columns"):
         unlearn(model, X[:3, :2], y[:3])
     assert snapshot(model) == before
-    assert unlearn(model, X[:0], y[:0]) is model
+    with pytest.warns(ErasureWarning, match=NO_ROWS):
+        assert unlearn(model, X[:0], y[:0]) is model
     assert snapshot(model) == before
 
 
@@ -287,7 +288,6 @@ def test_rows_given_only_to_a_composite_of_a_fitted_model(data, prefit):
     assert snapshot(outer) == before
     learn(outer, X[150:155], y[150:155])
     assert model[-1].erasures_[-1].kept_by == ()
-    unlearn(outer, X[:0], y[:0])
     unlearn(outer.estimator, X[:5], y[:5])
     assert model[-1].n_samples_remaining_ == 150
 

@@ -12,6 +12,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn_ssse import (
     ErasableLogisticRegression,
     ErasureError,
+    ErasureWarning,
     TunedEpsilonCV,
     preview_unlearn,
     unlearn,
@@ -19,6 +20,7 @@ from sklearn_ssse import (
 from tests.check_erasable import snapshot
 from tests.conftest import ADULT
 from tests.reference import theta
+from tests.warned import NO_ROWS
 
 pandas = pytest.importorskip("pandas")
 
@@ -141,14 +143,14 @@ def test_tuned_models_forget_people_too(people):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"groups": "number", "forget": [7, 8, 9]}, "got 8, 9 without any"),
-        ({"groups": "number", "forget": ["7"]}, "groups has int, forget has str"),
+        ({"groups": "number", "forget": [7, 8, 9]}, "got 2 of 3 without any"),
+        ({"groups": "number", "forget": ["7"]}, "`groups` has int, `forget` has str"),
         ({"groups": "number", "forget": [7, 7, 21]}, "each group once, got 1"),
         ({"groups": "number", "forget": 7}, r"Write forget=\[group\]"),
         ({"groups": "number", "forget": "7"}, r"Write forget=\[group\]"),
-        ({"groups": "number"}, "must be given with forget"),
+        ({"groups": "number"}, "must be given with a list of the groups"),
         ({"groups": "name of none", "forget": [7]}, "no column of this DataFrame"),
-        ({"forget": [4999]}, "got 4999 without any"),
+        ({"forget": [4999]}, "got 1 of 1 without any"),
         ({"groups": "short", "forget": [7]}, "inconsistent numbers of samples"),
     ],
 )
@@ -190,8 +192,9 @@ def test_no_groups_to_erase(people):
     frame, y, number = people
     model = pipeline().fit(frame, y)
     before = snapshot(model)
-    assert unlearn(model, frame, y, groups=number, forget=[]) is model
-    assert unlearn(model, frame, y, forget=frame.index[:0]) is model
+    for given in ({"groups": number, "forget": []}, {"forget": frame.index[:0]}):
+        with pytest.warns(ErasureWarning, match=NO_ROWS):
+            assert unlearn(model, frame, y, **given) is model
     assert snapshot(model) == before
 
 
@@ -239,7 +242,7 @@ def test_ids_of_several_parts_and_dates():
                 preview_unlearn(model, X, y, groups=frame.index.to_numpy(), forget=forget).n_erased
                 == 4
             )
-    with pytest.raises(ErasureError, match="groups has none"):
+    with pytest.raises(ErasureError, match="`groups` has none"):
         unlearn(model, X[:0], y[:0], groups=[], forget=["a"])
 
 

@@ -14,5 +14,5 @@ from sklearn_ssse._composites.inspection import (
     transformed,
 )
 from sklearn_ssse._composites.registry import inside, plan, route, third_party
-from sklearn_ssse._composites.requests import plan_refresh, plan_unlearn
+from sklearn_ssse._composites.requests import plan_learn, plan_rectify, plan_refresh, plan_unlearn
 from sklearn_ssse._composites.rows import Plan, RoutedRows

@@ -1,4 +1,4 @@
-"""Selection of the rows of groups to erase; a group is a person, a household or a device."""
+"""Selection of the rows of groups; a group is a person, a household or a device."""
 
 import numpy as np
 from sklearn.utils import check_consistent_length
@@ -7,77 +7,91 @@ from sklearn_ssse._erasure import as_objects
 from sklearn_ssse._utils.compat import num_samples
 from sklearn_ssse.exceptions import ErasureError
 
-# Number of missing groups that an error lists at most.
-MAX_LISTED = 5
 
-
-def rows_of_groups(rows, groups, forget, known):
-    """The rows to erase, selected by their group.
+def rows_of_groups(sides, groups, chosen, known, parameter):
+    """The rows of the chosen groups.
 
     Parameters
     ----------
-    rows : RoutedRows
+    sides : list of RoutedRows
+        The rows to erase or the rows to add; if rows are replaced, the old rows and the new rows.
     groups : array-like of shape (n_rows,), str or None
-        The group of each row, or the name of its column in X; None takes the index of X.
-    forget : array-like or None
-        Groups to erase; None erases all rows.
+        The group of each row, or the name of its column in each X; None takes the index of each X.
+    chosen : array-like or None
+        Groups whose rows are selected; None selects all rows.
     known : array of str, int or None
         Names of the columns that the estimator was fitted on, or their number. A column that holds
         the groups and is not among them is dropped.
+    parameter : str
+        The name of the parameter that ``chosen`` was passed as, for messages.
 
     Returns
     -------
-    RoutedRows
+    list of RoutedRows
 
     Raises
     ------
     ErasureError
-        If a group in `forget` has no row.
+        If a chosen group has no row, or has an old row whose new row is of another group.
     ValueError
-        If `groups` or `forget` is not valid.
+        If `groups` or `chosen` is not valid.
     """
-    if forget is None:
+    if chosen is None:
         if groups is not None:
             raise ValueError(
-                "groups must be given with forget, the groups to erase, got none. Pass "
-                "forget=[...]."
+                "groups must be given with a list of the groups to use, got none. Pass "
+                f"{parameter}=[...]."
             )
-        return rows
-    wanted = _wanted(forget)
+        return sides
+    wanted = _wanted(chosen, parameter)
+    numbers = {group: i for i, group in enumerate(wanted)}
+    sides, owns = zip(*(_with_groups(rows, groups, known) for rows in sides), strict=True)
+    codes = np.array([[numbers.get(group, -1) for group in own] for own in owns], dtype=np.intp)
+    n_different = int((codes != codes[0]).any(axis=0).sum())
+    if n_different:
+        raise ErasureError(
+            "Old and new rows must be of the same groups in the same order, got "
+            f"{n_different} of {codes.shape[1]} rows whose new version is of another group. Pass "
+            "the same rows in the same order; nothing was changed."
+        )
+    n_missing = len(wanted) - len(np.unique(codes[0][codes[0] >= 0]))
+    if n_missing:
+        kind = type(owns[0][0]).__name__ if owns[0] else "none"
+        raise ErasureError(
+            f"Every group in `{parameter}` must have a row, got {n_missing} of {len(wanted)} "
+            f"without any (`groups` has {kind}, `{parameter}` has {type(wanted[0]).__name__}). "
+            "Check the ids and their type; nothing was changed."
+        )
+    index = np.flatnonzero(codes[0] >= 0)
+    return [rows.take(index) for rows in sides]
+
+
+def _wanted(chosen, parameter):
+    """The chosen groups as a list, each once."""
+    is_list = isinstance(chosen, (list, tuple)) or np.ndim(chosen) == 1
+    if isinstance(chosen, (str, bytes)) or not is_list:
+        raise ValueError(
+            f"`{parameter}` must be a list of groups, got {type(chosen).__name__}. Write "
+            f"{parameter}=[group]."
+        )
+    wanted = as_objects(chosen)
+    repeated = len(wanted) - len(set(wanted))
+    if repeated:
+        raise ValueError(
+            f"`{parameter}` must name each group once, got {repeated} repeated. Check the list."
+        )
+    return wanted
+
+
+def _with_groups(rows, groups, known):
+    """The rows, without a surplus column of groups, and a list of the group of each row."""
     if groups is None:
         groups = _index(rows.X)
     elif isinstance(groups, str):
         rows, groups = _split_off_column(rows, groups, known)
-    asked = set(wanted)
     own = as_objects(groups)
     check_consistent_length(rows.X, own)
-    missing = sorted(str(group) for group in asked.difference(own))
-    if missing:
-        more = f" and {len(missing) - MAX_LISTED} more" if len(missing) > MAX_LISTED else ""
-        kind = type(own[0]).__name__ if own else "none"
-        raise ErasureError(
-            f"Every group in forget must have a row, got {', '.join(missing[:MAX_LISTED])}{more} "
-            f"without any. Check the ids and their type (groups has {kind}, forget has "
-            f"{type(wanted[0]).__name__}); nothing was erased."
-        )
-    index = [i for i, group in enumerate(own) if group in asked]
-    return rows.take(np.array(index, dtype=np.intp))
-
-
-def _wanted(forget):
-    """The groups to erase as a list, each once."""
-    is_list = isinstance(forget, (list, tuple)) or np.ndim(forget) == 1
-    if isinstance(forget, (str, bytes)) or not is_list:
-        raise ValueError(
-            f"forget must be a list of groups, got {type(forget).__name__}. Write forget=[group]."
-        )
-    wanted = as_objects(forget)
-    repeated = len(wanted) - len(set(wanted))
-    if repeated:
-        raise ValueError(
-            f"forget must name each group once, got {repeated} repeated. Check the list."
-        )
-    return wanted
+    return rows, own
 
 
 def _index(X):

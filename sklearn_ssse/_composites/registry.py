@@ -10,7 +10,7 @@ from functools import singledispatch
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._composites.rows import Plan
-from sklearn_ssse._erasure import Change, ErasableMixin
+from sklearn_ssse._erasure import Change, ErasableMixin, any_row, part_of_a_call
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # Types that rows cannot be erased from, and the reason.
@@ -104,7 +104,10 @@ def plan_all(pairs):
 
 
 def _plan_on_copy(function, estimator, rows):
-    """Run a third party's function on a copy; the copy's attributes replace the estimator's."""
+    """Run a third party's function on a copy; the copy's attributes replace the estimator's.
+
+    The function is not called if there is no row of positive weight.
+    """
     name = type(estimator).__name__
     if rows.retained:
         raise ErasureTypeError(
@@ -120,12 +123,15 @@ def _plan_on_copy(function, estimator, rows):
             "preprocessing='downdate' needs a model that can be transformed with its columns, got "
             f"{name}. Use preprocessing='keep'."
         )
+    if not any_row(rows.X, rows.sample_weight):
+        return Plan()
     twin = deepcopy(estimator)
     params = dict(rows.params)
     if rows.preprocessing != "keep":
         params["preprocessing"] = rows.preprocessing
     if rows.positions is not None:
         params["positions"] = rows.positions
-    function(twin, rows.X, rows.y, rows.epsilon, sample_weight=rows.sample_weight, **params)
+    with part_of_a_call():
+        function(twin, rows.X, rows.y, rows.epsilon, sample_weight=rows.sample_weight, **params)
     dropped = tuple(vars(estimator).keys() - vars(twin).keys())
     return Plan([], [Change(estimator, vars(twin), dropped)])

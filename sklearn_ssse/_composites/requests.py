@@ -1,12 +1,12 @@
-"""The plans of `unlearn` and of `refresh` for an estimator and every model inside it."""
+"""The plans of the verbs for an estimator and every model inside it."""
 
 from sklearn.utils import check_consistent_length
 
 from sklearn_ssse._composites.groups import rows_of_groups
 from sklearn_ssse._composites.inspection import known_columns, takes_positions
-from sklearn_ssse._composites.registry import plan
+from sklearn_ssse._composites.registry import plan, plan_all
 from sklearn_ssse._composites.rows import RoutedRows
-from sklearn_ssse._erasure import weight_per_row
+from sklearn_ssse._erasure import any_row, check_pairs, weight_per_row
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # The values of the parameter `preprocessing` of `unlearn`, and of `refresh`.
@@ -38,13 +38,47 @@ def plan_unlearn(
     rows = RoutedRows(X, y, weight, positions, epsilon, preprocessing, params)
     for part in (y, weight, positions):
         check_consistent_length(X, part)
-    known = None
-    if isinstance(groups, str):
-        names = known_columns(estimator)
-        known = getattr(estimator, "n_features_in_", None) if names is None else names
-    made = plan(estimator, rows_of_groups(rows, groups, forget, known))
-    _check_takes_positions(estimator, positions)
-    return made.worked_out()
+    return _plan_of_groups(estimator, [rows], groups, forget, "forget")
+
+
+def plan_learn(estimator, X, y, epsilon=None, sample_weight=None, groups=None, only=None):
+    """The `Plan` of `learn` with the same arguments, with an `Erasure` for each model.
+
+    Returns
+    -------
+    Plan
+        Nothing has changed yet.
+    """
+    weight = weight_per_row(sample_weight, X)
+    check_consistent_length(X, y, weight)
+    rows = RoutedRows(X, y, weight, epsilon=epsilon, added=True)
+    return _plan_of_groups(estimator, [rows], groups, only, "only")
+
+
+def plan_rectify(
+    estimator,
+    X_old,
+    y_old,
+    X_new,
+    y_new,
+    epsilon=None,
+    sample_weight=None,
+    groups=None,
+    only=None,
+):
+    """The `Plan` of `rectify` with the same arguments, with an `Erasure` for each model.
+
+    Returns
+    -------
+    Plan
+        Nothing has changed yet.
+    """
+    check_pairs(X_old, X_new)
+    weight = weight_per_row(sample_weight, X_old)
+    check_consistent_length(X_old, y_old, X_new, y_new, weight)
+    old = RoutedRows(X_old, y_old, weight, epsilon=epsilon, replaced=True)
+    new = RoutedRows(X_new, y_new, weight, epsilon=epsilon, added=True)
+    return _plan_of_groups(estimator, [old, new], groups, only, "only")
 
 
 def plan_refresh(estimator, X, y, sample_weight=None, preprocessing="keep", positions=None):
@@ -62,6 +96,21 @@ def plan_refresh(estimator, X, y, sample_weight=None, preprocessing="keep", posi
     made = plan(estimator, rows)
     _check_takes_positions(estimator, positions)
     return made.worked_out()
+
+
+def _plan_of_groups(estimator, sides, groups, chosen, parameter):
+    """The `Plan` of a change of the rows of the chosen groups, see `rows_of_groups`."""
+    known = None
+    if isinstance(groups, str):
+        names = known_columns(estimator)
+        known = getattr(estimator, "n_features_in_", None) if names is None else names
+    sides = rows_of_groups(sides, groups, chosen, known, parameter)
+    made = plan_all((estimator, rows) for rows in sides)
+    _check_takes_positions(estimator, sides[0].positions)
+    made = made.worked_out()
+    # A transformer that takes no weights may change, too, by rows of weight 0.
+    has_rows = any(any_row(rows.X, rows.sample_weight) for rows in sides)
+    return made._replace(no_rows=not (has_rows or made.changes_something))
 
 
 def _check_preprocessing(preprocessing, allowed):

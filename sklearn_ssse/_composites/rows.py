@@ -2,8 +2,10 @@
 
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Real
 from typing import NamedTuple
 
+import numpy as np
 from scipy import sparse
 
 from sklearn_ssse._utils.compat import num_samples, routing_enabled, safe_indexing
@@ -108,11 +110,14 @@ class Plan(NamedTuple):
     changes : list of Change
         Changes of transformers and other objects.
     warnings : list of str
+    no_rows : bool
+        True if the call was given no row of positive weight, so that nothing changes.
     """
 
     erasures: list | tuple = ()
     changes: list | tuple = ()
     warnings: list | tuple = ()
+    no_rows: bool = False
 
     @classmethod
     def joined(cls, plans):
@@ -123,6 +128,12 @@ class Plan(NamedTuple):
             out.changes.extend(plan.changes)
             out.warnings.extend(text for text in plan.warnings if text not in out.warnings)
         return out
+
+    @property
+    def changes_something(self):
+        """Whether a row of a model, or an object besides the models, changes."""
+        by_rows = any(erasure.changes_rows for erasure in self.erasures)
+        return by_rows or any(_alters(change) for change in self.changes)
 
     def worked_out(self):
         """The same plan with an `Erasure` for each model, or a `Change` that refreshes it."""
@@ -136,6 +147,25 @@ class Plan(NamedTuple):
             warn(message)
         for erasure in self.erasures:
             erasure.warn()
+
+
+def _alters(change):
+    """Whether a change gives an object other attributes, beyond rounding."""
+    old = vars(change.target)
+    return bool(change.dropped) or not all(
+        _same_numbers(old.get(name), new) for name, new in change.attributes.items()
+    )
+
+
+def _same_numbers(old, new):
+    """Whether two attributes are one object, or numbers that differ by rounding alone."""
+    if old is new:
+        return True
+    numbers = (Real, np.ndarray)
+    comparable = isinstance(old, numbers) and isinstance(new, numbers)
+    if not comparable or np.shape(old) != np.shape(new):
+        return False
+    return np.asarray(new).dtype.kind in "iuf" and np.allclose(new, old, rtol=1e-12, atol=0.0)
 
 
 def _erasures(parts):

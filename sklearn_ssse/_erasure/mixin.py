@@ -7,12 +7,12 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ssse._erasure.changes import carry_out
 from sklearn_ssse._erasure.epsilon import ABSOLUTE_GRID
 from sklearn_ssse._erasure.fit_curvature import FITTED
-from sklearn_ssse._erasure.planning import plan_erasure
+from sklearn_ssse._erasure.previews import PreviewMixin, old_and_new
 from sklearn_ssse._erasure.refresh import RefreshMixin
-from sklearn_ssse._erasure.validation import check_pairs, check_rows
+from sklearn_ssse._erasure.validation import check_rows
 
 
-class ErasableMixin(RefreshMixin):
+class ErasableMixin(PreviewMixin, RefreshMixin):
     """The verbs of a classifier that training rows can be erased from.
 
     An estimator sets
@@ -72,11 +72,12 @@ class ErasableMixin(RefreshMixin):
             was damped; if their part of the stored curvature is smaller than their curvature at the
             present parameters; if the model was fitted with weights and `sample_weight` is missing;
             if the curvature is made of mini-batches, so that it must be computed again; once, at
-            the first call after a refresh of the model is recommended.
+            the first call after a refresh of the model is recommended; if there is no row of
+            positive weight, for example because a filter matches no row.
 
         Notes
         -----
-        Erasing no rows changes nothing and makes no record.
+        Erasing no rows changes nothing, makes no record and gives a warning.
 
         Each erasure moves the parameters away from those of the stored curvature. In a stream of
         calls the curvature of a logistic regression is therefore conservative: a part of the
@@ -97,26 +98,6 @@ class ErasableMixin(RefreshMixin):
         20
         """
         return self._carry_out((X, y, sample_weight), epsilon=epsilon)
-
-    def preview_unlearn(self, X, y, epsilon=None, *, sample_weight=None):
-        """Return the record that `unlearn` would make with the same arguments; change nothing.
-
-        Parameters
-        ----------
-        X, y, epsilon, sample_weight
-            See `unlearn`.
-
-        Returns
-        -------
-        ErasureRecord
-            The record that `unlearn` would append to `erasures_`.
-
-        Raises
-        ------
-        ErasureError, ValueError
-            In the same cases as `unlearn`.
-        """
-        return self._plan_erasure((X, y, sample_weight), epsilon=epsilon).record
 
     def learn(self, X, y, epsilon=None, *, sample_weight=None):
         """Add training rows to the model, in place, in one step: the opposite of `unlearn`.
@@ -154,12 +135,13 @@ class ErasableMixin(RefreshMixin):
         -----
         ErasureWarning
             If the model was fitted with weights and `sample_weight` is missing; if the curvature is
-            made of mini-batches, so that it must be computed again.
+            made of mini-batches, so that it must be computed again; if there is no row of positive
+            weight.
 
         Notes
         -----
         The record in `erasures_` holds ``n_added`` and ``weight_added``. Learning no rows changes
-        nothing and makes no record.
+        nothing, makes no record and gives a warning.
 
         Examples
         --------
@@ -233,18 +215,12 @@ class ErasableMixin(RefreshMixin):
         >>> parameter_distance(original, rectified, retrained) < 0.9
         True
         """
-        check_pairs(X_old, X_new)
-        forget = (X_old, y_old, sample_weight)
-        added = (X_new, y_new, sample_weight)
-        return self._carry_out(forget, added, epsilon)
-
-    def _plan_erasure(self, forget=None, added=None, epsilon=None, column_map=None):
-        """The `Erasure` of the rows, see `planning.plan_erasure`."""
-        return plan_erasure(self, forget, added, epsilon, column_map)
+        old, new = old_and_new(X_old, y_old, X_new, y_new, sample_weight)
+        return self._carry_out(old, new, epsilon)
 
     def _carry_out(self, forget=None, added=None, epsilon=None):
         """Erase and add rows, each given as (X, y, sample_weight), and give the warnings."""
-        erasure = self._plan_erasure(forget, added, epsilon)
+        erasure = self._requested(forget, added, epsilon)
         erasure.warn()
         carry_out([erasure])
         return self

@@ -1,17 +1,13 @@
-"""`unlearn`, `learn`, `rectify`, `refresh`, `preview_unlearn` for estimators with models inside."""
-
-from sklearn.utils import check_consistent_length
+"""The functions that change the rows of an estimator and of every model inside it."""
 
 from sklearn_ssse._composites import (
-    Plan,
-    RoutedRows,
-    erasable_models,
-    plan,
+    plan_learn,
+    plan_rectify,
     plan_refresh,
     plan_unlearn,
     third_party,
 )
-from sklearn_ssse._erasure import carry_out, check_pairs, weight_per_row
+from sklearn_ssse._erasure import carry_out, warn_of_no_rows
 
 
 def unlearn(
@@ -85,7 +81,9 @@ def unlearn(
     -----
     ErasureWarning
         See `ErasableLogisticRegression.unlearn`; also if a step or an attribute of the estimator
-        still holds the rows and ``preprocessing='downdate'``.
+        still holds the rows and ``preprocessing='downdate'``. If there is no row of positive weight
+        to erase, for example because a filter matches no row, one warning is given for all models
+        together. No warning is given if only some of the models get no row.
 
     Examples
     --------
@@ -115,7 +113,7 @@ def unlearn(
 unlearn.register = third_party.register  # type: ignore[attr-defined]
 
 
-def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
+def learn(estimator, X, y, epsilon=None, *, sample_weight=None, groups=None, only=None):
     """Add training rows to a fitted estimator and every model inside it, in place.
 
     The transformers of a pipeline are applied and not changed.
@@ -126,7 +124,8 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
         As for `unlearn`, except a `BaggingClassifier`, whose members draw their rows at random, and
         types of third parties.
     X : {array-like, sparse matrix} of shape (n_added, n_features)
-        The rows to add, as they would be given to ``estimator.fit``.
+        The rows to add, as they would be given to ``estimator.fit``. With `only`, X may hold other
+        rows too, which are not added.
     y : array-like of shape (n_added,) or (n_added, n_outputs)
         The labels of the added rows. They must have been seen at fit.
     epsilon : float or str, default=None
@@ -134,6 +133,12 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
         `unlearn_epsilon` of each model.
     sample_weight : array-like of shape (n_added,), default=None
         The weights of the added rows.
+    groups : array-like of shape (n_rows,) or str, default=None
+        The group of each row of X, such as a person; or the name of the column of X that holds the
+        groups. The column is dropped if the estimator was fitted without it.
+    only : array-like, default=None
+        The groups whose rows are added. X may hold other rows, which are not used. Without
+        `groups`, `only` holds labels of the index of a pandas object.
 
     Returns
     -------
@@ -146,12 +151,13 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
     TypeError
         If rows cannot be added to an estimator of this type.
     ErasureError, ValueError
-        See `ErasableLogisticRegression.learn`.
+        See `ErasableLogisticRegression.learn`; also if a group in `only` has no row.
 
     Warns
     -----
     ErasureWarning
-        See `ErasableLogisticRegression.learn`.
+        See `ErasableLogisticRegression.learn`. If there is no row of positive weight to add, one
+        warning is given for all models together.
 
     Examples
     --------
@@ -161,16 +167,31 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None):
     >>> from sklearn_ssse import ErasableLogisticRegression, learn
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> pipe = make_pipeline(StandardScaler(), ErasableLogisticRegression()).fit(X[20:], y[20:])
-    >>> learn(pipe, X[:20], y[:20])[-1].n_samples_remaining_
+    >>> learn(pipe, X[:15], y[:15])[-1].n_samples_remaining_
+    564
+
+    Add all rows of one patient:
+
+    >>> patient = [i // 5 for i in range(569)]
+    >>> learn(pipe, X, y, groups=patient, only=[3])[-1].n_samples_remaining_
     569
     """
-    sample_weight = weight_per_row(sample_weight, X)
-    check_consistent_length(X, y, sample_weight)
-    rows = RoutedRows(X, y, sample_weight, epsilon=epsilon, added=True)
-    return _carry_out_plan(estimator, plan(estimator, rows).worked_out())
+    made = plan_learn(estimator, X, y, epsilon, sample_weight, groups, only)
+    return _carry_out_plan(estimator, made)
 
 
-def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weight=None):
+def rectify(
+    estimator,
+    X_old,
+    y_old,
+    X_new,
+    y_new,
+    epsilon=None,
+    *,
+    sample_weight=None,
+    groups=None,
+    only=None,
+):
     """Replace training rows by their corrected version in a fitted estimator, in place.
 
     The rows are replaced in every model inside it. The transformers of a pipeline are applied and
@@ -180,8 +201,11 @@ def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weigh
     ----------
     estimator : estimator object
         As for `learn`.
-    X_old, y_old : array-like
-        The rows as they were given to ``estimator.fit``.
+    X_old : {array-like, sparse matrix} of shape (n_rows, n_features)
+        The rows as they were given to ``estimator.fit``. With `only`, X_old and X_new may hold
+        other rows too, which are not replaced.
+    y_old : array-like of shape (n_rows,) or (n_rows, n_outputs)
+        The labels that the rows had at fit.
     X_new, y_new : array-like
         The same rows with the correct features and labels, in the same order.
     epsilon : float or str, default=None
@@ -189,6 +213,14 @@ def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weigh
         `unlearn_epsilon` of each model.
     sample_weight : array-like of shape (n_rows,), default=None
         The weights that the rows had at fit; the corrected rows get the same weights.
+    groups : array-like of shape (n_rows,) or str, default=None
+        The group of each row, such as a person, which is the same for the old and the new row; or
+        the name of the column that holds the groups in X_old and in X_new. The column is dropped if
+        the estimator was fitted without it.
+    only : array-like, default=None
+        The groups whose rows are replaced. X_old and X_new may hold other rows, which are not used.
+        Without `groups`, `only` holds labels of the index of X_old and of X_new, two pandas
+        objects.
 
     Returns
     -------
@@ -201,12 +233,14 @@ def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weigh
     TypeError
         If rows cannot be replaced in an estimator of this type.
     ErasureError, ValueError
-        See `ErasableLogisticRegression.rectify`.
+        See `ErasableLogisticRegression.rectify`; also if a group in `only` has no row, or an old
+        row and its new version are not of the same group.
 
     Warns
     -----
     ErasureWarning
-        See `ErasableLogisticRegression.rectify`.
+        See `ErasableLogisticRegression.rectify`. If there is no row of positive weight to replace,
+        one warning is given for all models together.
 
     Examples
     --------
@@ -220,14 +254,17 @@ def rectify(estimator, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weigh
     >>> model = rectify(model, X[:2], wrong[:2], X[:2], y[:2])
     >>> [pair.n_samples_remaining_ for pair in model.estimators_]
     [100, 100, 100]
+
+    Replace all rows of one patient, with the whole data before and after the correction:
+
+    >>> patient = [i // 2 for i in range(150)]
+    >>> model = OneVsOneClassifier(ErasableLogisticRegression(curvature="fisher")).fit(X, wrong)
+    >>> model = rectify(model, X, wrong, X, y, groups=patient, only=[0])
+    >>> [pair.n_samples_remaining_ for pair in model.estimators_]
+    [100, 100, 100]
     """
-    check_pairs(X_old, X_new)
-    sample_weight = weight_per_row(sample_weight, X_old)
-    check_consistent_length(X_old, y_old, X_new, y_new, sample_weight)
-    forget = RoutedRows(X_old, y_old, sample_weight, epsilon=epsilon, replaced=True)
-    added = RoutedRows(X_new, y_new, sample_weight, epsilon=epsilon, added=True)
-    both = Plan.joined([plan(estimator, forget), plan(estimator, added)])
-    return _carry_out_plan(estimator, both.worked_out())
+    made = plan_rectify(estimator, X_old, y_old, X_new, y_new, epsilon, sample_weight, groups, only)
+    return _carry_out_plan(estimator, made)
 
 
 def refresh(estimator, X, y, sample_weight=None, *, preprocessing="keep", positions=None):
@@ -299,57 +336,11 @@ def refresh(estimator, X, y, sample_weight=None, *, preprocessing="keep", positi
     return _carry_out_plan(estimator, made)
 
 
-def preview_unlearn(
-    estimator,
-    X,
-    y,
-    epsilon=None,
-    *,
-    sample_weight=None,
-    preprocessing="keep",
-    groups=None,
-    forget=None,
-    **params,
-):
-    """Return the record that `unlearn` would make with the same arguments; change nothing.
-
-    Parameters
-    ----------
-    estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, **params
-        See `unlearn`.
-
-    Returns
-    -------
-    ErasureRecord or list of ErasureRecord
-        The record of the model inside; for several models, the record of each that would change.
-
-    Raises
-    ------
-    TypeError, ErasureError, ValueError
-        In the same cases as `unlearn`.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_breast_cancer
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from sklearn.preprocessing import StandardScaler
-    >>> from sklearn_ssse import ErasableLogisticRegression, preview_unlearn
-    >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> pipe = make_pipeline(StandardScaler(), ErasableLogisticRegression()).fit(X, y)
-    >>> preview_unlearn(pipe, X[:20], y[:20]).kept_by
-    ('standardscaler',)
-    """
-    made = plan_unlearn(
-        estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, **params
-    )
-    records = [erasure.record for erasure in made.erasures]
-    if not records:  # there are no rows to erase
-        records = [model._plan_erasure().record for model in erasable_models(estimator)]
-    return records[0] if len(records) == 1 else records
-
-
 def _carry_out_plan(estimator, made):
     """Give the warnings of a plan, then make all of its changes, and return the estimator."""
+    if made.no_rows:
+        warn_of_no_rows()
+        return estimator
     made.warn()
     carry_out(made.erasures, made.changes)
     return estimator
