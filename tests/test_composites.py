@@ -287,7 +287,6 @@ def test_rows_given_only_to_a_composite_of_a_fitted_model(data, prefit):
     assert snapshot(outer) == before
     learn(outer, X[150:155], y[150:155])
     assert model[-1].erasures_[-1].kept_by == ()
-    unlearn(outer, X[:0], y[:0])
     unlearn(outer.estimator, X[:5], y[:5])
     assert model[-1].n_samples_remaining_ == 150
 
