@@ -25,7 +25,7 @@ from sklearn_ssse._composites.registry import (
     plan_all,
     route,
 )
-from sklearn_ssse._erasure import Change, check_outputs, check_positions, encode
+from sklearn_ssse._erasure import Change, check_labels, check_outputs, check_positions, encode
 from sklearn_ssse._utils.compat import BaseSearchCV, ConstantPredictor, num_samples
 from sklearn_ssse._utils.unquoted import column, validated
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
@@ -166,10 +166,10 @@ def inside_calibrated(estimator):
 def route_to_one_vs_rest(estimator, rows):
     """Send the rows to the model of every class, with labels 0 and 1."""
     if estimator.multilabel_:
-        check_outputs(rows.y, len(estimator.estimators_))
+        Y = check_labels(estimator, rows.y)
     else:
         encode(estimator.classes_, column(rows.y, "y"))
-    Y = estimator.label_binarizer_.transform(rows.y).toarray()
+        Y = estimator.label_binarizer_.transform(rows.y).toarray()
     pairs = list(zip(estimator.estimators_, Y.T, strict=True))
     if rows.added or rows.retained:
         _check_constant_classes(pairs)
