@@ -270,7 +270,7 @@ def route_to_bagged(estimator, rows):
             "that a member drew a row is its weight there. Omit it."
         )
     n_samples = estimator._n_samples
-    positions = check_positions(rows.positions, len(rows.y), n_samples)
+    positions = check_positions(rows.positions, num_samples(rows.X), n_samples)
     X = _as_array(estimator, rows.X, dtype=None)
     codes = encode(estimator.classes_, column(rows.y, "y"))
     last = len(estimator.classes_) - 1
