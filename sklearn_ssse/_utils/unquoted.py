@@ -57,7 +57,8 @@ def check_consistent_length(*arrays):
     if len(set(lengths)) > 1:
         raise ErasureError(
             "Arrays of rows, labels, weights, groups or positions must have the same length, got "
-            f"inconsistent lengths {', '.join(map(str, lengths))}. Pass one value for each row."
+            f"inconsistent numbers of samples: {', '.join(map(str, lengths))}. Pass one value for "
+            "each row."
         )
 
 
