@@ -55,7 +55,8 @@ def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samp
         codes = encode(estimator.classes_, y)
     if len(codes) != X.shape[0]:
         check_consistent_length(X, codes)
-    sample_weight = weight_per_row(sample_weight, X)
+    if sample_weight is not None:
+        sample_weight = weights(weight_per_row(sample_weight, X), X)
     return X, codes, sample_weight
 
 
@@ -157,12 +158,8 @@ def check_outputs(y, n_outputs):
 
 
 def weight_per_row(weight, X):
-    """Finite weights, one for each row, (n_rows,); a number stands for the weight of every row."""
-    if weight is None:
-        return None
-    if isinstance(weight, Real):
-        weight = np.full(num_samples(X), float(weight))
-    return weights(weight, X)
+    """A number as one weight for each row, (n_rows,); an array as it is."""
+    return np.full(num_samples(X), float(weight)) if isinstance(weight, Real) else weight
 
 
 def as_objects(values):

@@ -17,6 +17,7 @@ from sklearn_ssse._preprocessing.steps import (
     transform,
 )
 from sklearn_ssse._utils.compat import num_samples, routing_enabled, safe_indexing, scale_of
+from sklearn_ssse._utils.unquoted import weights
 from sklearn_ssse.exceptions import ErasureError
 
 # A variance below this multiple of its rounding error is uncertain and gives a warning.
@@ -165,7 +166,7 @@ def _forget_statistics(step, state, old, weighted):
     X = state.X
     weight = None
     if weighted:
-        weight = np.asarray(state.sample_weight, dtype=np.float64)
+        weight = weights(state.sample_weight, X)
         if not weight.all():
             X = safe_indexing(X, np.flatnonzero(weight))
             weight = weight[weight != 0]
