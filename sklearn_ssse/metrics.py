@@ -7,7 +7,6 @@ from uuid import uuid4
 
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.metadata_routing import MetadataRequest
-from sklearn.utils.validation import check_consistent_length
 
 from sklearn_ssse._search import (
     METRICS,
@@ -29,6 +28,7 @@ from sklearn_ssse._search import (
     with_epsilon,
 )
 from sklearn_ssse._utils.compat import num_samples
+from sklearn_ssse._utils.unquoted import check_consistent_length
 from sklearn_ssse._utils.warnings import warn
 from sklearn_ssse._verbs import unlearn
 

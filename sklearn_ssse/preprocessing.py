@@ -5,6 +5,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.utils import check_array
 
 from sklearn_ssse._utils.compat import is_pandas_na, is_scalar_nan
+from sklearn_ssse._utils.unquoted import attempt, faulty_cells, form, refusal
 
 
 def count_values(X, missing_values=np.nan):
@@ -33,7 +34,15 @@ def count_values(X, missing_values=np.nan):
 
 def as_numbers(X):
     """Numeric data as an array of float64; nan is allowed."""
-    return check_array(X, dtype=np.float64, ensure_all_finite="allow-nan")
+    out, kind = attempt(check_array, X, dtype=np.float64, ensure_all_finite="allow-nan")
+    if kind is not None:
+        given = "; ".join(faulty_cells(X, allow_nan=True)) or form(X)
+        raise refusal(
+            kind,
+            f"X must be a table of finite numbers, or nan for a missing value, got {given}. Pass "
+            "numeric data of shape (n_samples, n_columns).",
+        )
+    return out
 
 
 def missing(X, missing_values):

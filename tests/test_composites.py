@@ -1,5 +1,7 @@
 """``unlearn`` for composites: against retraining, all parts or none, and refusals."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -35,13 +37,15 @@ from sklearn_ssse import (
     ErasureWarning,
     GammaScorer,
     TunedEpsilonCV,
+    learn,
     preview_unlearn,
+    rectify,
     unlearn,
 )
 from sklearn_ssse._composites import erasable_models
 from tests.check_erasable import snapshot
 from tests.reference import theta
-from tests.warned import NO_ROWS
+from tests.warned import NO_ROWS, PREFIT, may_warn
 
 LR = ErasableLogisticRegression(curvature="fisher", tol=1e-8, max_iter=1000)
 PIPE = make_pipeline(FunctionTransformer(np.tanh), LR)
@@ -250,16 +254,42 @@ def test_frozen_and_calibrated(data):
         X[150:], y[150:]
     )
     unlearn(expected, X[:5], y[:5])
-    unlearn(calibrated, X[:5], y[:5])
+    with may_warn(PREFIT):
+        unlearn(calibrated, X[:5], y[:5])
     (inner,) = erasable_models(calibrated)
     assert np.array_equal(theta(inner), theta(expected[-1]))
     assert [record.kept_by for record in inner.erasures_] == [("calibrators",)]
     prefit = TunedThresholdClassifierCV(FrozenEstimator(model), cv="prefit", refit=False).fit(
         X[150:], y[150:]
     )
-    unlearn(prefit, X[5:8], y[5:8])
+    with may_warn(PREFIT):
+        unlearn(prefit, X[5:8], y[5:8])
     assert inner.n_samples_remaining_ == 142
     assert inner.erasures_[-1].kept_by == ("best_threshold_",)
+
+
+@pytest.mark.parametrize(
+    "prefit",
+    [CalibratedClassifierCV, partial(TunedThresholdClassifierCV, cv="prefit", refit=False)],
+    ids=["calibrated", "threshold"],
+)
+def test_rows_given_only_to_a_composite_of_a_fitted_model(data, prefit):
+    """The model may not hold them: erasing and replacing them warns, adding them does not."""
+    X, y = data[0], data[1]["binary"]
+    model = clone(PIPE).fit(X[:150], y[:150])
+    outer = prefit(FrozenEstimator(model)).fit(X[150:], y[150:])
+    before = snapshot(outer)
+    for call in (
+        lambda: unlearn(outer, X[150:155], y[150:155]),
+        lambda: rectify(outer, X[150:155], y[150:155], X[150:155], 1 - y[150:155]),
+    ):
+        with pytest.raises(ErasureWarning, match="got 5 rows, for"):
+            call()
+    assert snapshot(outer) == before
+    learn(outer, X[150:155], y[150:155])
+    assert model[-1].erasures_[-1].kept_by == ()
+    unlearn(outer.estimator, X[:5], y[:5])
+    assert model[-1].n_samples_remaining_ == 150
 
 
 def test_sparse_rows_through_composites(data):

@@ -34,7 +34,7 @@ from tests.reference import relative, residual, theta
 from tests.test_composites import SAME_WITHOUT, outputs
 from tests.test_composites import data as composite_data  # noqa: F401
 from tests.test_progress import Recorder, with_callbacks
-from tests.warned import DAMPED, NOT_A_MINIMUM, REFRESH, STALE, TOO_LONG, may_warn
+from tests.warned import DAMPED, NOT_A_MINIMUM, PREFIT, REFRESH, STALE, TOO_LONG, may_warn
 
 EXACT = {"solver": "newton-cholesky", "tol": 1e-12, "max_iter": 500}
 unconverged = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -584,7 +584,8 @@ def test_frozen_models_are_refreshed_and_calibrators_are_not(binary):
     X, y = binary
     inner = ErasableLogisticRegression(curvature="fisher").fit(X, y)
     model = CalibratedClassifierCV(FrozenEstimator(inner)).fit(X, y)
-    unlearn(model, X[:9], y[:9])
+    with may_warn(PREFIT):
+        unlearn(model, X[:9], y[:9])
     calibrators = snapshot([part.calibrators for part in model.calibrated_classifiers_])
     refresh(model, X[9:], y[9:])
     assert relative(theta(inner), theta(exact(X[9:], y[9:]))) < 1e-8

@@ -1,10 +1,10 @@
 """Selection of the rows of groups; a group is a person, a household or a device."""
 
 import numpy as np
-from sklearn.utils import check_consistent_length
 
 from sklearn_ssse._erasure import as_objects
 from sklearn_ssse._utils.compat import num_samples
+from sklearn_ssse._utils.unquoted import check_consistent_length
 from sklearn_ssse.exceptions import ErasureError
 
 

@@ -6,7 +6,7 @@ from sklearn.pipeline import Pipeline
 
 from sklearn_ssse._composites.registry import inside, needs_positions, registered, third_party
 from sklearn_ssse._erasure import ErasableMixin
-from sklearn_ssse._preprocessing import transformers
+from sklearn_ssse._preprocessing import transform, transformers
 
 
 def erasable_models(estimator):
@@ -71,8 +71,8 @@ def final_step(estimator):
 def transformed(estimator, X):
     """The rows X as the steps before the `final_step` transform them."""
     while isinstance(estimator, Pipeline):
-        if len(estimator.steps) > 1:
-            X = estimator[:-1].transform(X)
+        for name, step in transformers(estimator.steps[:-1]):
+            X = transform(step, X, name)
         estimator = estimator.steps[-1][1]
     return X
 

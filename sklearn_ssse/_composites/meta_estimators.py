@@ -15,8 +15,6 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain
-from sklearn.utils import column_or_1d
-from sklearn.utils.validation import validate_data
 
 from sklearn_ssse._composites.inspection import erasable_models
 from sklearn_ssse._composites.registry import (
@@ -27,8 +25,9 @@ from sklearn_ssse._composites.registry import (
     plan_all,
     route,
 )
-from sklearn_ssse._erasure import Change, check_outputs, check_positions, encode
-from sklearn_ssse._utils.compat import BaseSearchCV, ConstantPredictor
+from sklearn_ssse._erasure import Change, check_labels, check_outputs, check_positions, encode
+from sklearn_ssse._utils.compat import BaseSearchCV, ConstantPredictor, num_samples
+from sklearn_ssse._utils.unquoted import column, validated
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 BOOSTING = (
@@ -105,7 +104,10 @@ def route_to_tuned_threshold(estimator, rows):
     held = ["best_threshold_"]
     if "cv_results_" in vars(estimator):
         held.append("cv_results_")
-    return plan(_threshold_model(estimator), rows.keep(*held))
+    model = _threshold_model(estimator)
+    if estimator.cv == "prefit":
+        return _plan_of_prefit(estimator, model, rows, held, "threshold", "tuned")
+    return plan(model, rows.keep(*held))
 
 
 @inside.register(FixedThresholdClassifier)
@@ -124,7 +126,28 @@ def _threshold_model(estimator):
 def route_to_calibrated(estimator, rows):
     """Send the rows to the frozen model; the calibrators, fitted to them, do not change."""
     (model,) = inside(estimator)
-    return plan(model, rows.keep("calibrators"))
+    return _plan_of_prefit(estimator, model, rows, ["calibrators"], "calibration", "fitted")
+
+
+def _plan_of_prefit(estimator, model, rows, held, part, verb):
+    """The plan of a model fitted before the composite, which holds a part fitted to other rows.
+
+    Rows that were only given to `fit` of the composite were never in the model. No count or
+    statistic of the model shows this, so that rows to erase give a warning.
+    """
+    if rows.added or rows.retained or not rows:
+        return plan(model, rows)
+    found = plan(model, rows.keep(*held))
+    name = type(estimator).__name__
+    message = (
+        f"Rows to erase from {name} must be training rows of the model inside it, got "
+        f"{num_samples(rows.X)} rows, for which this cannot be checked. The model was never fitted "
+        f"to rows to which only the {part} of {name} was {verb}: erasing them makes it worse. The "
+        f"{part} does not change and may depend on the rows: if it does, fit {name} again without "
+        "them. To erase training rows of the model without this warning, call `unlearn` for the "
+        f"attribute `estimator` of {name}."
+    )
+    return found._replace(warnings=[*found.warnings, message])
 
 
 @inside.register(CalibratedClassifierCV)
@@ -143,10 +166,10 @@ def inside_calibrated(estimator):
 def route_to_one_vs_rest(estimator, rows):
     """Send the rows to the model of every class, with labels 0 and 1."""
     if estimator.multilabel_:
-        check_outputs(rows.y, len(estimator.estimators_))
+        Y = check_labels(estimator, rows.y)
     else:
-        encode(estimator.classes_, column_or_1d(rows.y))
-    Y = estimator.label_binarizer_.transform(rows.y).toarray()
+        encode(estimator.classes_, column(rows.y, "y"))
+        Y = estimator.label_binarizer_.transform(rows.y).toarray()
     pairs = list(zip(estimator.estimators_, Y.T, strict=True))
     if rows.added or rows.retained:
         _check_constant_classes(pairs)
@@ -178,7 +201,7 @@ def route_to_one_vs_one(estimator, rows):
             "in the data of each pair. Use OneVsRestClassifier around a BaggingClassifier."
         )
     names = estimator.classes_
-    codes = encode(names, column_or_1d(rows.y))
+    codes = encode(names, column(rows.y, "y"))
     rows = _of_a_subset(rows._replace(X=_as_array(estimator, rows.X)))
     classes = [(i, j) for i in range(len(names)) for j in range(i + 1, len(names))]
     pairs = []
@@ -214,7 +237,7 @@ def route_to_chain(estimator, rows):
 @route.register(VotingClassifier)
 def route_to_votes(estimator, rows):
     """Send the rows to every model, with the labels that it was fitted to."""
-    labels = column_or_1d(rows.y)
+    labels = column(rows.y, "y")
     codes = encode(estimator.classes_, labels)
     last = len(estimator.classes_) - 1
     rows = rows.at(f"a model of VotingClassifier, whose classes are 0 to {last}")
@@ -247,9 +270,9 @@ def route_to_bagged(estimator, rows):
             "that a member drew a row is its weight there. Omit it."
         )
     n_samples = estimator._n_samples
-    positions = check_positions(rows.positions, len(rows.y), n_samples)
+    positions = check_positions(rows.positions, num_samples(rows.X), n_samples)
     X = _as_array(estimator, rows.X, dtype=None)
-    codes = encode(estimator.classes_, column_or_1d(rows.y))
+    codes = encode(estimator.classes_, column(rows.y, "y"))
     last = len(estimator.classes_) - 1
     members = zip(
         estimator.estimators_,
@@ -311,6 +334,4 @@ def _of_a_subset(rows):
 
 def _as_array(estimator, X, dtype="numeric"):
     """X as the array without column names that the composite passes to its models."""
-    return validate_data(
-        estimator, X, reset=False, accept_sparse="csr", ensure_all_finite=False, dtype=dtype
-    )
+    return validated(estimator, X, accept_sparse="csr", ensure_all_finite=False, dtype=dtype)

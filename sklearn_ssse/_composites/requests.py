@@ -1,12 +1,11 @@
 """The plans of the verbs for an estimator and every model inside it."""
 
-from sklearn.utils import check_consistent_length
-
 from sklearn_ssse._composites.groups import rows_of_groups
 from sklearn_ssse._composites.inspection import known_columns, takes_positions
 from sklearn_ssse._composites.registry import plan, plan_all
 from sklearn_ssse._composites.rows import RoutedRows
 from sklearn_ssse._erasure import any_row, check_pairs, weight_per_row
+from sklearn_ssse._utils.unquoted import check_consistent_length
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # The values of the parameter `preprocessing` of `unlearn`, and of `refresh`.

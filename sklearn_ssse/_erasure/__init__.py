@@ -38,6 +38,7 @@ from sklearn_ssse._erasure.step_size import StepSize, doubts_of_step, is_refused
 from sklearn_ssse._erasure.steps import LEAST_REMAINING, Step, is_damped, make_step
 from sklearn_ssse._erasure.validation import (
     as_objects,
+    check_labels,
     check_outputs,
     check_pairs,
     check_positions,

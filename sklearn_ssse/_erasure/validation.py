@@ -6,11 +6,16 @@ Every error states the requirement, the given value and the remedy.
 from numbers import Real
 
 import numpy as np
-from scipy import sparse
-from sklearn.utils import check_consistent_length, column_or_1d
-from sklearn.utils.validation import validate_data
 
-from sklearn_ssse._utils.compat import check_sample_weight, num_samples
+from sklearn_ssse._utils.compat import num_samples
+from sklearn_ssse._utils.unquoted import (
+    array,
+    attempt,
+    check_consistent_length,
+    column,
+    validated,
+    weights,
+)
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 
@@ -34,10 +39,9 @@ def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samp
         (n_samples, n_labels).
     sample_weight : ndarray of float64 of shape (n_samples,), or None
     """
-    X = validate_data(
+    X = validated(
         estimator,
         X,
-        reset=False,
         accept_sparse="csr",
         dtype="numeric" if trusted else [np.float64, np.float32],
         ensure_all_finite=not trusted,
@@ -47,21 +51,12 @@ def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samp
         codes = check_labels(estimator, y)
     else:
         if not (isinstance(y, np.ndarray) and y.ndim == 1):
-            y = column_or_1d(y, warn=not trusted)
+            y = column(y, "y", warn=not trusted)
         codes = encode(estimator.classes_, y)
     if len(codes) != X.shape[0]:
         check_consistent_length(X, codes)
     if sample_weight is not None:
-        sample_weight = weight_per_row(sample_weight, X)
-        check_consistent_length(X, sample_weight)
-        sample_weight = (
-            check_sample_weight(sample_weight, X, dtype=np.float64) if X.shape[0] else np.zeros(0)
-        )
-        if (sample_weight < 0).any():
-            raise ErasureError(
-                f"Sample weights must not be negative, got {sample_weight.min():.3g}. Omit such "
-                "rows, or give them weight 0."
-            )
+        sample_weight = weights(weight_per_row(sample_weight, X), X)
     return X, codes, sample_weight
 
 
@@ -74,11 +69,16 @@ def is_multilabel(estimator):
 def check_labels(estimator, y):
     """The labels of a multi-label problem as an indicator matrix, (n_samples, n_labels)."""
     n_labels = len(estimator.classes_)
-    y = y.toarray() if sparse.issparse(y) else np.asarray(y)
-    if y.ndim != 2 or y.shape[1] != n_labels or not np.isin(y, (0, 1)).all():
+    y = array(y, "y")
+    given = f"an array of shape {y.shape}"
+    has_shape = y.ndim == 2 and y.shape[1] == n_labels
+    if has_shape:
+        n_others = int((~np.isin(y, (0, 1))).any(axis=1).sum())
+        given = f"other values in {n_others} of {len(y)} rows"
+    if not has_shape or n_others:
         raise ErasureError(
-            f"Labels must be 0 or 1 in an array of {n_labels} columns, as at fit, got an array of "
-            f"shape {y.shape}. Pass the labels that the rows had at fit."
+            f"Labels must be 0 or 1 in an array of {n_labels} columns, as at fit, got {given}. "
+            "Pass the labels that the rows had at fit."
         )
     return y.astype(np.int64)
 
@@ -123,15 +123,15 @@ def encode(classes, y):
     except TypeError:  # labels that cannot be ordered with the classes
         codes = np.zeros(len(y), dtype=np.intp)
         seen = set(classes.tolist())
-        known = [label in seen for label in y.tolist()]
+        known = [attempt(seen.__contains__, label)[0] is True for label in y.tolist()]
     known = np.broadcast_to(known, codes.shape)
     if not known.all():
-        unseen = sorted({str(label) for label in y[~known]})[:5]
+        kinds = sorted({type(label).__name__ for label in y[~known].tolist()})
         raise ErasureError(
-            f"Labels must be among the classes seen at fit, got {', '.join(unseen)}. Pass the "
-            "labels that the rows had at fit, such as "
-            f"{', '.join(str(label) for label in classes[:10])}. A new class needs a model that is "
-            "fitted anew."
+            f"Labels must be among the classes seen at fit, got other labels in {(~known).sum()} "
+            f"of {len(y)} rows, of type {', '.join(kinds)}. Pass the labels that the rows had at "
+            f"fit, such as {', '.join(str(label) for label in classes[:10])}. A new class needs a "
+            "model that is fitted anew."
         )
     return codes
 
@@ -148,7 +148,7 @@ def check_pairs(X_old, X_new):
 
 def check_outputs(y, n_outputs):
     """The labels of several outputs as an array, (n_rows, n_outputs)."""
-    y = y.toarray() if sparse.issparse(y) else np.asarray(y)
+    y = array(y, "y")
     if y.ndim != 2 or y.shape[1] != n_outputs:
         raise ErasureError(
             f"y must have one column for each of the {n_outputs} outputs, got shape {y.shape}. "
@@ -178,7 +178,7 @@ def as_objects(values):
             value.astype("datetime64[us]").item() if isinstance(value, np.datetime64) else value
             for value in values
         ]
-    values = column_or_1d(values)
+    values = column(values, "The groups, forget or positions")
     return (values.astype("datetime64[us]") if values.dtype.kind == "M" else values).tolist()
 
 
@@ -190,9 +190,9 @@ def check_positions(positions, n_rows, n_samples):
             "positions=, the positions of the rows in the data of fit: they identify the members "
             "that drew them."
         )
-    positions = column_or_1d(
-        positions if isinstance(positions, np.ndarray) else as_objects(positions)
-    )
+    if not isinstance(positions, np.ndarray):
+        positions = as_objects(positions)
+    positions = column(positions, "positions")
     if len(positions) != n_rows or not np.issubdtype(positions.dtype, np.integer):
         raise ErasureError(
             f"positions must hold one integer for each of the {n_rows} rows, got {len(positions)} "

@@ -16,5 +16,6 @@ from sklearn_ssse._preprocessing.steps import (
     is_fitted_to_rows,
     keep_steps,
     kept_message,
+    transform,
     transformers,
 )

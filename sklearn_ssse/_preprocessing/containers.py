@@ -46,14 +46,14 @@ def downdate_selector(step, state, name):
     support = step.get_support(indices=True)
     column_map = None if state.column_map is None else state.column_map.take(support)
     filled = None if state.filled is None else state.filled.take(support)
-    X = transform(step, state.X)
+    X = transform(step, state.X, name)
     return state._replace(X=X, column_map=column_map, filled=filled).keep(name)
 
 
 @downdate_step.register(ColumnTransformer)
 def downdate_column_transformer(step, state, name):
     """Downdate the transformer of each group of columns."""
-    out = transform(step, state.X)
+    out = transform(step, state.X, name)
     X = state.X if hasattr(state.X, "shape") else np.asarray(state.X)
     has_names = hasattr(X, "columns") and hasattr(step, "feature_names_in_")
     names = step.feature_names_in_ if has_names else None

@@ -4,8 +4,10 @@ from sklearn.base import clone
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 from sklearn_ssse._erasure import Change
-from sklearn_ssse._preprocessing.steps import fitted_with_weights, row_copy, transformers
+from sklearn_ssse._preprocessing.failures import step_error
+from sklearn_ssse._preprocessing.steps import fitted_with_weights, row_copy, transform, transformers
 from sklearn_ssse._utils.compat import routing_enabled
+from sklearn_ssse._utils.unquoted import attempt
 
 
 def refit_steps(steps, state, y):
@@ -26,16 +28,18 @@ def refit_steps(steps, state, y):
     PreprocessingState
         The rows as the new steps transform them, and the changes from the old steps to the new.
     """
-    for _, step in transformers(steps):
+    for name, step in transformers(steps):
         new = clone(step)
         X = row_copy(step, state.X)
         weighted = _takes_weights(step, state)
         if new is step:  # a frozen step, which no fit changes
-            X = step.transform(X)
-        elif weighted and state.sample_weight is not None:
-            X = new.fit_transform(X, y, sample_weight=state.sample_weight)
+            X = transform(step, X, name)
         else:
-            X = new.fit_transform(X, y)
+            given = weighted and state.sample_weight is not None
+            params = {"sample_weight": state.sample_weight} if given else {}
+            X, kind = attempt(new.fit_transform, X, y, **params)
+            if kind is not None:
+                raise step_error(new, X, name, kind, "fit_transform")
         changes = state.changes
         if new is not step:
             dropped = tuple(vars(step).keys() - vars(new).keys())

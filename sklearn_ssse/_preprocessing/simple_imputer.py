@@ -22,7 +22,7 @@ def imputer_follows_columns(step):
 @downdate_step.register(SimpleImputer)
 def downdate_imputer(step, state, name):
     """Take the rows out of the means, and apply the change of the columns to them."""
-    out = transform(step, state.X)
+    out = transform(step, state.X, name)
     if step.strategy == "constant":
         return state._replace(X=out)
     if not _has_counts(step) or sparse.issparse(state.X):

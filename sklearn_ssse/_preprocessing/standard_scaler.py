@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._erasure import Change
 from sklearn_ssse._families import AffineColumns
@@ -17,6 +16,7 @@ from sklearn_ssse._preprocessing.steps import (
     transform,
 )
 from sklearn_ssse._utils.compat import num_samples, routing_enabled, safe_indexing, scale_of
+from sklearn_ssse._utils.unquoted import weights
 from sklearn_ssse.exceptions import ErasureError
 
 # A variance below this multiple of its rounding error is uncertain and gives a warning.
@@ -93,7 +93,7 @@ def scaler_fitted_with_weights(step, state):
 @downdate_step.register(StandardScaler)
 def downdate_scaler(step, state, name):
     """Take the rows out of the mean and variance, and apply the change of the columns to them."""
-    check_is_fitted(step)
+    out = transform(step, state.X, name)  # first: it refuses rows that the scaler cannot take
     weighted = _weighted(step, state)
     state = state._replace(weights_consumed=state.weights_consumed or bool(weighted))
     if weighted is None:
@@ -129,7 +129,7 @@ def downdate_scaler(step, state, name):
     change = Change(step, attributes)
     column_map, filled = _columns_after(step, old, new, scale, before, filled)
     return state._replace(
-        X=transform(step, state.X),
+        X=out,
         column_map=column_map,
         filled=filled,
         changes=(*state.changes, change),
@@ -165,7 +165,7 @@ def _forget_statistics(step, state, old, weighted):
     X = state.X
     weight = None
     if weighted:
-        weight = np.asarray(state.sample_weight, dtype=np.float64)
+        weight = weights(state.sample_weight, X)
         if not weight.all():
             X = safe_indexing(X, np.flatnonzero(weight))
             weight = weight[weight != 0]

@@ -14,7 +14,9 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils import get_tags
 
+from sklearn_ssse._preprocessing.failures import step_error
 from sklearn_ssse._utils.compat import num_samples
+from sklearn_ssse._utils.unquoted import attempt
 from sklearn_ssse.exceptions import ErasureError
 
 
@@ -66,7 +68,7 @@ def downdate_step(step, state, name):
     PreprocessingState
         The rows as the step transforms them, and the change of its columns.
     """
-    state = state._replace(X=transform(step, state.X))
+    state = state._replace(X=transform(step, state.X, name))
     return state.keep(name) if is_fitted_to_rows(step) else state
 
 
@@ -83,7 +85,7 @@ def keep_steps(steps, state):
     PreprocessingState
     """
     for name, step in transformers(steps):
-        X = transform(step, state.X)  # first: it refuses a step that is not fitted
+        X = transform(step, state.X, name)  # first: it refuses a step that is not fitted
         consumed = state.weights_consumed or fitted_with_weights(step, state)
         state = state._replace(X=X, weights_consumed=consumed)
         if is_fitted_to_rows(step):
@@ -164,10 +166,13 @@ def caches_and_warnings(steps):
     return caches, messages
 
 
-def transform(step, X):
+def transform(step, X, name):
     """The rows transformed by a step; an empty result for no rows, which transformers refuse."""
     if num_samples(X):
-        return step.transform(row_copy(step, X))
+        out, kind = attempt(step.transform, row_copy(step, X))
+        if kind is not None:
+            raise step_error(step, X, name, kind)
+        return out
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the row of zeros has no feature names
         return step.transform(np.zeros((1, step.n_features_in_)))[:0]

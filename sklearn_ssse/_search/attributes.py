@@ -7,6 +7,8 @@ a multi-label problem has one for each label.
 import numpy as np
 from scipy.stats import rankdata
 
+from sklearn_ssse._utils.unquoted import attempt, fault, refusal, unknown_fault
+
 
 def output_classes(original, y):
     """Classes of each output of the model, a list of arrays."""
@@ -33,7 +35,10 @@ def attribute_scores(model, X, outputs):
     outputs : list of ndarray
         See `output_classes`.
     """
-    proba = model.predict_proba(X)
+    proba, kind = attempt(model.predict_proba, X)
+    if kind is not None:
+        must = fault(model, X) or unknown_fault(model, kind)
+        raise refusal(kind, f"The rows to predict must {must}")
     if not isinstance(proba, list):
         if len(outputs) > 1:
             return proba

@@ -14,8 +14,9 @@ from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
-from sklearn.utils.validation import _check_sample_weight
-from sklearn.utils.validation import _num_samples as num_samples
+from sklearn.utils.validation import _check_sample_weight, _num_samples
+
+from sklearn_ssse.exceptions import ErasureTypeError
 
 try:  # scikit-learn 1.9 or later
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -72,6 +73,17 @@ _ALLOW_ZERO = "allow_all_zero_weights"
 _ALLOW_ZERO_WEIGHTS = (
     {_ALLOW_ZERO: True} if _ALLOW_ZERO in inspect.signature(_check_sample_weight).parameters else {}
 )
+
+
+def num_samples(X):
+    """Number of rows, or of labels or weights of rows."""
+    # Of an array without dimensions, scikit-learn's message prints the value.
+    if isinstance(X, (str, bytes)) or getattr(X, "shape", None) == ():
+        raise ErasureTypeError(
+            "Rows, labels, weights, groups and positions must be arrays with one entry for each "
+            f"row, got a single {type(X).__name__}. Pass an array."
+        )
+    return _num_samples(X)
 
 
 def check_sample_weight(sample_weight, X, *, dtype):
