@@ -467,12 +467,12 @@ def test_missing_weights_warn(binary):
 def test_singular_error_gives_advice(binary):
     X, y = binary
     clf = ErasableLogisticRegression(damping=1e-4).fit(X, y)
+    row = impossible_row(clf)
+    row *= clf._erasure_state.limits.largest_norm / np.linalg.norm(row)
     with pytest.raises(
         ErasureError,
         match=r"smallest eigenvalue .* \(must exceed 1e-06\).*raise `damping` \(now 0.0001\)",
     ):
-        row = impossible_row(clf)
-        row *= clf._erasure_state.limits.largest_norm / np.linalg.norm(row)
         clf.unlearn(np.repeat(row, 40, axis=0), np.repeat(y[:1], 40))
 
 
