@@ -23,6 +23,9 @@ from sklearn_ssse.exceptions import ErasureError
 
 # Estimated condition number above which the curvature has a flat direction and needs more ridge.
 FLAT_CONDITION = 1e9
+# Estimated condition number above which all automatic ridges but the last one are too small: an
+# erasure would need a margin of more than .2.
+LARGEST_CONDITION = 1e12
 # Number of multiplications from which a build reports its progress to callbacks.
 LONG_WORK = 1e7
 
@@ -303,6 +306,7 @@ def first_well_conditioned(build, ridges):
             inverse = build(ridge)
         except ErasureError:
             continue
-        if inverse.condition < FLAT_CONDITION or ridge is first[-1]:
+        largest = FLAT_CONDITION if ridge is not first[-1] else LARGEST_CONDITION
+        if inverse.condition < largest:
             return inverse
     return build(last)

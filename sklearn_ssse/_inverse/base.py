@@ -16,6 +16,12 @@ Ridge: TypeAlias = NDArray | Callable[[NDArray], NDArray]
 # Shape (n_outputs, width) of the parameter matrix of each layer.
 Shapes: TypeAlias = Sequence[tuple[int, int]]
 
+# Sum of the leverages of added rows, without unit, up to which an update by a difference of two
+# matrices is accurate, and up to which an update by a product is. The relative errors are the
+# rounding error times the sum: 2e-10 and 2e-6.
+LARGEST_DIFFERENCE = 1e6
+LARGEST_UPDATE = 1e10
+
 
 class AbstractInverse(ABC):
     """Inverse of ``A = R^T R + diag(ridge)``, restricted to a structure. Immutable.
@@ -154,7 +160,7 @@ class AbstractInverse(ABC):
 
     @abstractmethod
     def update(self, scores: CurvatureRows) -> "AbstractInverse":
-        """Add rows to A. The result always exists.
+        """Add rows to A. The result exists for all rows.
 
         Parameters
         ----------
@@ -165,6 +171,12 @@ class AbstractInverse(ABC):
         -------
         inverse : AbstractInverse
             A new object.
+
+        Raises
+        ------
+        ErasureError
+            If the rows have so much more curvature than A that the result would be lost in
+            rounding.
         """
 
     def leverage(self, scores: CurvatureRows) -> NDArray:
@@ -280,6 +292,17 @@ class PendingDowndate(ABC):
         """Smallest eigenvalue of ``I - M``, at most 1; 1 for no rows."""
         return 1.0 - max(self.spectrum.max(initial=0.0), 0.0)
 
+    @property
+    def max_leverage(self) -> float:
+        """Largest leverage of a sample, at least 0; below 1 if the downdate exists.
+
+        A sample alone cannot have more leverage than all samples together, the largest eigenvalue
+        m. For a structure with blocks it is the largest leverage within one block: `leverage` adds
+        up the blocks.
+        """
+        largest = min(self.leverage.max(initial=0.0), self.spectrum.max(initial=0.0))
+        return max(float(largest), 0.0)
+
     @abstractmethod
     def solve(self, v: NDArray, *, damped: bool = False) -> NDArray:
         """Multiply the inverse without the rows by a vector.
@@ -369,11 +392,33 @@ def resolve_ridge(ridge: Ridge, diagonal: NDArray) -> tuple[NDArray, NDArray]:
     ErasureError
         If the diagonal of A is not positive and finite.
     """
+    with np.errstate(over="ignore"):
+        is_finite = np.isfinite(diagonal.sum())
+    if not is_finite:
+        raise overflow("the rows")
     ridge = ridge(diagonal) if callable(ridge) else ridge
     diagonal = diagonal + ridge
     if not np.isfinite(diagonal).all() or diagonal.min() <= 0:
         raise not_positive_definite(ridge)
     return ridge, diagonal
+
+
+def overflow(rows: str) -> ErasureError:
+    """Make the error for ``rows`` whose curvature is not finite."""
+    return ErasureError(
+        f"The curvature of {rows} must be finite, got overflow. Check the rows for values that are "
+        "far too large, or scale the columns of X."
+    )
+
+
+def too_large_update(total: float) -> ErasureError:
+    """Make the error for added rows with leverages of the sum ``total``."""
+    return ErasureError(
+        "The added rows must not have far more curvature than the model, got a sum of leverages of "
+        f"{total:.2g} (at most {LARGEST_UPDATE:.0e}): the curvature of the other rows would be "
+        "lost in rounding. Scale the rows as at fit, raise `damping`, or fit the model again if "
+        "the rows have values in columns that were constant at fit."
+    )
 
 
 def not_positive_definite(ridge: NDArray) -> ErasureError:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from sklearn_ssse._gradients import CurvatureRows, Scores
 from sklearn_ssse._inverse.base import (
+    LARGEST_DIFFERENCE,
+    LARGEST_UPDATE,
     AbstractInverse,
     PendingDowndate,
     Ridge,
@@ -17,6 +19,7 @@ from sklearn_ssse._inverse.base import (
     largest_eigenvalues,
     not_positive_definite,
     resolve_ridge,
+    too_large_update,
 )
 from sklearn_ssse._inverse.full import remove_diagonal, starting_ridge
 from sklearn_ssse._inverse.layout import (
@@ -116,13 +119,31 @@ class BlockInverse(AbstractInverse):
         leverages = [np.zeros(0)]
         chunks = scores.chunks()
         for piece in chain.from_iterable(chunk.pieces(self.n_parameters) for chunk in chunks):
-            factors = zip(self.stacks, piece.by_output(), strict=True)
-            by_output = [
-                np.einsum("iw,jwi->ij", inputs, P @ inputs.T) * lengths**2
-                for P, (inputs, lengths) in factors
-            ]
-            leverages.append(_leverage(piece, by_output))
+            leverages.append(_leverage(piece, self._forms_by_output(piece)))
         return np.concatenate(leverages)
+
+    def largest_block_leverage(self, scores: CurvatureRows) -> float:
+        """Largest leverage of a sample within one block; below 1 for samples of the curvature."""
+        c = scores.rows_per_sample
+        by_output = is_by_output(scores, self.layout)
+        largest = 0.0
+        chunks = scores.chunks()
+        for piece in chain.from_iterable(chunk.pieces(self.n_parameters * c) for chunk in chunks):
+            if by_output:
+                forms = self._forms_by_output(piece)
+            else:
+                columns = split(piece.to_dense().T, self.layout)
+                forms = [_forms(P, B, c) for P, B in zip(self.stacks, columns, strict=True)]
+            largest = max(largest, *(float(form.max(initial=0.0)) for form in forms))
+        return largest
+
+    def _forms_by_output(self, scores: Scores) -> list[NDArray]:
+        """Leverage of each sample on each output, (n_samples, n_outputs), for each layer."""
+        factors = zip(self.stacks, scores.by_output(), strict=True)
+        return [
+            np.einsum("iw,jwi->ij", inputs, P @ inputs.T) * lengths**2
+            for P, (inputs, lengths) in factors
+        ]
 
     def with_columns(self, column_map: Any, shapes: Shapes) -> AbstractInverse:
         if self.layout != list(shapes):
@@ -143,9 +164,14 @@ class BlockInverse(AbstractInverse):
             if are_rows:  # P - K (I + R K)^{-1} K^T with K = P R^T
                 basis = P @ B
                 inner = B.transpose(0, 2, 1) @ basis
-            else:  # L (I + L^T G L)^{-1} L^T with P = L L^T
+                if not _largest_trace(inner) <= LARGEST_DIFFERENCE:
+                    are_rows = False
+                    B = B @ B.transpose(0, 2, 1)
+            if not are_rows:  # L (I + L^T G L)^{-1} L^T with P = L L^T
                 basis = np.linalg.cholesky(P)
                 inner = basis.transpose(0, 2, 1) @ B @ basis
+                if not _largest_trace(inner) <= LARGEST_UPDATE:
+                    raise too_large_update(_largest_trace(inner))
             index = range(inner.shape[1])
             inner[:, index, index] += 1.0
             half = np.linalg.inv(np.linalg.cholesky(inner)) @ basis.transpose(0, 2, 1)
@@ -181,6 +207,7 @@ class BlockDowndate(PendingDowndate):
 
     def __init__(self, inverse: BlockInverse, scores: CurvatureRows) -> None:
         self._inverse = inverse
+        self._scores = scores
         self._downdates = []  # inverses, eigenvalues m and scaled eigenvectors U of each stack
         quadratic_forms = []
         layout = inverse.layout
@@ -202,6 +229,11 @@ class BlockDowndate(PendingDowndate):
         else:
             self.leverage = inverse.leverage(scores)
         self._forget_diagonal = scores.diagonal()
+
+    @property
+    def max_leverage(self) -> float:
+        """Largest leverage of a sample within one block."""
+        return self._inverse.largest_block_leverage(self._scores)
 
     def solve(self, v: NDArray, *, damped: bool = False) -> NDArray:
         products = []
@@ -231,6 +263,22 @@ def _leverage(scores: Scores, quadratic_forms: Sequence[NDArray]) -> NDArray:
         shares = np.divide(layer.deltas, lengths, out=zeros, where=lengths > 0)
         blocks = blocks + (shares * quadratic_form[:, np.newaxis]) @ shares.transpose(0, 2, 1)
     return largest_eigenvalues(blocks)
+
+
+def _forms(P: NDArray, B: NDArray, c: int) -> NDArray:
+    """Leverage of each sample within each block, for c rows a sample.
+
+    Shapes: P (n_blocks, size, size), B (n_blocks, size, n_samples * c).
+    """
+    n_blocks, size, n_rows = B.shape
+    shape = (n_blocks, size, n_rows // c, c)
+    blocks = np.einsum("bsic,bsid->bicd", (P @ B).reshape(shape), B.reshape(shape))
+    return largest_eigenvalues(blocks.reshape(-1, c, c))
+
+
+def _largest_trace(blocks: NDArray) -> float:
+    """Largest trace of blocks (n_blocks, m, m)."""
+    return float(np.einsum("bii->b", blocks).max(initial=0.0))
 
 
 def _rotate_to_eigenvectors(M: NDArray, basis: NDArray) -> NDArray:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from sklearn_ssse._gradients import CurvatureRows, Scores
 from sklearn_ssse._inverse.base import (
+    LARGEST_DIFFERENCE,
+    LARGEST_UPDATE,
     AbstractInverse,
     PendingDowndate,
     Ridge,
@@ -16,6 +18,7 @@ from sklearn_ssse._inverse.base import (
     largest_eigenvalues_by_sample,
     not_positive_definite,
     resolve_ridge,
+    too_large_update,
 )
 from sklearn_ssse._kernels import (
     Array,
@@ -118,18 +121,30 @@ class FullInverse(AbstractInverse):
         return FullInverse(matrix, self.ridge, _inverted(matrix).diagonal().copy(), self.inversion)
 
     def update(self, scores: CurvatureRows) -> "FullInverse":
-        if scores.n_rows <= scores.n_parameters:
+        few = scores.n_rows <= scores.n_parameters
+        rows = scores.to_dense() if few else None
+        if rows is not None and self._total_leverage(rows) <= LARGEST_DIFFERENCE:
             P = np.array(self.matrix)
-            rank_b_update(P, scores.to_dense())
+            rank_b_update(P, rows)
             mirror_lower(P)
         else:
             # With P = L L^T, A + R^T R is L^{-T} (I + L^T R^T R L) L^{-1}.
             L = np.linalg.cholesky(self.matrix)
             inner = L.T @ scores.gram() @ L
+            total = float(np.trace(inner))
+            if not total <= LARGEST_UPDATE:
+                raise too_large_update(total)
             inner.flat[:: len(inner) + 1] += 1.0
             half = invert_lower(np.linalg.cholesky(inner)) @ L.T
             P = half.T @ half
         return FullInverse(P, self.ridge, self.diagonal + scores.diagonal(), self.inversion)
+
+    def _total_leverage(self, rows: NDArray) -> float:
+        """Trace of ``R P R^T``, or an upper bound that is small enough for `update`."""
+        bound = np.square(np.abs(rows) @ np.sqrt(self.matrix.diagonal())).sum()
+        if bound <= LARGEST_DIFFERENCE:
+            return float(bound)
+        return float(np.einsum("ij,ij->", rows @ self.matrix, rows))
 
     def to_dense(self) -> NDArray:
         return np.array(self.matrix)
@@ -219,7 +234,8 @@ def recurrence_is_faster(n_rows: int, n_parameters: int) -> bool:
 
 def _invert_cholesky(scores: CurvatureRows, ridge: Ridge, kernels: Kernels) -> Inverted:
     """Form A, scale it to unit diagonal, factorise it, and invert the factor."""
-    A = scores.gram(kernels)
+    with np.errstate(over="ignore", invalid="ignore"):  # `resolve_ridge` refuses infinity
+        A = scores.gram(kernels)
     index = range(len(A))
     ridge, diagonal = resolve_ridge(ridge, np.array(kernels.to_numpy(A[index, index])))
     A[index, index] = kernels.asarray(diagonal)

@@ -25,11 +25,13 @@ from sklearn_ssse._inverse.base import (
     Ridge,
     Shapes,
     largest_eigenvalues_by_sample,
+    not_positive_definite,
     resolve_ridge,
+    too_large_update,
 )
 from sklearn_ssse._inverse.low_rank_rows import WhitenedRows, row_slices, to_dense, whiten_rows
 from sklearn_ssse._inverse.nystrom import (
-    TINY,
+    EPS,
     eliminate,
     factor_from_sketch,
     factorise,
@@ -49,6 +51,13 @@ EXTRA_COLUMNS = 8
 SMALLEST_EIGENVALUE = 0.1
 MIN_RANK = 8
 MAX_RANK = 512
+# The diagonal of ``R^T R`` outside the sketch is added to an automatic ridge if it is more than this
+# multiple of the ridge in any coordinate. Otherwise the inverse would be as large as the reciprocal
+# of the ridge in the directions outside the sketch.
+LARGEST_MISSING = 1.0
+# Largest eigenvalue of K on N: the inverse is I minus a product whose rounding error is the root of
+# the rounding error times the eigenvalue.
+LARGEST_EIGENVALUE = 1e8
 # Number of rows for which `LowRankInverse.leverage` forms ``R A^{-1} R^T`` at a time.
 LEVERAGE_ROWS = 256
 # Number of coordinates whose variances `LowRankInverse.condition` computes; it bounds the others.
@@ -110,8 +119,30 @@ class LowRankInverse(AbstractInverse):
     def build(
         cls, scores: CurvatureRows, ridge: Ridge, *, kernels: Kernels = cpu, rank: int | None = None
     ) -> "LowRankInverse":
+        is_automatic = callable(ridge)
         ridge, diagonal = resolve_ridge(ridge, kernels.to_numpy(scores.diagonal()))
         ridge = np.asarray(ridge, dtype=np.float64)
+        built = cls._build_with_ridge(scores, ridge, diagonal, rank, kernels)
+        missing = built.missing_diagonal() if is_automatic else np.zeros(1)
+        if (missing > LARGEST_MISSING * built.ridge).any():
+            data = diagonal - ridge
+            ridge = np.maximum(ridge + missing, UNPENALISED_SHARE * data)
+            built = cls._build_with_ridge(scores, ridge, data + ridge, rank, kernels)
+        largest = built.largest_eigenvalue()
+        if not largest <= LARGEST_EIGENVALUE:
+            raise not_positive_definite(ridge)
+        return built
+
+    @classmethod
+    def _build_with_ridge(
+        cls,
+        scores: CurvatureRows,
+        ridge: NDArray,
+        diagonal: NDArray,
+        rank: int | None,
+        kernels: Kernels,
+    ) -> "LowRankInverse":
+        """Build the inverse for a ridge, (d,), with the rank that was given or is needed."""
         if rank is not None:
             return cls._build_with_rank(scores, ridge, diagonal, rank, kernels)
         rank = MIN_RANK
@@ -135,7 +166,9 @@ class LowRankInverse(AbstractInverse):
     ) -> "LowRankInverse":
         """Build the inverse from a sketch for a given rank."""
         d = ridge.size
-        share = ridge / (diagonal - ridge).clip(min=TINY)
+        data = diagonal - ridge
+        share = np.full(d, np.inf)
+        np.divide(ridge, data, out=share, where=data > EPS * ridge)
         n_unpenalised = int(np.sum(share < UNPENALISED_SHARE))
         e = min(sum(n_outputs for n_outputs, _ in scores.shapes), n_unpenalised)
         unit = np.sort(np.argsort(share, kind="stable")[:e])
@@ -166,6 +199,29 @@ class LowRankInverse(AbstractInverse):
         trace = self.omega.split((self.diagonal - self.ridge) / self.ridge)[1].sum()
         trace -= np.trace(self.cross[:e])
         return max(float(trace - self.eigenvalues().sum()), 0.0)
+
+    def missing_diagonal(self) -> NDArray:
+        """Diagonal of ``R^T R`` outside the sketch, (d,), on the scale of the ridge."""
+        rest = self.omega.split((self.diagonal - self.ridge) / self.ridge)[1]
+        e = self.omega.unit.size
+        values = np.sqrt(1.0 + self.eigenvalues())
+        parts = [
+            np.square(slab @ self.factor * values).sum(axis=1)
+            + np.einsum("ij,ij->i", slab[:, :e] @ self.unit_inverse, slab[:, :e])
+            for slab in self.Y.slabs()
+        ]
+        out = np.zeros(self.ridge.size)
+        in_rest = np.ones(out.size, dtype=bool)
+        in_rest[self.omega.unit] = False
+        out[in_rest] = np.maximum(rest - np.concatenate([np.zeros(0), *parts]), 0.0)
+        return out * self.ridge
+
+    def largest_eigenvalue(self) -> float:
+        """Largest eigenvalue of K on N, or an upper bound of at most `LARGEST_EIGENVALUE`."""
+        bound = self.omega.split((self.diagonal - self.ridge) / self.ridge)[1].sum()
+        if bound <= LARGEST_EIGENVALUE:
+            return float(bound)
+        return float(self.eigenvalues().max(initial=0.0))
 
     def _coefficients(self, v_unit: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
         """Coefficients a and s such that ``A^{-1} v`` on N is ``v - Y s``.
@@ -214,10 +270,15 @@ class LowRankInverse(AbstractInverse):
                 Y, C = compute_sketch(scores, self.omega, self.ridge, cpu)
                 Y += self.Y.array()
                 C = self.C + C
-                return LowRankInverse(self.omega, RowBlocks(Y), C, None, self.ridge, diagonal)
-            rows = whiten_rows(scores.collect(), self.ridge, self.omega.unit)
-            Y = self.Y.take(rows.positions)
-            return self.with_rows(rows, +1, Y, (rows.rest @ Y).T, diagonal)
+                new = LowRankInverse(self.omega, RowBlocks(Y), C, None, self.ridge, diagonal)
+            else:
+                rows = whiten_rows(scores.collect(), self.ridge, self.omega.unit)
+                Y = self.Y.take(rows.positions)
+                new = self.with_rows(rows, +1, Y, (rows.rest @ Y).T, diagonal)
+            largest = new.largest_eigenvalue()
+        if not largest <= LARGEST_EIGENVALUE:
+            raise too_large_update(largest)
+        return new
 
     def with_rows(
         self, rows: WhitenedRows, sign: int, Y: NDArray, z: NDArray, diagonal: NDArray
