@@ -20,6 +20,7 @@ from sklearn_ssse._erasure import (
     LEAST_REMAINING,
     Erasure,
     Multiple,
+    are_moderate,
     check_rows,
     checked_epsilon,
     is_damped,
@@ -88,6 +89,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     after = _remaining(before, targets, weight)
 
     x = _design(X, models[0].fit_intercept)
+    _require(are_moderate(x, stacked(model.curvature_.diagonal for model in models)))
     a, r = _factors(theta @ x.T, targets, weight, before[0].curvature)
     pending = PendingDowndates(models, x, r)
     _require((pending.margin >= pending.least_margin).all())

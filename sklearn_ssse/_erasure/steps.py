@@ -12,6 +12,7 @@ import numpy as np
 
 from sklearn_ssse._erasure.downdate_cap import cap_downdate
 from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_margin, least_margin
+from sklearn_ssse._erasure.overflow import check_gradient_finite, check_rows_finite
 from sklearn_ssse._erasure.path import Path, kept_share, unweighted
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.validation import class_indicator
@@ -136,7 +137,7 @@ class Downdate(NamedTuple):
     @property
     def leverage(self):
         """Largest leverage of a forget row; nan without a pending downdate."""
-        return float(self.pending.leverage.max(initial=0.0)) if self.pending else np.nan
+        return self.pending.max_leverage if self.pending else np.nan
 
 
 class Choice(NamedTuple):
@@ -271,6 +272,9 @@ def choose(change, inverse):
     ErasureError
         If the curvature is singular after the change.
     """
+    check_rows_finite(change.scores, inverse)
+    if change.new is not None:
+        check_rows_finite(change.new, inverse)
     path = change.before.path
     if change.before.minibatch:
         downdate = Downdate(inverse)
@@ -340,6 +344,7 @@ def make_step(batch, scores, inverse, pending, before, after, added=None):
         gradients = gradients - _by_class(added, before)
     k_rows = before.n_rows - after.n_rows
     family = batch.family
+    check_gradient_finite(gradients.sum(axis=1), inverse)
     gradient = gradients.sum(axis=1) + family.penalty_change(before.n_rows, k_rows)
     gradient = gradient + family.penalty_gradient_offset
     if before.residual is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn_ssse._families.affine import map_first_layer
 from sklearn_ssse._gradients import CURVATURES, GRADIENT, Scores, ScoreStream, SignedStream
 from sklearn_ssse._utils.progress import SILENT
+from sklearn_ssse.exceptions import ErasureError
 
 
 @singledispatch
@@ -100,6 +101,15 @@ class Batch:
         if batch_size == 1:
             return ScoreStream(self, curvature)
         return SignedStream(self, curvature, batch_size)
+
+
+def check_outputs_finite(z):
+    """Refuse outputs of a model before the link, (n_samples, n_outputs), that are not finite."""
+    if not np.isfinite(z).all():
+        raise ErasureError(
+            "The outputs of the model must be finite for the rows, got overflow. Check the rows "
+            "for values that are far too large; scale them as at fit."
+        )
 
 
 def softmax_log_odds(z, y):

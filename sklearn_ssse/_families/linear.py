@@ -11,7 +11,13 @@ import numpy as np
 from scipy import sparse
 from scipy.special import expit, softmax
 
-from sklearn_ssse._families.base import Batch, Family, pack, softmax_log_odds
+from sklearn_ssse._families.base import (
+    Batch,
+    Family,
+    check_outputs_finite,
+    pack,
+    softmax_log_odds,
+)
 from sklearn_ssse._gradients import CURVATURES, Layer, ThirdOrder, gradient, third_derivatives
 from sklearn_ssse._utils.chunks import add_up, slices
 
@@ -166,7 +172,9 @@ class LinearBatch(Batch):
 
     def _logits(self, theta, rows=slice(None)):
         W = theta.reshape(self.family.shape)
-        logits = self.X[rows] @ W[:, : self.X.shape[1]].T
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = self.X[rows] @ W[:, : self.X.shape[1]].T
+        check_outputs_finite(logits)
         return logits + W[:, -1] if self.family.bias else logits
 
     def _probabilities(self, logits):

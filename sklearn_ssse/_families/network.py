@@ -8,7 +8,13 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.neural_network import MLPClassifier
 
-from sklearn_ssse._families.base import Batch, Family, pack, softmax_log_odds
+from sklearn_ssse._families.base import (
+    Batch,
+    Family,
+    check_outputs_finite,
+    pack,
+    softmax_log_odds,
+)
 from sklearn_ssse._gradients import CURVATURES, GRADIENT, Layer, Scores
 from sklearn_ssse._kernels import cpu
 from sklearn_ssse._utils.chunks import add_up, slices
@@ -85,7 +91,8 @@ class NetworkFamily(Family):
         weights = self.weights(theta)
         for i, W in enumerate(weights):
             W = kernels.asarray(W)
-            z = inputs[-1] @ W[:, :-1].T + W[:, -1]
+            with np.errstate(over="ignore", invalid="ignore"):  # the callers check z
+                z = inputs[-1] @ W[:, :-1].T + W[:, -1]
             if i < len(weights) - 1:
                 inputs.append(kernels.activate(self.activation, z))
         return inputs, z
@@ -193,6 +200,7 @@ class NetworkBatch(Batch):
         kernels = self.kernels
         inputs, z = family.forward(self.X[rows], family.theta, kernels)
         z = kernels.to_numpy(z)
+        check_outputs_finite(z)
         is_softmax = family.link == "softmax"
         proba = softmax(z, axis=1) if is_softmax else expit(z)
         delta = CURVATURES[curvature].seed(proba, self.targets(rows), family.link)
@@ -230,6 +238,7 @@ class NetworkBatch(Batch):
         """
         family = self.family
         z = family.forward(self.X, theta)[1]
+        z = np.where(np.isfinite(z).all(axis=1, keepdims=True), z, 0.0)  # predicts no label
         if family.link == "logistic":
             z = np.where(self.targets() > 0, z, -z)
             return z, z > 0

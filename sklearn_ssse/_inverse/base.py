@@ -1,7 +1,7 @@
 """The interface of every structure of the inverse curvature, and the laws that it obeys."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -9,18 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_ssse._gradients import CurvatureRows, Scores
+from sklearn_ssse._inverse.limits import Ridge
 from sklearn_ssse.exceptions import ErasureError
 
-# The ridge, (d,), or a function that returns it for the diagonal of ``R^T R``.
-Ridge: TypeAlias = NDArray | Callable[[NDArray], NDArray]
 # Shape (n_outputs, width) of the parameter matrix of each layer.
 Shapes: TypeAlias = Sequence[tuple[int, int]]
-
-# Sum of the leverages of added rows, without unit, up to which an update by a difference of two
-# matrices is accurate, and up to which an update by a product is. The relative errors are the
-# rounding error times the sum: 2e-10 and 2e-6.
-LARGEST_DIFFERENCE = 1e6
-LARGEST_UPDATE = 1e10
 
 
 class AbstractInverse(ABC):
@@ -382,49 +375,3 @@ def largest_eigenvalues_by_sample(M: NDArray, scores: CurvatureRows) -> NDArray:
     c = scores.rows_per_sample
     samples = np.arange(n)
     return largest_eigenvalues(M.reshape(n, c, n, c)[samples, :, samples])
-
-
-def resolve_ridge(ridge: Ridge, diagonal: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the ridge, and the diagonal of A for the diagonal of ``R^T R``.
-
-    Raises
-    ------
-    ErasureError
-        If the diagonal of A is not positive and finite.
-    """
-    with np.errstate(over="ignore"):
-        is_finite = np.isfinite(diagonal.sum())
-    if not is_finite:
-        raise overflow("the rows")
-    ridge = ridge(diagonal) if callable(ridge) else ridge
-    diagonal = diagonal + ridge
-    if not np.isfinite(diagonal).all() or diagonal.min() <= 0:
-        raise not_positive_definite(ridge)
-    return ridge, diagonal
-
-
-def overflow(rows: str) -> ErasureError:
-    """Make the error for ``rows`` whose curvature is not finite."""
-    return ErasureError(
-        f"The curvature of {rows} must be finite, got overflow. Check the rows for values that are "
-        "far too large, or scale the columns of X."
-    )
-
-
-def too_large_update(total: float) -> ErasureError:
-    """Make the error for added rows with leverages of the sum ``total``."""
-    return ErasureError(
-        "The added rows must not have far more curvature than the model, got a sum of leverages of "
-        f"{total:.2g} (at most {LARGEST_UPDATE:.0e}): the curvature of the other rows would be "
-        "lost in rounding. Scale the rows as at fit, raise `damping`, or fit the model again if "
-        "the rows have values in columns that were constant at fit."
-    )
-
-
-def not_positive_definite(ridge: NDArray) -> ErasureError:
-    """Make the error for a curvature that is singular or not finite."""
-    return ErasureError(
-        "The curvature must be positive definite, got a singular or non-finite matrix with damping "
-        f"(on the scale of a sum over samples) from {ridge.min():.3g} to {ridge.max():.3g}. "
-        "Raise `damping`, or scale the columns of X."
-    )

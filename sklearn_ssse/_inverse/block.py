@@ -9,17 +9,11 @@ from numpy.typing import NDArray
 
 from sklearn_ssse._gradients import CurvatureRows, Scores
 from sklearn_ssse._inverse.base import (
-    LARGEST_DIFFERENCE,
-    LARGEST_UPDATE,
     AbstractInverse,
     PendingDowndate,
-    Ridge,
     Shapes,
     downdate_factor,
     largest_eigenvalues,
-    not_positive_definite,
-    resolve_ridge,
-    too_large_update,
 )
 from sklearn_ssse._inverse.full import remove_diagonal, starting_ridge
 from sklearn_ssse._inverse.layout import (
@@ -29,6 +23,14 @@ from sklearn_ssse._inverse.layout import (
     is_by_output,
     rows_or_grams,
     split,
+)
+from sklearn_ssse._inverse.limits import (
+    LARGEST_DIFFERENCE,
+    LARGEST_UPDATE,
+    Ridge,
+    not_positive_definite,
+    resolve_ridge,
+    too_large_update,
 )
 from sklearn_ssse._kernels import Array, Kernels, cpu, each_some, invert_blocks, outer, symmetric
 

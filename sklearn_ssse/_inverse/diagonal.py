@@ -2,18 +2,12 @@
 
 import numpy as np
 from numpy.typing import NDArray
-
 from scipy import sparse
 
 from sklearn_ssse._gradients import CurvatureRows, Layer, Scores
-from sklearn_ssse._inverse.base import (
-    AbstractInverse,
-    PendingDowndate,
-    Ridge,
-    Shapes,
-    resolve_ridge,
-)
+from sklearn_ssse._inverse.base import AbstractInverse, PendingDowndate, Shapes
 from sklearn_ssse._inverse.layout import split
+from sklearn_ssse._inverse.limits import Ridge, resolve_ridge
 from sklearn_ssse._kernels import Kernels, cpu
 
 

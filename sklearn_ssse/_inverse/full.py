@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from sklearn_ssse._gradients import CurvatureRows, Scores
 from sklearn_ssse._inverse.base import (
-    LARGEST_DIFFERENCE,
-    LARGEST_UPDATE,
     AbstractInverse,
     PendingDowndate,
-    Ridge,
     Shapes,
     largest_eigenvalues_by_sample,
+)
+from sklearn_ssse._inverse.limits import (
+    LARGEST_DIFFERENCE,
+    LARGEST_UPDATE,
+    Ridge,
     not_positive_definite,
     resolve_ridge,
     too_large_update,

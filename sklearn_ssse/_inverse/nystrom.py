@@ -13,7 +13,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
-from sklearn_ssse._inverse.base import not_positive_definite
+from sklearn_ssse._inverse.limits import not_positive_definite
 from sklearn_ssse._inverse.sketch import RowBlocks
 from sklearn_ssse._kernels import invert_lower
 from sklearn_ssse._utils.chunks import add_up
