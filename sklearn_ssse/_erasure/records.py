@@ -147,6 +147,9 @@ class ErasureState:
         The path of the parameters since the curvature was computed.
     order : int
         Order of the steps when the curvature was computed, 1 or 2.
+    objective : dict or None
+        Parameters of the estimator that determine its objective and its predictions, when the
+        curvature was computed, see `objective_of`; None if they are not known.
     """
 
     curvature: str
@@ -167,6 +170,7 @@ class ErasureState:
     residual: np.ndarray | None = None
     path: Path = field(default_factory=Path)
     order: int = 1
+    objective: dict | None = None
 
 
 def replace_fields(record, values):

@@ -329,12 +329,14 @@ def _added_rows_differ(change, step, inverse):
     if not added.n_samples:
         return False
     everything = np.ones((added.n_samples, 1))
-    expected = added.gradients(everything)[:, 0] + change.new.gram() @ step
-    expected += 0.5 * added.third_order().along(step) @ step
     moved = added.at(added.family.theta + step)
-    error = moved.gradients(everything)[:, 0] - expected
-    length = step @ np.linalg.solve(inverse.matrix, step)
-    return bool(error @ inverse.solve(error) > LARGEST_ERROR**2 * length)
+    with np.errstate(over="ignore", invalid="ignore"):  # an error of infinity or nan is too large
+        expected = added.gradients(everything)[:, 0] + change.new.gram() @ step
+        expected += 0.5 * added.third_order().along(step) @ step
+        error = moved.gradients(everything)[:, 0] - expected
+        length = step @ np.linalg.solve(inverse.matrix, step)
+        is_small = error @ inverse.solve(error) <= LARGEST_ERROR**2 * length
+    return not is_small
 
 
 def make_step(batch, scores, inverse, pending, before, after, added=None):

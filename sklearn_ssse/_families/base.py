@@ -43,6 +43,23 @@ class Family:
     is_convex = True
     penalty_gradient_offset = 0.0
 
+    def bound_of_outputs(self, attributes, largest):
+        """Bound of the outputs before the link, and the largest number of their type.
+
+        Parameters
+        ----------
+        attributes : dict
+            Fitted attributes, as ``attributes(theta)`` returns them.
+        largest : float
+            Largest absolute value of an input.
+
+        Returns
+        -------
+        bound, limit : float
+            Predictions overflow only if ``bound > limit``. A third party's family has no bound.
+        """
+        return 0.0, np.inf
+
     def with_columns(self, column_map, n_rows):
         """The same model for changed columns: the prediction of every row is the same.
 
@@ -101,6 +118,17 @@ class Batch:
         if batch_size == 1:
             return ScoreStream(self, curvature)
         return SignedStream(self, curvature, batch_size)
+
+
+@singledispatch
+def objective_of(estimator):
+    """Parameters of a classifier that determine its objective and its predictions, as a dict.
+
+    A family registers its function for the plain class. A parameter that has no effect beside the
+    others is left out, and values of the same effect are the same, so that two dicts are equal if
+    and only if the objectives are.
+    """
+    return {}
 
 
 def check_outputs_finite(z):

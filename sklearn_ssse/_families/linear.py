@@ -10,11 +10,13 @@ from copy import copy
 import numpy as np
 from scipy import sparse
 from scipy.special import expit, softmax
+from sklearn.linear_model import LogisticRegression
 
 from sklearn_ssse._families.base import (
     Batch,
     Family,
     check_outputs_finite,
+    objective_of,
     pack,
     softmax_log_odds,
 )
@@ -33,6 +35,22 @@ def pack_linear(estimator):
     if estimator.fit_intercept:
         coef = np.hstack([coef, np.asarray(estimator.intercept_)[:, np.newaxis]])
     return coef.astype(np.float64).ravel()
+
+
+@objective_of.register(LogisticRegression)
+def objective_of_linear(estimator):
+    """See `objective_of`: liblinear alone penalises the intercept."""
+    out = {
+        "C": float(estimator.C),
+        "l1_ratio": estimator.l1_ratio or 0.0,
+        "fit_intercept": bool(estimator.fit_intercept),
+    }
+    if out["fit_intercept"]:
+        penalised = estimator.solver == "liblinear"
+        out["solver"] = "liblinear" if penalised else "not liblinear"
+        if penalised:
+            out["intercept_scaling"] = float(estimator.intercept_scaling)
+    return out
 
 
 def pack_outputs(models):
@@ -127,6 +145,13 @@ class LinearFamily(Family):
         weight : ndarray of shape (n_samples,)
         """
         return LinearBatch(self, X, y, weight)
+
+    def bound_of_outputs(self, attributes, largest):
+        """See `Family.bound_of_outputs`."""
+        coef = attributes["coef_"]
+        bound = np.abs(coef).sum(axis=1, dtype=np.float64).max() * largest
+        bound += np.abs(attributes["intercept_"]).max()
+        return bound, np.finfo(coef.dtype).max
 
     def attributes(self, theta):
         """Fitted attributes for the parameters ``theta``: new arrays of the same types."""

@@ -141,11 +141,12 @@ class BlockInverse(AbstractInverse):
 
     def _forms_by_output(self, scores: Scores) -> list[NDArray]:
         """Leverage of each sample on each output, (n_samples, n_outputs), for each layer."""
-        factors = zip(self.stacks, scores.by_output(), strict=True)
-        return [
-            np.einsum("iw,jwi->ij", inputs, P @ inputs.T) * lengths**2
-            for P, (inputs, lengths) in factors
-        ]
+        forms = []
+        for P, (inputs, lengths) in zip(self.stacks, scores.by_output(), strict=True):
+            with np.errstate(over="ignore", invalid="ignore"):  # of inputs without a delta
+                form = np.einsum("iw,jwi->ij", inputs, P @ inputs.T) * lengths**2
+            forms.append(np.where(lengths > 0, form, 0.0))
+        return forms
 
     def with_columns(self, column_map: Any, shapes: Shapes) -> AbstractInverse:
         if self.layout != list(shapes):
