@@ -149,9 +149,10 @@ class LinearFamily(Family):
     def bound_of_outputs(self, attributes, largest):
         """See `Family.bound_of_outputs`."""
         coef = attributes["coef_"]
-        bound = np.abs(coef).sum(axis=1, dtype=np.float64).max() * largest
-        bound += np.abs(attributes["intercept_"]).max()
-        return bound, np.finfo(coef.dtype).max
+        with np.errstate(over="ignore"):
+            bound = np.abs(coef).sum(axis=1, dtype=np.float64).max() * largest
+            bound += np.abs(attributes["intercept_"]).max()
+        return float(bound), float(np.finfo(coef.dtype).max)
 
     def attributes(self, theta):
         """Fitted attributes for the parameters ``theta``: new arrays of the same types."""

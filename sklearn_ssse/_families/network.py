@@ -153,7 +153,7 @@ class NetworkFamily(Family):
         limit = np.inf
         for W, b in zip(attributes["coefs_"], attributes["intercepts_"], strict=True):
             sums = np.abs(W).sum(axis=0, dtype=np.float64)
-            limit = min(limit, np.finfo(W.dtype).max)
+            limit = min(limit, float(np.finfo(W.dtype).max))
             with np.errstate(over="ignore"):
                 z = float((bound * sums + np.abs(b)).max())
             if z > limit:
