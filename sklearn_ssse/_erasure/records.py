@@ -41,7 +41,8 @@ class ErasureRecord:
         for a curvature of mini-batches, which no single row can leave.
     max_leverage : float
         Largest leverage of a forget row, in [0, 1), without unit; nan for a curvature of
-        mini-batches.
+        mini-batches. For structures 'block' and 'diagonal' it is the largest leverage within one
+        block or coordinate; `curvature_.leverage` adds up the blocks, and the sum may exceed 1.
     relative_shift : float
         Norm of the change of the parameters, divided by the norm of the parameters before it.
     erased_fraction : float

@@ -65,8 +65,10 @@ def unpack_outputs(models, theta):
     """`LinearFamily.attributes` of each packed model; None if a parameter is not finite."""
     bias = models[0].fit_intercept
     n_features = models[0].coef_.shape[1]
-    coef = theta[:, :n_features].astype(models[0].coef_.dtype, copy=False)
-    intercept = theta[:, n_features:].astype(np.asarray(models[0].intercept_).dtype, copy=False)
+    with np.errstate(over="ignore"):  # of float32
+        coef = theta[:, :n_features].astype(models[0].coef_.dtype, copy=False)
+        dtype = np.asarray(models[0].intercept_).dtype
+        intercept = theta[:, n_features:].astype(dtype, copy=False)
     if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
         return None
     # Copies, because a view of theta would keep the parameters of all models in memory.
@@ -324,7 +326,7 @@ class LinearBatch(Batch):
         return self.gradients(everything)[:, 0] + self.family.penalty() * self.family.theta
 
     def trace(self, curvature):
-        """Trace of ``R^T R``, the curvature without its ridge."""
+        """Trace of ``R^T R``, the curvature without its ridge; infinite or nan if it overflows."""
 
         def part(rows):
             x = self.inputs(rows)
@@ -334,6 +336,7 @@ class LinearBatch(Batch):
                 norms = np.einsum("ij,ij->i", x, x)
             seeds = self._seeds(rows, curvature)
             squares = np.einsum("icj,icj->i", seeds, seeds)
-            return float(squares @ (self.weight[rows] * (norms + self.family.bias)))
+            with np.errstate(over="ignore", invalid="ignore"):
+                return float(squares @ (self.weight[rows] * (norms + self.family.bias)))
 
         return add_up(part(rows) for rows in slices(self.n_samples, self.chunk_size))

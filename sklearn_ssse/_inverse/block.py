@@ -28,6 +28,7 @@ from sklearn_ssse._inverse.limits import (
     LARGEST_DIFFERENCE,
     LARGEST_UPDATE,
     Ridge,
+    cholesky,
     not_positive_definite,
     resolve_ridge,
     too_large_update,
@@ -73,7 +74,8 @@ class BlockInverse(AbstractInverse):
         layout = block_layout(scores.shapes, block_size)
         inversion = "cholesky" if inversion == "auto" else inversion
         if inversion == "cholesky":
-            grams = block_grams(scores, layout, kernels)
+            with np.errstate(over="ignore", invalid="ignore"):  # `resolve_ridge` refuses infinity
+                grams = block_grams(scores, layout, kernels)
             sums = np.concatenate([_diagonals(stack, kernels).ravel() for stack in grams])
             ridge, diagonal = resolve_ridge(ridge, sums)
             diagonals = split(diagonal, layout)
@@ -171,13 +173,13 @@ class BlockInverse(AbstractInverse):
                     are_rows = False
                     B = B @ B.transpose(0, 2, 1)
             if not are_rows:  # L (I + L^T G L)^{-1} L^T with P = L L^T
-                basis = np.linalg.cholesky(P)
+                basis = cholesky(P, self.ridge)
                 inner = basis.transpose(0, 2, 1) @ B @ basis
                 if not _largest_trace(inner) <= LARGEST_UPDATE:
                     raise too_large_update(_largest_trace(inner))
             index = range(inner.shape[1])
             inner[:, index, index] += 1.0
-            half = np.linalg.inv(np.linalg.cholesky(inner)) @ basis.transpose(0, 2, 1)
+            half = np.linalg.inv(cholesky(inner, self.ridge)) @ basis.transpose(0, 2, 1)
             product = half.transpose(0, 2, 1) @ half
             stacks.append(symmetric(P - product if are_rows else product))
         return BlockInverse(stacks, self.ridge, self.diagonal + scores.diagonal(), self.inversion)
@@ -220,7 +222,7 @@ class BlockDowndate(PendingDowndate):
                 M = B.transpose(0, 2, 1) @ basis
                 quadratic_forms.append(np.einsum("jii->ij", M).copy())
             else:
-                basis = np.linalg.cholesky(P)
+                basis = cholesky(P, inverse.ridge)
                 M = basis.transpose(0, 2, 1) @ B @ basis
             m = _rotate_to_eigenvectors(M, basis)
             if not are_rows:

@@ -18,6 +18,7 @@ from sklearn_ssse._inverse.limits import (
     LARGEST_DIFFERENCE,
     LARGEST_UPDATE,
     Ridge,
+    cholesky,
     not_positive_definite,
     resolve_ridge,
     too_large_update,
@@ -131,13 +132,13 @@ class FullInverse(AbstractInverse):
             mirror_lower(P)
         else:
             # With P = L L^T, A + R^T R is L^{-T} (I + L^T R^T R L) L^{-1}.
-            L = np.linalg.cholesky(self.matrix)
+            L = cholesky(self.matrix, self.ridge)
             inner = L.T @ scores.gram() @ L
             total = float(np.trace(inner))
             if not total <= LARGEST_UPDATE:
                 raise too_large_update(total)
             inner.flat[:: len(inner) + 1] += 1.0
-            half = invert_lower(np.linalg.cholesky(inner)) @ L.T
+            half = invert_lower(cholesky(inner, self.ridge)) @ L.T
             P = half.T @ half
         return FullInverse(P, self.ridge, self.diagonal + scores.diagonal(), self.inversion)
 
@@ -190,7 +191,7 @@ class FullDowndate(PendingDowndate):
             self._forget_diagonal = np.einsum("ij,ij->j", self._rows, self._rows)
         else:
             # With P = L L^T, the matrix L^T R^T R L has the same eigenvalues.
-            L = np.linalg.cholesky(P)
+            L = cholesky(P, inverse.ridge)
             self.spectrum, Q = np.linalg.eigh(L.T @ scores.gram() @ L)
             self._basis = (L @ Q) * np.sqrt(np.maximum(self.spectrum, 0.0))
             self._forget_diagonal = scores.diagonal()
@@ -218,7 +219,7 @@ class FullDowndate(PendingDowndate):
         f = factors if scores.rows_per_sample == 1 else np.repeat(factors, scores.rows_per_sample)
         R = self._rows * f[:, np.newaxis]
         # The scaled rows have less curvature than the rows, so that I - M is positive definite.
-        L = np.linalg.cholesky(np.eye(len(f)) - self._M * f * f[:, np.newaxis])
+        L = cholesky(np.eye(len(f)) - self._M * f * f[:, np.newaxis], self._inverse.ridge)
         U = self._products.T @ (np.linalg.inv(L) * f).T
         return self._inverse.without(U, np.einsum("ij,ij->j", R, R))
 

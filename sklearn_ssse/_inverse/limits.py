@@ -37,6 +37,14 @@ def resolve_ridge(ridge: Ridge, diagonal: NDArray) -> tuple[NDArray, NDArray]:
     return ridge, diagonal
 
 
+def cholesky(matrix: NDArray, ridge: NDArray) -> NDArray:
+    """Cholesky factors of (..., m, m), or the error for a matrix that is not positive definite."""
+    try:
+        return np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        raise not_positive_definite(ridge) from None
+
+
 def overflow(rows: str) -> ErasureError:
     """Make the error for ``rows`` whose curvature is not finite."""
     return ErasureError(
