@@ -88,8 +88,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     weight = _class_weights(before, targets) * (1.0 if weight is None else weight)
     after = _remaining(before, targets, weight)
 
-    x = _design(X, models[0].fit_intercept)
-    _require(are_moderate(x, stacked(model.curvature_.diagonal for model in models)))
+    x = _design(X, models)
     a, r = _factors(theta @ x.T, targets, weight, before[0].curvature)
     pending = PendingDowndates(models, x, r)
     _require((pending.margin >= pending.least_margin).all())
@@ -316,7 +315,12 @@ def _remaining(before, targets, weight):
     ]
 
 
-def _design(X, bias):
-    """Rows as dense float64, (k, d), with a last column of ones for an intercept."""
+def _design(X, models):
+    """Rows as dense float64, (k, d), with a last column of ones for an intercept.
+
+    The twin refuses rows that would overflow.
+    """
     x = (X.toarray() if sparse.issparse(X) else X).astype(np.float64, copy=False)
-    return np.hstack([x, np.ones((len(x), 1))]) if bias else x
+    x = np.hstack([x, np.ones((len(x), 1))]) if models[0].fit_intercept else x
+    _require(are_moderate(x, stacked(model.curvature_.diagonal for model in models)))
+    return x
