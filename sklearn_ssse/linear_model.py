@@ -324,7 +324,8 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         return 1 if self._erasure_state.path.second_order is None else 2
 
     def _family(self):
-        """The `LinearFamily` of the fitted model."""
+        """The `LinearFamily` of the fitted model, whose penalty must have a Hessian."""
+        refuse_l1(self.l1_ratio)
         return LinearFamily(self)
 
     def _frozen_class_weight(self, codes, weight):
@@ -355,7 +356,6 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     @with_callbacks
     def _train_further(self, given, checked):
         """Newton steps to the minimum; a warm start of the parent if the Hessian is too large."""
-        refuse_l1(self.l1_ratio)
         if not self.fit_intercept:
             self.intercept_ = np.zeros_like(self.intercept_)
         family = self._family()

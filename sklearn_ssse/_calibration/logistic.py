@@ -33,6 +33,11 @@ MAX_PHI = 0.5
 # Smallest share of the curvature along a step that the retained rows are taken to have, with
 # leave-out: a smaller one is rounding.
 LEAST_REMAINING = 1e-12
+# Largest logarithm of rho, without unit. The parts of the classes have weights of the sum 1, but of
+# either sign: if they nearly cancel, the sum of the logarithms is not bounded.
+LARGEST_LOG_RHO = 100.0
+# Largest number of iterations of a root search: as many bisections reach the smallest float64.
+MAX_BISECTIONS = 1200
 
 
 def automatic_ridges(batch, curvature):
@@ -101,7 +106,8 @@ class Calibration:
         total = parts.sum()
         if not total > 0:
             return 1.0 / self.random
-        rho = max(self.random, float(np.exp(parts @ np.log(self.by_class) / total)))
+        log_rho = min(parts @ np.log(self.by_class) / total, LARGEST_LOG_RHO)
+        rho = max(self.random, float(np.exp(log_rho)))
         if step.added is not None:
             return _at_minimum_with_added_rows(step, rho, total)
         phi = 0.0 if step.leave_out else min(MAX_PHI, _square(step.scores, s) / total)
@@ -150,7 +156,8 @@ def _at_minimum_with_added_rows(step, rho, total):
     longest = 1.0
     while excess(longest) < 0:
         longest *= 2.0
-    length = brentq(excess, 0.0, longest, xtol=np.finfo(np.float64).tiny, rtol=1e-6)
+    tiny = np.finfo(np.float64).tiny
+    length = brentq(excess, 0.0, longest, xtol=tiny, rtol=1e-6, maxiter=MAX_BISECTIONS)
     return float(length) / step.growth
 
 
@@ -186,7 +193,8 @@ def common_epsilons(calibrations, parts, used, growth):
     total = parts.sum(axis=1)
     along = total > 0
     total = np.where(along, total, 1.0)
-    rho = np.fmax(random, np.exp((parts * np.log(by_class)).sum(axis=1) / total))
+    log_rho = (parts * np.log(by_class)).sum(axis=1) / total
+    rho = np.fmax(random, np.exp(np.minimum(log_rho, LARGEST_LOG_RHO)))
     phi = 0.0 if used is None else np.minimum(MAX_PHI, used / total)
     return np.where(along, 1.0 / (rho * (1.0 - phi)) / growth, 1.0 / random)
 

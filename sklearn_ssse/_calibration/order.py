@@ -67,7 +67,12 @@ def second_order(batch, inverse, order, can_leave_out, n_iter, before=None):
         _check_size(batch, n_bytes)
     hessian = batch.scores(HESSIAN).gram()
     hessian[np.diag_indices_from(hessian)] += inverse.ridge
-    return SecondOrder(hessian, batch.third_order())
+    try:
+        return SecondOrder(hessian, batch.third_order())
+    except ErasureError:  # overflow
+        if order == "auto":
+            return None
+        raise
 
 
 def is_cheap(batch, n_iter):

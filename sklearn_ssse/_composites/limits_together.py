@@ -26,7 +26,7 @@ def refused_together(states, erased):
 
 
 def rows_known(states, X, log_odds, pending):
-    """Whether `check_rows_known` accepts the rows for every model.
+    """Whether `check_norms` and `check_labels` accept the rows for every model.
 
     Parameters
     ----------

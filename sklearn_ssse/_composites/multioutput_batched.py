@@ -25,6 +25,7 @@ from sklearn_ssse._erasure import (
     LEAST_REMAINING,
     Erasure,
     Multiple,
+    are_moderate,
     check_rows,
     checked_epsilon,
     doubts_of_step,
@@ -93,7 +94,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     weight = _class_weights(before, targets, weight)
     after = _remaining(before, targets, weight)
 
-    x = _design(X, models[0].fit_intercept)
+    x = _design(X, models)
     logits = theta @ x.T
     a, r = _factors(logits, targets, weight, before[0].curvature)
     pending = PendingDowndates(models, x, r)
@@ -339,7 +340,12 @@ def _remaining(before, targets, weight):
     ]
 
 
-def _design(X, bias):
-    """Rows as dense float64, (k, d), with a last column of ones for an intercept."""
+def _design(X, models):
+    """Rows as dense float64, (k, d), with a last column of ones for an intercept.
+
+    The twin refuses rows that would overflow.
+    """
     x = (X.toarray() if sparse.issparse(X) else X).astype(np.float64, copy=False)
-    return np.hstack([x, np.ones((len(x), 1))]) if bias else x
+    x = np.hstack([x, np.ones((len(x), 1))]) if models[0].fit_intercept else x
+    _require(are_moderate(x, stacked(model.curvature_.diagonal for model in models)))
+    return x

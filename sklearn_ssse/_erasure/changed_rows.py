@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sklearn_ssse._erasure.row_limits import RowLimits, check_rows_known, norms_of_rows
+from sklearn_ssse._erasure.row_limits import RowLimits, check_labels, check_norms, norms_of_rows
 from sklearn_ssse._erasure.shares import TINY
 from sklearn_ssse._erasure.step_size import (
     StepSize,
@@ -38,13 +38,16 @@ class ChangedRows(NamedTuple):
     def checked(cls, batch, added, before, inverse):
         """The rows, or an error if forget rows were not among the training rows."""
         theta = batch.family.theta
-        log_odds = [rows.log_odds(theta)[0] if rows.n_samples else None for rows in (batch, added)]
         limits = before.limits
+        log_odds = [None, None]
         added_norm = 0.0
         if batch.n_samples:
-            check_rows_known(batch, log_odds[0], before, inverse)
+            check_norms(batch, limits)
+            log_odds[0] = batch.log_odds(theta)[0]
+            check_labels(batch, log_odds[0], before, inverse)
         if added.n_samples:
             norms = norms_of_rows(added.X)
+            log_odds[1] = added.log_odds(theta)[0]
             added_norm = norms.max() / max(limits.largest_norm, TINY)
             limits = limits.with_added(norms, log_odds[1])
         return cls(batch, added, log_odds, limits, float(added_norm))

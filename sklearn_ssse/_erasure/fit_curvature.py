@@ -9,11 +9,13 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_ssse._erasure.changes import assign_together
 from sklearn_ssse._erasure.epsilon import usual_epsilon
 from sklearn_ssse._erasure.guards import check_dense
+from sklearn_ssse._erasure.objective import FIXED_AT_CURVATURE, check_objective
 from sklearn_ssse._erasure.path import Path
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.row_limits import RowLimits
 from sklearn_ssse._erasure.shares import diagonal_weights, expected_square
 from sklearn_ssse._erasure.validation import check_rows, class_indicator, row_weights
+from sklearn_ssse._families import objective_of
 from sklearn_ssse._gradients import CURVATURES
 from sklearn_ssse._inverse import INVERSES, choose_structure, sizes
 from sklearn_ssse._kernels import choose_backend, load
@@ -26,6 +28,9 @@ from sklearn_ssse.exceptions import ErasureError
 
 # Estimated condition number above which the curvature has a flat direction and needs more ridge.
 FLAT_CONDITION = 1e9
+# Estimated condition number above which all automatic ridges but the last one are too small: an
+# erasure would need a margin of more than .2.
+LARGEST_CONDITION = 1e12
 # Number of multiplications from which a build reports its progress to callbacks.
 LONG_WORK = 1e7
 
@@ -64,8 +69,9 @@ class CurvatureMixin(CallbackSupportMixin):
 
         The stored inverse was computed at the parameters of the fit. Each erasure changes the
         parameters, so that the inverse becomes less accurate. This method computes it at the
-        present parameters, which do not change. The class weights of `fit` are kept. `refresh` also
-        trains the model on the rows.
+        present parameters, which do not change. The class weights of `fit` are kept. A change of
+        the penalty, such as ``set_params(C=10)``, holds from then on. `refresh` also trains the
+        model on the rows.
 
         Parameters
         ----------
@@ -83,8 +89,9 @@ class CurvatureMixin(CallbackSupportMixin):
         Raises
         ------
         ErasureError
-            If a label was not seen at fit; if the curvature is singular in spite of its damping; if
-            the inverse does not fit into memory.
+            If a label was not seen at fit; if the curvature is singular in spite of its damping, or
+            overflows; if the inverse does not fit into memory; if `fit_intercept`, or `activation`
+            or `hidden_layer_sizes` of a network, was changed after the fit.
         sklearn.exceptions.NotFittedError
             If the model is not fitted.
 
@@ -110,6 +117,7 @@ class CurvatureMixin(CallbackSupportMixin):
         """
         check_is_fitted(self)
         self._validate_params()
+        check_objective(self, FIXED_AT_CURVATURE)
         old = getattr(self, "_erasure_state", None)
         self._set_curvature(*check_rows(self, X, y, sample_weight), old and old.class_weight)
         self.erasures_ = list(getattr(self, "erasures_", []))
@@ -239,6 +247,7 @@ class CurvatureMixin(CallbackSupportMixin):
             weighted=weighted,
             minibatch=minibatch,
             calibration=None,
+            objective=objective_of(self),
         )
 
     def _choose_structure(self, family, n_samples):
@@ -311,6 +320,7 @@ def first_well_conditioned(build, ridges):
             inverse = build(ridge)
         except ErasureError:
             continue
-        if inverse.condition < FLAT_CONDITION or ridge is first[-1]:
+        largest = FLAT_CONDITION if ridge is not first[-1] else LARGEST_CONDITION
+        if inverse.condition < largest:
             return inverse
     return build(last)

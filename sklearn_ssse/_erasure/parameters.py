@@ -49,7 +49,8 @@ block_size : int, default=None
     of a layer. Only for structure 'block'; if it is given, 'auto' takes 'block'.
 rank : int, default=None
     Number of eigenvalues of the curvature that 'low_rank' covers. None chooses it by their size.
-    Only for structure 'low_rank'; if it is given, 'auto' takes 'low_rank'.""",
+    Logistic regression with damping 'auto' adds the diagonal of the curvature that is not covered
+    to the damping. Only for structure 'low_rank'; if it is given, 'auto' takes 'low_rank'.""",
     "erasure_parameters": """\
 fisher_batch_size : int, default=1
     With b > 1 the curvature has one row for each random mini-batch of b training rows: their sum

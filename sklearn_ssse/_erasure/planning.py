@@ -16,6 +16,7 @@ from sklearn_ssse._erasure.changed_rows import ChangedRows
 from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
 from sklearn_ssse._erasure.guards import check_fresh, check_remaining
+from sklearn_ssse._erasure.objective import check_objective
 from sklearn_ssse._erasure.records import ErasureRecord, replace_fields
 from sklearn_ssse._erasure.shares import (
     changed_shares,
@@ -64,8 +65,8 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     check_is_fitted(model, "curvature_", msg=NO_CURVATURE)
     before = model._erasure_state
     inverse = model.curvature_
-    family = model._family()
     epsilon = checked_epsilon(model, epsilon)
+    family = model._family()
     if column_map:
         inverse, before = _with_columns(model, family, column_map)
         family = family.with_columns(column_map, before.n_rows)
@@ -89,7 +90,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     change = epsilon * step.direction
     if epsilon != 1.0:
         choice = choice.checked(change)
-    attributes = _attributes_after(family, change, epsilon)
+    attributes = _attributes_after(family, change, epsilon, (batch, new))
     shift = float(np.linalg.norm(change) / (np.linalg.norm(family.theta) or 1.0))
     size, doubts = rows.judged(family.theta + change, before, (shift, multiple, epsilon))
     state = _with_history(choice, epsilon, added, erased, rows.limits)
@@ -135,6 +136,7 @@ def checked_epsilon(model, epsilon):
     """eps as a number or a `Multiple`, for a curvature that belongs to the present model."""
     state = model._erasure_state
     check_fresh(state)
+    check_objective(model)
     epsilon = model.unlearn_epsilon if epsilon is None else epsilon
     return check_epsilon(epsilon, calibrated=state.calibration is not None)
 
@@ -219,15 +221,27 @@ def _epsilon_of(epsilon, step, n_rows):
     return epsilon, epsilon / calibration.epsilon(step)
 
 
-def _attributes_after(family, change, epsilon):
-    """Fitted attributes after a change (d,) of the parameters, or an error if it overflows."""
-    attributes = family.attributes(family.theta + change)
-    with np.errstate(over="ignore"):
+def _attributes_after(family, change, epsilon, batches):
+    """Fitted attributes after a change (d,) of the parameters, or an error if it overflows.
+
+    The predictions for the rows of the batches must not overflow either, in the type of the
+    attributes, which may be float32.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        attributes = family.attributes(family.theta + change)
         is_finite = np.isfinite(change @ change)
     if not (is_finite and _finite(attributes[name] for name in family.parameters)):
         raise ErasureError(
             f"The step must be finite, got overflow at epsilon {epsilon:.3g}. Lower `epsilon` or "
             "raise `damping`."
+        )
+    largest = max([1.0, *(float(abs(batch.X).max()) for batch in batches if batch.n_samples)])
+    bound, limit = family.bound_of_outputs(attributes, largest)
+    if not bound <= limit:
+        raise ErasureError(
+            f"The predictions after the step must be finite, got outputs up to {bound:.2g} for "
+            f"the rows, but their type holds numbers up to {limit:.2g}. Check the rows for values "
+            "that are far too large; scale them as at fit, or lower `epsilon`."
         )
     return attributes
 

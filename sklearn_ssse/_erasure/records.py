@@ -42,7 +42,8 @@ class ErasureRecord:
         for a curvature of mini-batches, which no single row can leave.
     max_leverage : float
         Largest leverage of a forget row, in [0, 1), without unit; nan for a curvature of
-        mini-batches.
+        mini-batches. For structures 'block' and 'diagonal' it is the largest leverage within one
+        block or coordinate; `curvature_.leverage` adds up the blocks, and the sum may exceed 1.
     relative_shift : float
         Norm of the change of the parameters, divided by the norm of the parameters before it.
     erased_fraction : float
@@ -158,6 +159,9 @@ class ErasureState:
         Limits of the training rows, by which other rows are recognised.
     order : int
         Order of the steps when the curvature was computed, 1 or 2.
+    objective : dict or None
+        Parameters of the estimator that determine its objective and its predictions, when the
+        curvature was computed, see `objective_of`; None if they are not known.
     """
 
     curvature: str
@@ -179,6 +183,7 @@ class ErasureState:
     path: Path = field(default_factory=Path)
     limits: RowLimits = field(default_factory=RowLimits)
     order: int = 1
+    objective: dict | None = None
 
 
 def replace_fields(record, values):

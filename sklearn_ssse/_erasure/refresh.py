@@ -7,6 +7,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._erasure.changes import Change, carry_out
 from sklearn_ssse._erasure.fit_curvature import CurvatureMixin
+from sklearn_ssse._erasure.objective import FIXED_AT_REFRESH, check_objective
 from sklearn_ssse._erasure.planning import NO_CURVATURE
 from sklearn_ssse._erasure.validation import check_rows, class_indicator
 from sklearn_ssse._utils.locks import exclusive, itself
@@ -43,9 +44,11 @@ class RefreshMixin(CurvatureMixin):
           have been trained on before: all rows are trained on, for at most as many epochs as the
           last training took.
 
-        The curvature, the damping and the calibration of eps are then computed anew, and class
-        weights of 'balanced', too. `erasures_` does not change. The call is atomic: after any
-        error, or if it is interrupted, the model is unchanged.
+        Parameters that were changed after the fit, such as `C`, `solver`, `class_weight` or
+        `alpha`, have their new values from then on. The curvature, the damping and the calibration
+        of eps are then computed anew, and class weights of 'balanced', too. `erasures_` does not
+        change. The call is atomic: after any error, or if it is interrupted, the model is
+        unchanged.
 
         Parameters
         ----------
@@ -68,7 +71,8 @@ class RefreshMixin(CurvatureMixin):
         ErasureError
             If the number of rows, or of rows of a class, is not the number that the model holds; if
             a label was not seen at fit; if the curvature is singular in spite of its damping; if
-            the inverse does not fit into memory.
+            the inverse does not fit into memory; if `activation` or `hidden_layer_sizes` of a
+            network was changed after the fit.
         ValueError
             If X, y or the weights are not valid input for this model.
         sklearn.exceptions.NotFittedError
@@ -104,6 +108,8 @@ class RefreshMixin(CurvatureMixin):
         """The `Change` to the refreshed model; this model does not change."""
         check_is_fitted(self, "curvature_", msg=NO_CURVATURE)
         self._validate_params()
+        check_objective(self, FIXED_AT_REFRESH)
+        self._family()  # refuses a penalty without a Hessian, and a network of other sizes
         state = self._erasure_state
         checked = check_rows(self, X, y, sample_weight)
         _check_counts(state, self.classes_, *checked[1:])

@@ -107,8 +107,19 @@ def norms_of_rows(X: Any) -> NDArray:
         return np.sqrt(np.einsum("ij,ij->i", X, X))
 
 
-def check_rows_known(batch: Any, log_odds: NDArray, state: Any, inverse: Any) -> None:
-    """Refuse rows that were not among the training rows, with their labels and scaling.
+def check_norms(batch: Any, limits: RowLimits) -> None:
+    """Refuse forget rows, in a `Batch`, with a larger norm than any training row."""
+    norms = norms_of_rows(batch.X)
+    too_long = limits.too_long(norms)
+    if too_long.any():
+        raise ErasureError(
+            f"Forget rows must be training rows, got {too_long.sum()} of {norms.size} with a "
+            f"larger norm than any training row ({_times(norms, limits)}). {CHECK}."
+        )
+
+
+def check_labels(batch: Any, log_odds: NDArray, state: Any, inverse: Any) -> None:
+    """Refuse forget rows with a label that is less likely than the label of any training row.
 
     Parameters
     ----------
@@ -121,20 +132,13 @@ def check_rows_known(batch: Any, log_odds: NDArray, state: Any, inverse: Any) ->
         The stored inverse.
     """
     limits = state.limits
-    norms = norms_of_rows(batch.X)
-    too_long = limits.too_long(norms)
-    if too_long.any():
-        raise ErasureError(
-            f"Forget rows must be training rows, got {too_long.sum()} of {norms.size} with a "
-            f"larger norm than any training row ({_times(norms, limits)}). {CHECK}."
-        )
     lowest = log_odds.min(axis=1)
     unlikely = np.flatnonzero(limits.too_unlikely(lowest, 0.0))
     if unlikely.size and state.path.has_moved:
         unlikely = _still_unlikely(batch, unlikely, lowest, state, inverse)
     if unlikely.size:
         raise ErasureError(
-            f"Forget rows must be training rows, got {unlikely.size} of {norms.size} with a label "
+            f"Forget rows must be training rows, got {unlikely.size} of {lowest.size} with a label "
             "to which the model gives a lower probability than to the label of any training row. "
             f"{CHECK}."
         )

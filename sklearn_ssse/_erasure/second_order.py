@@ -52,7 +52,7 @@ class SecondOrder:
         conservative : ndarray of shape (d, d)
             Inverse of the conservative curvature.
         """
-        root = np.linalg.cholesky(conservative)
+        root = _root(conservative)
         middle = self.hessian + 0.5 * self.third.along(newton)
         if not _is_trusted(middle, root):
             return None
@@ -61,7 +61,7 @@ class SecondOrder:
 
     def is_trusted(self, conservative: NDArray) -> bool:
         """Whether the Hessian itself agrees with the inverse conservative curvature, (d, d)."""
-        return _is_trusted(self.hessian, np.linalg.cholesky(conservative))
+        return _is_trusted(self.hessian, _root(conservative))
 
     def moved(self, change: NDArray) -> "SecondOrder":
         """The sums after a change (d,) of the parameters: ``A + T[change]``, and T as it is."""
@@ -78,8 +78,18 @@ class SecondOrder:
         return SecondOrder(hessian, self.third.with_columns(column_map))
 
 
-def _is_trusted(matrix: NDArray, root: NDArray) -> bool:
+def _root(conservative: NDArray) -> NDArray | None:
+    """Cholesky factor of a matrix (d, d); None if rounding made it indefinite."""
+    try:
+        return np.linalg.cholesky(conservative)
+    except LinAlgError:
+        return None
+
+
+def _is_trusted(matrix: NDArray, root: NDArray | None) -> bool:
     """Whether all eigenvalues of ``root^T matrix root`` are in the trusted range."""
+    if root is None:
+        return False
     try:
         values = np.linalg.eigvalsh(root.T @ matrix @ root)
     except LinAlgError:

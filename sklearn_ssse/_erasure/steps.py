@@ -12,6 +12,7 @@ import numpy as np
 
 from sklearn_ssse._erasure.downdate_cap import cap_downdate
 from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_margin, least_margin
+from sklearn_ssse._erasure.overflow import check_gradient_finite, check_rows_finite
 from sklearn_ssse._erasure.path import Path, kept_share, unweighted
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.validation import class_indicator
@@ -136,7 +137,7 @@ class Downdate(NamedTuple):
     @property
     def leverage(self):
         """Largest leverage of a forget row; nan without a pending downdate."""
-        return float(self.pending.leverage.max(initial=0.0)) if self.pending else np.nan
+        return self.pending.max_leverage if self.pending else np.nan
 
 
 class Choice(NamedTuple):
@@ -271,6 +272,9 @@ def choose(change, inverse):
     ErasureError
         If the curvature is singular after the change.
     """
+    check_rows_finite(change.scores, inverse)
+    if change.new is not None:
+        check_rows_finite(change.new, inverse)
     path = change.before.path
     if change.before.minibatch:
         downdate = Downdate(inverse)
@@ -325,12 +329,14 @@ def _added_rows_differ(change, step, inverse):
     if not added.n_samples:
         return False
     everything = np.ones((added.n_samples, 1))
-    expected = added.gradients(everything)[:, 0] + change.new.gram() @ step
-    expected += 0.5 * added.third_order().along(step) @ step
     moved = added.at(added.family.theta + step)
-    error = moved.gradients(everything)[:, 0] - expected
-    length = step @ np.linalg.solve(inverse.matrix, step)
-    return bool(error @ inverse.solve(error) > LARGEST_ERROR**2 * length)
+    with np.errstate(over="ignore", invalid="ignore"):  # an error of infinity or nan is too large
+        expected = added.gradients(everything)[:, 0] + change.new.gram() @ step
+        expected += 0.5 * added.third_order().along(step) @ step
+        error = moved.gradients(everything)[:, 0] - expected
+        length = step @ np.linalg.solve(inverse.matrix, step)
+        is_small = error @ inverse.solve(error) <= LARGEST_ERROR**2 * length
+    return not is_small
 
 
 def make_step(batch, scores, inverse, pending, before, after, added=None):
@@ -340,6 +346,7 @@ def make_step(batch, scores, inverse, pending, before, after, added=None):
         gradients = gradients - _by_class(added, before)
     k_rows = before.n_rows - after.n_rows
     family = batch.family
+    check_gradient_finite(gradients.sum(axis=1), inverse)
     gradient = gradients.sum(axis=1) + family.penalty_change(before.n_rows, k_rows)
     gradient = gradient + family.penalty_gradient_offset
     if before.residual is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn_ssse._families.affine import map_first_layer
 from sklearn_ssse._gradients import CURVATURES, GRADIENT, Scores, ScoreStream, SignedStream
 from sklearn_ssse._utils.progress import SILENT
+from sklearn_ssse.exceptions import ErasureError
 
 
 @singledispatch
@@ -41,6 +42,23 @@ class Family:
 
     is_convex = True
     penalty_gradient_offset = 0.0
+
+    def bound_of_outputs(self, attributes, largest):
+        """Bound of the outputs before the link, and the largest number of their type.
+
+        Parameters
+        ----------
+        attributes : dict
+            Fitted attributes, as ``attributes(theta)`` returns them.
+        largest : float
+            Largest absolute value of an input.
+
+        Returns
+        -------
+        bound, limit : float
+            Predictions overflow only if ``bound > limit``. A third party's family has no bound.
+        """
+        return 0.0, np.inf
 
     def with_columns(self, column_map, n_rows):
         """The same model for changed columns: the prediction of every row is the same.
@@ -100,6 +118,26 @@ class Batch:
         if batch_size == 1:
             return ScoreStream(self, curvature)
         return SignedStream(self, curvature, batch_size)
+
+
+@singledispatch
+def objective_of(estimator):
+    """Parameters of a classifier that determine its objective and its predictions, as a dict.
+
+    A family registers its function for the plain class. A parameter that has no effect beside the
+    others is left out, and values of the same effect are the same, so that two dicts are equal if
+    and only if the objectives are.
+    """
+    return {}
+
+
+def check_outputs_finite(z):
+    """Refuse outputs of a model before the link, (n_samples, n_outputs), that are not finite."""
+    if not np.isfinite(z).all():
+        raise ErasureError(
+            "The outputs of the model must be finite for the rows, got overflow. Check the rows "
+            "for values that are far too large; scale them as at fit."
+        )
 
 
 def softmax_log_odds(z, y):

@@ -10,8 +10,16 @@ from copy import copy
 import numpy as np
 from scipy import sparse
 from scipy.special import expit, softmax
+from sklearn.linear_model import LogisticRegression
 
-from sklearn_ssse._families.base import Batch, Family, pack, softmax_log_odds
+from sklearn_ssse._families.base import (
+    Batch,
+    Family,
+    check_outputs_finite,
+    objective_of,
+    pack,
+    softmax_log_odds,
+)
 from sklearn_ssse._gradients import CURVATURES, Layer, ThirdOrder, gradient, third_derivatives
 from sklearn_ssse._utils.chunks import add_up, slices
 
@@ -29,6 +37,22 @@ def pack_linear(estimator):
     return coef.astype(np.float64).ravel()
 
 
+@objective_of.register(LogisticRegression)
+def objective_of_linear(estimator):
+    """See `objective_of`: liblinear alone penalises the intercept."""
+    out = {
+        "C": float(estimator.C),
+        "l1_ratio": estimator.l1_ratio or 0.0,
+        "fit_intercept": bool(estimator.fit_intercept),
+    }
+    if out["fit_intercept"]:
+        penalised = estimator.solver == "liblinear"
+        out["solver"] = "liblinear" if penalised else "not liblinear"
+        if penalised:
+            out["intercept_scaling"] = float(estimator.intercept_scaling)
+    return out
+
+
 def pack_outputs(models):
     """Parameters of binary linear classifiers with the same columns, (n_models, d)."""
     coef = np.concatenate([model.coef_ for model in models])
@@ -41,8 +65,10 @@ def unpack_outputs(models, theta):
     """`LinearFamily.attributes` of each packed model; None if a parameter is not finite."""
     bias = models[0].fit_intercept
     n_features = models[0].coef_.shape[1]
-    coef = theta[:, :n_features].astype(models[0].coef_.dtype, copy=False)
-    intercept = theta[:, n_features:].astype(np.asarray(models[0].intercept_).dtype, copy=False)
+    with np.errstate(over="ignore"):  # of float32
+        coef = theta[:, :n_features].astype(models[0].coef_.dtype, copy=False)
+        dtype = np.asarray(models[0].intercept_).dtype
+        intercept = theta[:, n_features:].astype(dtype, copy=False)
     if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
         return None
     # Copies, because a view of theta would keep the parameters of all models in memory.
@@ -122,6 +148,14 @@ class LinearFamily(Family):
         """
         return LinearBatch(self, X, y, weight)
 
+    def bound_of_outputs(self, attributes, largest):
+        """See `Family.bound_of_outputs`."""
+        coef = attributes["coef_"]
+        with np.errstate(over="ignore"):
+            bound = np.abs(coef).sum(axis=1, dtype=np.float64).max() * largest
+            bound += np.abs(attributes["intercept_"]).max()
+        return float(bound), float(np.finfo(coef.dtype).max)
+
     def attributes(self, theta):
         """Fitted attributes for the parameters ``theta``: new arrays of the same types."""
         theta = theta.reshape(self.shape)
@@ -166,7 +200,9 @@ class LinearBatch(Batch):
 
     def _logits(self, theta, rows=slice(None)):
         W = theta.reshape(self.family.shape)
-        logits = self.X[rows] @ W[:, : self.X.shape[1]].T
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = self.X[rows] @ W[:, : self.X.shape[1]].T
+        check_outputs_finite(logits)
         return logits + W[:, -1] if self.family.bias else logits
 
     def _probabilities(self, logits):
@@ -290,7 +326,7 @@ class LinearBatch(Batch):
         return self.gradients(everything)[:, 0] + self.family.penalty() * self.family.theta
 
     def trace(self, curvature):
-        """Trace of ``R^T R``, the curvature without its ridge."""
+        """Trace of ``R^T R``, the curvature without its ridge; infinite or nan if it overflows."""
 
         def part(rows):
             x = self.inputs(rows)
@@ -300,6 +336,7 @@ class LinearBatch(Batch):
                 norms = np.einsum("ij,ij->i", x, x)
             seeds = self._seeds(rows, curvature)
             squares = np.einsum("icj,icj->i", seeds, seeds)
-            return float(squares @ (self.weight[rows] * (norms + self.family.bias)))
+            with np.errstate(over="ignore", invalid="ignore"):
+                return float(squares @ (self.weight[rows] * (norms + self.family.bias)))
 
         return add_up(part(rows) for rows in slices(self.n_samples, self.chunk_size))

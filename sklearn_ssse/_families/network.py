@@ -8,10 +8,18 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.neural_network import MLPClassifier
 
-from sklearn_ssse._families.base import Batch, Family, pack, softmax_log_odds
+from sklearn_ssse._families.base import (
+    Batch,
+    Family,
+    check_outputs_finite,
+    objective_of,
+    pack,
+    softmax_log_odds,
+)
 from sklearn_ssse._gradients import CURVATURES, GRADIENT, Layer, Scores
 from sklearn_ssse._kernels import cpu
 from sklearn_ssse._utils.chunks import add_up, slices
+from sklearn_ssse.exceptions import ErasureError
 
 # Derivative of each activation function, as a function of its value.
 DERIVATIVES = {
@@ -28,6 +36,20 @@ def pack_network(estimator):
     layers = zip(estimator.coefs_, estimator.intercepts_, strict=True)
     parts = [np.hstack([W.T, b[:, np.newaxis]]).ravel() for W, b in layers]
     return np.concatenate(parts).astype(np.float64)
+
+
+@objective_of.register(MLPClassifier)
+def objective_of_network(estimator):
+    """See `objective_of`: only sgd and adam use batches and early stopping."""
+    out = {
+        "activation": estimator.activation,
+        "alpha": float(estimator.alpha),
+        "solver": "lbfgs" if estimator.solver == "lbfgs" else "sgd or adam",
+    }
+    if out["solver"] != "lbfgs":
+        out["batch_size"] = _batch_size(estimator)
+        out["early_stopping"] = bool(estimator.early_stopping)
+    return out
 
 
 class NetworkFamily(Family):
@@ -53,6 +75,7 @@ class NetworkFamily(Family):
         self.link = "softmax" if estimator.out_activation_ == "softmax" else "logistic"
         self.activation = estimator.activation
         self._estimator = estimator
+        _check_sizes(estimator.hidden_layer_sizes, self.shapes)
 
     def rows_may_differ(self, state):
         """Whether a row's part of the curvature may be smaller than at the present parameters.
@@ -85,7 +108,8 @@ class NetworkFamily(Family):
         weights = self.weights(theta)
         for i, W in enumerate(weights):
             W = kernels.asarray(W)
-            z = inputs[-1] @ W[:, :-1].T + W[:, -1]
+            with np.errstate(over="ignore", invalid="ignore"):  # the callers check z
+                z = inputs[-1] @ W[:, :-1].T + W[:, -1]
             if i < len(weights) - 1:
                 inputs.append(kernels.activate(self.activation, z))
         return inputs, z
@@ -122,6 +146,21 @@ class NetworkFamily(Family):
         """
         return NetworkBatch(self, X, y, weight)
 
+    def bound_of_outputs(self, attributes, largest):
+        """See `Family.bound_of_outputs`."""
+        bounded = self.activation in ("logistic", "tanh")
+        bound = largest
+        limit = np.inf
+        for W, b in zip(attributes["coefs_"], attributes["intercepts_"], strict=True):
+            sums = np.abs(W).sum(axis=0, dtype=np.float64)
+            limit = min(limit, float(np.finfo(W.dtype).max))
+            with np.errstate(over="ignore"):
+                z = float((bound * sums + np.abs(b)).max())
+            if z > limit:
+                return z, limit
+            bound = 1.0 if bounded else z
+        return bound, limit
+
     def attributes(self, theta):
         """Fitted attributes for the parameters ``theta``, and reset traces of training."""
         est = self._estimator
@@ -154,12 +193,27 @@ class NetworkFamily(Family):
         return out
 
 
+def _check_sizes(hidden_layer_sizes, shapes):
+    """Refuse a parameter `hidden_layer_sizes` that was changed after the fit."""
+    given = np.ravel(hidden_layer_sizes).tolist()
+    fitted = [n_outputs for n_outputs, _ in shapes[:-1]]
+    if given != fitted:
+        raise ErasureError(
+            f"hidden_layer_sizes must be the sizes of the fitted network, {fitted}, got {given}. "
+            "Set it back, or call `fit` for a network of other sizes."
+        )
+
+
+def _batch_size(estimator):
+    """Number of rows of a batch, if there are enough of them."""
+    return 200 if estimator.batch_size == "auto" else max(1, int(estimator.batch_size))
+
+
 def _penalty_factor(estimator, n_rows):
     """The number of rows times the mean of ``1 / |batch|`` over the batches of an epoch."""
     if n_rows <= 0:
         return 0.0
-    size = 200 if estimator.batch_size == "auto" else max(1, estimator.batch_size)
-    size = min(size, n_rows)
+    size = min(_batch_size(estimator), n_rows)
     whole, rest = divmod(n_rows, size)
     return n_rows * (whole / size + (1 / rest if rest else 0.0)) / (whole + bool(rest))
 
@@ -193,6 +247,7 @@ class NetworkBatch(Batch):
         kernels = self.kernels
         inputs, z = family.forward(self.X[rows], family.theta, kernels)
         z = kernels.to_numpy(z)
+        check_outputs_finite(z)
         is_softmax = family.link == "softmax"
         proba = softmax(z, axis=1) if is_softmax else expit(z)
         delta = CURVATURES[curvature].seed(proba, self.targets(rows), family.link)
@@ -230,6 +285,7 @@ class NetworkBatch(Batch):
         """
         family = self.family
         z = family.forward(self.X, theta)[1]
+        z = np.where(np.isfinite(z).all(axis=1, keepdims=True), z, 0.0)  # predicts no label
         if family.link == "logistic":
             z = np.where(self.targets() > 0, z, -z)
             return z, z > 0

@@ -161,15 +161,16 @@ class Scores:
         return blocks[0] if len(blocks) == 1 else xp.concat(blocks, axis=0)
 
     def diagonal(self) -> Array:
-        """Diagonal of ``R^T R``, (d,)."""
+        """Diagonal of ``R^T R``, (d,); infinite or nan if it overflows."""
         xp = self.xp
         blocks = []
-        for a, delta, bias, _ in self.layers:
-            squares = (delta * delta).sum(axis=1)
-            block = (a.multiply(a).tocsr() if sparse.issparse(a) else a * a).T @ squares
-            if bias:
-                block = xp.concat([block, squares.sum(axis=0)[np.newaxis, :]], axis=0)
-            blocks.append(block.T.reshape(-1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for a, delta, bias, _ in self.layers:
+                squares = (delta * delta).sum(axis=1)
+                block = (a.multiply(a).tocsr() if sparse.issparse(a) else a * a).T @ squares
+                if bias:
+                    block = xp.concat([block, squares.sum(axis=0)[np.newaxis, :]], axis=0)
+                blocks.append(block.T.reshape(-1))
         return xp.concat(blocks)
 
     def block_rows(self, start: int, stop: int) -> Array:

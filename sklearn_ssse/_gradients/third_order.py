@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from sklearn_ssse._utils.chunks import slices
+from sklearn_ssse.exceptions import ErasureError
 
 # Numbers of the products of two columns that are formed at a time.
 PRODUCTS = 2**18
@@ -68,7 +69,13 @@ class ThirdOrder:
             x = X[rows]
             x = (x.toarray() if sparse.issparse(x) else x).T
             x = np.vstack([x, np.ones((1, x.shape[1]))]) if bias else np.ascontiguousarray(x)
-            _add_third_moments(total, x, kappa[rows].T, products[:, : x.shape[1]])
+            with np.errstate(over="ignore", invalid="ignore"):
+                _add_third_moments(total, x, kappa[rows].T, products[:, : x.shape[1]])
+        if not np.isfinite(total).all():
+            raise ErasureError(
+                "The third derivatives of the rows must be finite, got overflow. Scale the columns "
+                "of X, or use order=1."
+            )
         position = _positions(width)
         return cls(total.reshape(n_blocks, -1)[:, position], n_outputs_of(n_blocks))
 

@@ -1,7 +1,7 @@
 """The interface of every structure of the inverse curvature, and the laws that it obeys."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_ssse._gradients import CurvatureRows, Scores
+from sklearn_ssse._inverse.limits import Ridge
 from sklearn_ssse.exceptions import ErasureError
 
-# The ridge, (d,), or a function that returns it for the diagonal of ``R^T R``.
-Ridge: TypeAlias = NDArray | Callable[[NDArray], NDArray]
 # Shape (n_outputs, width) of the parameter matrix of each layer.
 Shapes: TypeAlias = Sequence[tuple[int, int]]
 
@@ -154,7 +153,7 @@ class AbstractInverse(ABC):
 
     @abstractmethod
     def update(self, scores: CurvatureRows) -> "AbstractInverse":
-        """Add rows to A. The result always exists.
+        """Add rows to A. The result exists for all rows.
 
         Parameters
         ----------
@@ -165,6 +164,12 @@ class AbstractInverse(ABC):
         -------
         inverse : AbstractInverse
             A new object.
+
+        Raises
+        ------
+        ErasureError
+            If the rows have so much more curvature than A that the result would be lost in
+            rounding.
         """
 
     def leverage(self, scores: CurvatureRows) -> NDArray:
@@ -280,6 +285,17 @@ class PendingDowndate(ABC):
         """Smallest eigenvalue of ``I - M``, at most 1; 1 for no rows."""
         return 1.0 - max(self.spectrum.max(initial=0.0), 0.0)
 
+    @property
+    def max_leverage(self) -> float:
+        """Largest leverage of a sample, at least 0; below 1 if the downdate exists.
+
+        A sample alone cannot have more leverage than all samples together, the largest eigenvalue
+        m. For a structure with blocks it is the largest leverage within one block: `leverage` adds
+        up the blocks.
+        """
+        largest = min(self.leverage.max(initial=0.0), self.spectrum.max(initial=0.0))
+        return max(float(largest), 0.0)
+
     @abstractmethod
     def solve(self, v: NDArray, *, damped: bool = False) -> NDArray:
         """Multiply the inverse without the rows by a vector.
@@ -359,27 +375,3 @@ def largest_eigenvalues_by_sample(M: NDArray, scores: CurvatureRows) -> NDArray:
     c = scores.rows_per_sample
     samples = np.arange(n)
     return largest_eigenvalues(M.reshape(n, c, n, c)[samples, :, samples])
-
-
-def resolve_ridge(ridge: Ridge, diagonal: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the ridge, and the diagonal of A for the diagonal of ``R^T R``.
-
-    Raises
-    ------
-    ErasureError
-        If the diagonal of A is not positive and finite.
-    """
-    ridge = ridge(diagonal) if callable(ridge) else ridge
-    diagonal = diagonal + ridge
-    if not np.isfinite(diagonal).all() or diagonal.min() <= 0:
-        raise not_positive_definite(ridge)
-    return ridge, diagonal
-
-
-def not_positive_definite(ridge: NDArray) -> ErasureError:
-    """Make the error for a curvature that is singular or not finite."""
-    return ErasureError(
-        "The curvature must be positive definite, got a singular or non-finite matrix with damping "
-        f"(on the scale of a sum over samples) from {ridge.min():.3g} to {ridge.max():.3g}. "
-        "Raise `damping`, or scale the columns of X."
-    )

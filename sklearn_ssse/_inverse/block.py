@@ -11,12 +11,9 @@ from sklearn_ssse._gradients import CurvatureRows, Scores
 from sklearn_ssse._inverse.base import (
     AbstractInverse,
     PendingDowndate,
-    Ridge,
     Shapes,
     downdate_factor,
     largest_eigenvalues,
-    not_positive_definite,
-    resolve_ridge,
 )
 from sklearn_ssse._inverse.full import remove_diagonal, starting_ridge
 from sklearn_ssse._inverse.layout import (
@@ -26,6 +23,15 @@ from sklearn_ssse._inverse.layout import (
     is_by_output,
     rows_or_grams,
     split,
+)
+from sklearn_ssse._inverse.limits import (
+    LARGEST_DIFFERENCE,
+    LARGEST_UPDATE,
+    Ridge,
+    cholesky,
+    not_positive_definite,
+    resolve_ridge,
+    too_large_update,
 )
 from sklearn_ssse._kernels import Array, Kernels, cpu, each_some, invert_blocks, outer, symmetric
 
@@ -68,7 +74,8 @@ class BlockInverse(AbstractInverse):
         layout = block_layout(scores.shapes, block_size)
         inversion = "cholesky" if inversion == "auto" else inversion
         if inversion == "cholesky":
-            grams = block_grams(scores, layout, kernels)
+            with np.errstate(over="ignore", invalid="ignore"):  # `resolve_ridge` refuses infinity
+                grams = block_grams(scores, layout, kernels)
             sums = np.concatenate([_diagonals(stack, kernels).ravel() for stack in grams])
             ridge, diagonal = resolve_ridge(ridge, sums)
             diagonals = split(diagonal, layout)
@@ -116,13 +123,32 @@ class BlockInverse(AbstractInverse):
         leverages = [np.zeros(0)]
         chunks = scores.chunks()
         for piece in chain.from_iterable(chunk.pieces(self.n_parameters) for chunk in chunks):
-            factors = zip(self.stacks, piece.by_output(), strict=True)
-            by_output = [
-                np.einsum("iw,jwi->ij", inputs, P @ inputs.T) * lengths**2
-                for P, (inputs, lengths) in factors
-            ]
-            leverages.append(_leverage(piece, by_output))
+            leverages.append(_leverage(piece, self._forms_by_output(piece)))
         return np.concatenate(leverages)
+
+    def largest_block_leverage(self, scores: CurvatureRows) -> float:
+        """Largest leverage of a sample within one block; below 1 for samples of the curvature."""
+        c = scores.rows_per_sample
+        by_output = is_by_output(scores, self.layout)
+        largest = 0.0
+        chunks = scores.chunks()
+        for piece in chain.from_iterable(chunk.pieces(self.n_parameters * c) for chunk in chunks):
+            if by_output:
+                forms = self._forms_by_output(piece)
+            else:
+                columns = split(piece.to_dense().T, self.layout)
+                forms = [_forms(P, B, c) for P, B in zip(self.stacks, columns, strict=True)]
+            largest = max(largest, *(float(form.max(initial=0.0)) for form in forms))
+        return largest
+
+    def _forms_by_output(self, scores: Scores) -> list[NDArray]:
+        """Leverage of each sample on each output, (n_samples, n_outputs), for each layer."""
+        forms = []
+        for P, (inputs, lengths) in zip(self.stacks, scores.by_output(), strict=True):
+            with np.errstate(over="ignore", invalid="ignore"):  # of inputs without a delta
+                form = np.einsum("iw,jwi->ij", inputs, P @ inputs.T) * lengths**2
+            forms.append(np.where(lengths > 0, form, 0.0))
+        return forms
 
     def with_columns(self, column_map: Any, shapes: Shapes) -> AbstractInverse:
         if self.layout != list(shapes):
@@ -143,12 +169,17 @@ class BlockInverse(AbstractInverse):
             if are_rows:  # P - K (I + R K)^{-1} K^T with K = P R^T
                 basis = P @ B
                 inner = B.transpose(0, 2, 1) @ basis
-            else:  # L (I + L^T G L)^{-1} L^T with P = L L^T
-                basis = np.linalg.cholesky(P)
+                if not _largest_trace(inner) <= LARGEST_DIFFERENCE:
+                    are_rows = False
+                    B = B @ B.transpose(0, 2, 1)
+            if not are_rows:  # L (I + L^T G L)^{-1} L^T with P = L L^T
+                basis = cholesky(P, self.ridge)
                 inner = basis.transpose(0, 2, 1) @ B @ basis
+                if not _largest_trace(inner) <= LARGEST_UPDATE:
+                    raise too_large_update(_largest_trace(inner))
             index = range(inner.shape[1])
             inner[:, index, index] += 1.0
-            half = np.linalg.inv(np.linalg.cholesky(inner)) @ basis.transpose(0, 2, 1)
+            half = np.linalg.inv(cholesky(inner, self.ridge)) @ basis.transpose(0, 2, 1)
             product = half.transpose(0, 2, 1) @ half
             stacks.append(symmetric(P - product if are_rows else product))
         return BlockInverse(stacks, self.ridge, self.diagonal + scores.diagonal(), self.inversion)
@@ -181,6 +212,7 @@ class BlockDowndate(PendingDowndate):
 
     def __init__(self, inverse: BlockInverse, scores: CurvatureRows) -> None:
         self._inverse = inverse
+        self._scores = scores
         self._downdates = []  # inverses, eigenvalues m and scaled eigenvectors U of each stack
         quadratic_forms = []
         layout = inverse.layout
@@ -190,7 +222,7 @@ class BlockDowndate(PendingDowndate):
                 M = B.transpose(0, 2, 1) @ basis
                 quadratic_forms.append(np.einsum("jii->ij", M).copy())
             else:
-                basis = np.linalg.cholesky(P)
+                basis = cholesky(P, inverse.ridge)
                 M = basis.transpose(0, 2, 1) @ B @ basis
             m = _rotate_to_eigenvectors(M, basis)
             if not are_rows:
@@ -202,6 +234,11 @@ class BlockDowndate(PendingDowndate):
         else:
             self.leverage = inverse.leverage(scores)
         self._forget_diagonal = scores.diagonal()
+
+    @property
+    def max_leverage(self) -> float:
+        """Largest leverage of a sample within one block."""
+        return self._inverse.largest_block_leverage(self._scores)
 
     def solve(self, v: NDArray, *, damped: bool = False) -> NDArray:
         products = []
@@ -231,6 +268,22 @@ def _leverage(scores: Scores, quadratic_forms: Sequence[NDArray]) -> NDArray:
         shares = np.divide(layer.deltas, lengths, out=zeros, where=lengths > 0)
         blocks = blocks + (shares * quadratic_form[:, np.newaxis]) @ shares.transpose(0, 2, 1)
     return largest_eigenvalues(blocks)
+
+
+def _forms(P: NDArray, B: NDArray, c: int) -> NDArray:
+    """Leverage of each sample within each block, for c rows a sample.
+
+    Shapes: P (n_blocks, size, size), B (n_blocks, size, n_samples * c).
+    """
+    n_blocks, size, n_rows = B.shape
+    shape = (n_blocks, size, n_rows // c, c)
+    blocks = np.einsum("bsic,bsid->bicd", (P @ B).reshape(shape), B.reshape(shape))
+    return largest_eigenvalues(blocks.reshape(-1, c, c))
+
+
+def _largest_trace(blocks: NDArray) -> float:
+    """Largest trace of blocks (n_blocks, m, m)."""
+    return float(np.einsum("bii->b", blocks).max(initial=0.0))
 
 
 def _rotate_to_eigenvectors(M: NDArray, basis: NDArray) -> NDArray:

@@ -11,11 +11,17 @@ from sklearn_ssse._gradients import CurvatureRows, Scores
 from sklearn_ssse._inverse.base import (
     AbstractInverse,
     PendingDowndate,
-    Ridge,
     Shapes,
     largest_eigenvalues_by_sample,
+)
+from sklearn_ssse._inverse.limits import (
+    LARGEST_DIFFERENCE,
+    LARGEST_UPDATE,
+    Ridge,
+    cholesky,
     not_positive_definite,
     resolve_ridge,
+    too_large_update,
 )
 from sklearn_ssse._kernels import (
     Array,
@@ -118,18 +124,30 @@ class FullInverse(AbstractInverse):
         return FullInverse(matrix, self.ridge, _inverted(matrix).diagonal().copy(), self.inversion)
 
     def update(self, scores: CurvatureRows) -> "FullInverse":
-        if scores.n_rows <= scores.n_parameters:
+        few = scores.n_rows <= scores.n_parameters
+        rows = scores.to_dense() if few else None
+        if rows is not None and self._total_leverage(rows) <= LARGEST_DIFFERENCE:
             P = np.array(self.matrix)
-            rank_b_update(P, scores.to_dense())
+            rank_b_update(P, rows)
             mirror_lower(P)
         else:
             # With P = L L^T, A + R^T R is L^{-T} (I + L^T R^T R L) L^{-1}.
-            L = np.linalg.cholesky(self.matrix)
+            L = cholesky(self.matrix, self.ridge)
             inner = L.T @ scores.gram() @ L
+            total = float(np.trace(inner))
+            if not total <= LARGEST_UPDATE:
+                raise too_large_update(total)
             inner.flat[:: len(inner) + 1] += 1.0
-            half = invert_lower(np.linalg.cholesky(inner)) @ L.T
+            half = invert_lower(cholesky(inner, self.ridge)) @ L.T
             P = half.T @ half
         return FullInverse(P, self.ridge, self.diagonal + scores.diagonal(), self.inversion)
+
+    def _total_leverage(self, rows: NDArray) -> float:
+        """Trace of ``R P R^T``, or an upper bound that is small enough for `update`."""
+        bound = np.square(np.abs(rows) @ np.sqrt(self.matrix.diagonal())).sum()
+        if bound <= LARGEST_DIFFERENCE:
+            return float(bound)
+        return float(np.einsum("ij,ij->", rows @ self.matrix, rows))
 
     def to_dense(self) -> NDArray:
         return np.array(self.matrix)
@@ -173,7 +191,7 @@ class FullDowndate(PendingDowndate):
             self._forget_diagonal = np.einsum("ij,ij->j", self._rows, self._rows)
         else:
             # With P = L L^T, the matrix L^T R^T R L has the same eigenvalues.
-            L = np.linalg.cholesky(P)
+            L = cholesky(P, inverse.ridge)
             self.spectrum, Q = np.linalg.eigh(L.T @ scores.gram() @ L)
             self._basis = (L @ Q) * np.sqrt(np.maximum(self.spectrum, 0.0))
             self._forget_diagonal = scores.diagonal()
@@ -201,7 +219,7 @@ class FullDowndate(PendingDowndate):
         f = factors if scores.rows_per_sample == 1 else np.repeat(factors, scores.rows_per_sample)
         R = self._rows * f[:, np.newaxis]
         # The scaled rows have less curvature than the rows, so that I - M is positive definite.
-        L = np.linalg.cholesky(np.eye(len(f)) - self._M * f * f[:, np.newaxis])
+        L = cholesky(np.eye(len(f)) - self._M * f * f[:, np.newaxis], self._inverse.ridge)
         U = self._products.T @ (np.linalg.inv(L) * f).T
         return self._inverse.without(U, np.einsum("ij,ij->j", R, R))
 
@@ -219,7 +237,8 @@ def recurrence_is_faster(n_rows: int, n_parameters: int) -> bool:
 
 def _invert_cholesky(scores: CurvatureRows, ridge: Ridge, kernels: Kernels) -> Inverted:
     """Form A, scale it to unit diagonal, factorise it, and invert the factor."""
-    A = scores.gram(kernels)
+    with np.errstate(over="ignore", invalid="ignore"):  # `resolve_ridge` refuses infinity
+        A = scores.gram(kernels)
     index = range(len(A))
     ridge, diagonal = resolve_ridge(ridge, np.array(kernels.to_numpy(A[index, index])))
     A[index, index] = kernels.asarray(diagonal)

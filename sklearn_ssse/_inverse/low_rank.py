@@ -18,22 +18,25 @@ import copy
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_ssse._gradients import CurvatureRows, Layer, Scores
+from sklearn_ssse._gradients import CurvatureRows
 from sklearn_ssse._inverse.base import (
     AbstractInverse,
-    PendingDowndate,
-    Ridge,
     Shapes,
     largest_eigenvalues_by_sample,
-    resolve_ridge,
 )
+from sklearn_ssse._inverse.limits import (
+    Ridge,
+    not_positive_definite,
+    resolve_ridge,
+    too_large_update,
+)
+from sklearn_ssse._inverse.low_rank_downdate import LowRankDowndate
 from sklearn_ssse._inverse.low_rank_rows import WhitenedRows, row_slices, to_dense, whiten_rows
 from sklearn_ssse._inverse.nystrom import (
-    TINY,
+    EPS,
     eliminate,
     factor_from_sketch,
     factorise,
-    is_positive_semidefinite,
 )
 from sklearn_ssse._inverse.sketch import Omega, RowBlocks, compute_sketch
 from sklearn_ssse._kernels import Inputs, Kernels, cpu, one_thread
@@ -49,6 +52,14 @@ EXTRA_COLUMNS = 8
 SMALLEST_EIGENVALUE = 0.1
 MIN_RANK = 8
 MAX_RANK = 512
+# The diagonal of ``R^T R`` outside the sketch is added to an automatic ridge if it is more than
+# this multiple of the ridge in any coordinate, without unit. Otherwise the inverse would be the
+# reciprocal of the ridge in all directions outside the sketch: with rank 2 and 61 parameters, the
+# steps of rows that are added again were up to 300 times as long as with the full inverse.
+LARGEST_MISSING = 1.0
+# Largest eigenvalue of K on N: the inverse is I minus a product whose rounding error is the root of
+# the rounding error times the eigenvalue.
+LARGEST_EIGENVALUE = 1e8
 # Number of rows for which `LowRankInverse.leverage` forms ``R A^{-1} R^T`` at a time.
 LEVERAGE_ROWS = 256
 # Number of coordinates whose variances `LowRankInverse.condition` computes; it bounds the others.
@@ -60,7 +71,8 @@ class LowRankInverse(AbstractInverse):
 
     The number l of columns of the sketch is about twice the rank. The inverse is exact if l is at
     least the rank of the rows. Otherwise it is too large, never too small, and `discarded` bounds
-    the error. ``downdate`` is as exact as for the other structures, because the sketch is linear in
+    the error. A ridge that is given as a function is then raised by the diagonal of ``R^T R``
+    outside the sketch. ``downdate`` is as exact as for the other structures, because the sketch is linear in
     ``R^T R``.
 
     Parameters
@@ -110,8 +122,30 @@ class LowRankInverse(AbstractInverse):
     def build(
         cls, scores: CurvatureRows, ridge: Ridge, *, kernels: Kernels = cpu, rank: int | None = None
     ) -> "LowRankInverse":
-        ridge, diagonal = resolve_ridge(ridge, kernels.to_numpy(scores.diagonal()))
-        ridge = np.asarray(ridge, dtype=np.float64)
+        is_automatic = callable(ridge)
+        given, diagonal = resolve_ridge(ridge, kernels.to_numpy(scores.diagonal()))
+        resolved = np.asarray(given, dtype=np.float64)
+        built = cls._build_with_ridge(scores, resolved, diagonal, rank, kernels)
+        missing = built.missing_diagonal() if is_automatic else np.zeros(1)
+        if (missing > LARGEST_MISSING * built.ridge).any():
+            data = diagonal - resolved
+            raised = np.maximum(resolved + missing, UNPENALISED_SHARE * data)
+            built = cls._build_with_ridge(scores, raised, data + raised, rank, kernels)
+        largest = built.largest_eigenvalue()
+        if not largest <= LARGEST_EIGENVALUE:
+            raise not_positive_definite(built.ridge)
+        return built
+
+    @classmethod
+    def _build_with_ridge(
+        cls,
+        scores: CurvatureRows,
+        ridge: NDArray,
+        diagonal: NDArray,
+        rank: int | None,
+        kernels: Kernels,
+    ) -> "LowRankInverse":
+        """Build the inverse for a ridge, (d,), with the rank that was given or is needed."""
         if rank is not None:
             return cls._build_with_rank(scores, ridge, diagonal, rank, kernels)
         rank = MIN_RANK
@@ -135,7 +169,9 @@ class LowRankInverse(AbstractInverse):
     ) -> "LowRankInverse":
         """Build the inverse from a sketch for a given rank."""
         d = ridge.size
-        share = ridge / (diagonal - ridge).clip(min=TINY)
+        data = diagonal - ridge
+        share = np.full(d, np.inf)
+        np.divide(ridge, data, out=share, where=data > EPS * ridge)
         n_unpenalised = int(np.sum(share < UNPENALISED_SHARE))
         e = min(sum(n_outputs for n_outputs, _ in scores.shapes), n_unpenalised)
         unit = np.sort(np.argsort(share, kind="stable")[:e])
@@ -166,6 +202,29 @@ class LowRankInverse(AbstractInverse):
         trace = self.omega.split((self.diagonal - self.ridge) / self.ridge)[1].sum()
         trace -= np.trace(self.cross[:e])
         return max(float(trace - self.eigenvalues().sum()), 0.0)
+
+    def missing_diagonal(self) -> NDArray:
+        """Diagonal of ``R^T R`` outside the sketch, (d,), on the scale of the ridge."""
+        rest = self.omega.split((self.diagonal - self.ridge) / self.ridge)[1]
+        e = self.omega.unit.size
+        values = np.sqrt(1.0 + self.eigenvalues())
+        parts = [
+            np.square(slab @ self.factor * values).sum(axis=1)
+            + np.einsum("ij,ij->i", slab[:, :e] @ self.unit_inverse, slab[:, :e])
+            for slab in self.Y.slabs()
+        ]
+        out = np.zeros(self.ridge.size)
+        in_rest = np.ones(out.size, dtype=bool)
+        in_rest[self.omega.unit] = False
+        out[in_rest] = np.maximum(rest - np.concatenate([np.zeros(0), *parts]), 0.0)
+        return out * self.ridge
+
+    def largest_eigenvalue(self) -> float:
+        """Largest eigenvalue of K on N, or an upper bound of at most `LARGEST_EIGENVALUE`."""
+        bound = self.omega.split((self.diagonal - self.ridge) / self.ridge)[1].sum()
+        if bound <= LARGEST_EIGENVALUE:
+            return float(bound)
+        return float(self.eigenvalues().max(initial=0.0))
 
     def _coefficients(self, v_unit: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
         """Coefficients a and s such that ``A^{-1} v`` on N is ``v - Y s``.
@@ -214,10 +273,15 @@ class LowRankInverse(AbstractInverse):
                 Y, C = compute_sketch(scores, self.omega, self.ridge, cpu)
                 Y += self.Y.array()
                 C = self.C + C
-                return LowRankInverse(self.omega, RowBlocks(Y), C, None, self.ridge, diagonal)
-            rows = whiten_rows(scores.collect(), self.ridge, self.omega.unit)
-            Y = self.Y.take(rows.positions)
-            return self.with_rows(rows, +1, Y, (rows.rest @ Y).T, diagonal)
+                new = LowRankInverse(self.omega, RowBlocks(Y), C, None, self.ridge, diagonal)
+            else:
+                rows = whiten_rows(scores.collect(), self.ridge, self.omega.unit)
+                Y = self.Y.take(rows.positions)
+                new = self.with_rows(rows, +1, Y, (rows.rest @ Y).T, diagonal)
+            largest = new.largest_eigenvalue()
+        if not largest <= LARGEST_EIGENVALUE:
+            raise too_large_update(largest)
+        return new
 
     def with_rows(
         self, rows: WhitenedRows, sign: int, Y: NDArray, z: NDArray, diagonal: NDArray
@@ -313,61 +377,3 @@ class LowRankInverse(AbstractInverse):
         sketch = self.omega.nbytes + self.Y.nbytes + self.C.nbytes + self.G.nbytes
         factors = self.unit_inverse.nbytes + self.cross.nbytes + self.factor.nbytes
         return sketch + factors + self.ridge.nbytes + self.diagonal.nbytes
-
-
-class LowRankDowndate(PendingDowndate):
-    """Pending downdate of a `LowRankInverse`: the sketch is downdated first.
-
-    A sketch with fewer columns than the rank approximates A from below, so A minus the exact
-    ``R_S^T R_S`` may not be positive definite. The downdate therefore defines P as the
-    inverse of ``A' + R_S^T R_S``, with A' the downdated sketch. This P equals the stored inverse if
-    the sketch has the full rank, and is more accurate if not. With the eigenvalues m' of
-    ``R_S A'^{-1} R_S^T``, the eigenvalues of ``R_S P R_S^T`` are ``m' / (1 + m')``. Rows that were
-    never part of the curvature are detected by the stored inverse and by C; the margin is then 0.
-    """
-
-    def __init__(self, inverse: LowRankInverse, scores: Scores) -> None:
-        self._inverse = inverse
-        d = scores.n_parameters
-        many_rows = scores.n_rows > d
-        equivalent = scores
-        if many_rows:  # d rows with the same Gram matrix
-            values, V = np.linalg.eigh(scores.gram())
-            R = (V * np.sqrt(values.clip(min=0.0))).T
-            equivalent = Scores([Layer(R, np.ones((d, 1, 1)), False)])
-        self._rows = rows = whiten_rows(equivalent, inverse.ridge, inverse.omega.unit)
-        Y = inverse.Y.take(rows.positions)
-        z = (rows.rest @ Y).T
-        M = inverse.quadratic_form(rows, z)
-        if many_rows:
-            self.leverage = inverse.leverage(scores)
-        else:
-            self.leverage = largest_eigenvalues_by_sample(M, scores)
-        suspect = np.linalg.eigvalsh((M + M.T) / 2).max(initial=0.0) >= 1.0
-        diagonal = inverse.diagonal - scores.diagonal()
-        self._new = new = inverse.with_rows(rows, -1, Y, z, diagonal)
-        self._z = (rows.rest @ Y).T
-        M_new = new.quadratic_form(rows, self._z)
-        self._growth, self._V = np.linalg.eigh((M_new + M_new.T) / 2)
-        self.spectrum = self._growth / (1.0 + self._growth)
-        if suspect:
-            C_rest = eliminate(new.C, new.unit_inverse)[1]
-            if not is_positive_semidefinite(C_rest, inverse.C):
-                self.spectrum = np.maximum(self.spectrum, 1.0)
-
-    def solve(self, v: NDArray, *, damped: bool = False) -> NDArray:
-        new = self._new
-        rows = self._rows
-        v_unit, v_rest, z = new.whiten(np.reshape(v, (-1, 1)))
-        if damped:
-            share = 1.0 / (1.0 + self._growth)
-            factor = share * (share * self.factor(damped=True) - 1.0)
-            w = self._V.T @ new.product(rows, self._z, v_unit, v_rest[rows.positions], z)
-            w = self._V @ (factor[:, np.newaxis] * w)
-            v_rest[rows.positions] += rows.rest.T @ w
-            v_unit = v_unit + rows.unit.T @ w
-            z = z + self._z @ w
-        return new.solve_whitened(v_unit, v_rest, z)[:, 0]
-
-    def inverse(self) -> LowRankInverse:
-        return self._new

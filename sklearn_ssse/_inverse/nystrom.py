@@ -13,7 +13,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 from numpy.typing import NDArray
 
-from sklearn_ssse._inverse.base import not_positive_definite
+from sklearn_ssse._inverse.limits import not_positive_definite
 from sklearn_ssse._inverse.sketch import RowBlocks
 from sklearn_ssse._kernels import invert_lower
 from sklearn_ssse._utils.chunks import add_up
@@ -189,7 +189,9 @@ def _eliminated_gram(X: NDArray, G: NDArray) -> NDArray:
 def _invert_shifted(C: NDArray, ridge: NDArray) -> NDArray:
     """Compute ``(I + C)^{-1}``, scaled to unit diagonal for the inversion."""
     A = C + np.eye(len(C))
-    scale = 1.0 / np.sqrt(A.diagonal().clip(min=TINY))
+    if A.diagonal().min(initial=1.0) <= 0:
+        raise not_positive_definite(ridge)
+    scale = 1.0 / np.sqrt(A.diagonal())
     try:
         half = np.linalg.inv(np.linalg.cholesky(A * scale * scale[:, np.newaxis])) * scale
     except LinAlgError:

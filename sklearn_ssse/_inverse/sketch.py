@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_ssse._gradients import CurvatureRows
+from sklearn_ssse._inverse.limits import not_positive_definite
 from sklearn_ssse._inverse.low_rank_rows import row_slices
 from sklearn_ssse._kernels import Kernels
 from sklearn_ssse._utils.chunks import slices
@@ -175,16 +176,21 @@ def compute_sketch(
     groups = omega.column_groups(weight)
     Y = np.zeros((ridge.size, omega.n_columns))
     C = np.zeros((omega.n_columns, omega.n_columns))
-    for some in row_slices(scores):
-        groups = [some.like(group) for group in groups]
-        Y = some.like(Y)
-        C = some.like(C)
-        products = [some.matvec(group) for group in groups]
-        Z = some.xp.concat(products, axis=1)
-        C += Z.T @ Z
-        for columns, product in zip(slices(omega.n_columns, COLUMN_GROUP), products, strict=True):
-            Y[:, columns] += some.rmatvec(product)
-    del groups
-    Y = kernels.to_numpy(Y)
-    Y *= weight[:, np.newaxis]
-    return omega.split(Y)[1], kernels.to_numpy(C)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for some in row_slices(scores):
+            groups = [some.like(group) for group in groups]
+            Y = some.like(Y)
+            C = some.like(C)
+            products = [some.matvec(group) for group in groups]
+            Z = some.xp.concat(products, axis=1)
+            C += Z.T @ Z
+            parts = zip(slices(omega.n_columns, COLUMN_GROUP), products, strict=True)
+            for columns, product in parts:
+                Y[:, columns] += some.rmatvec(product)
+        del groups
+        Y = kernels.to_numpy(Y)
+        Y *= weight[:, np.newaxis]
+    C = kernels.to_numpy(C)
+    if not (np.isfinite(Y).all() and np.isfinite(C).all()):
+        raise not_positive_definite(ridge)
+    return omega.split(Y)[1], C
