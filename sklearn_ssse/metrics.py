@@ -30,7 +30,7 @@ from sklearn_ssse._search import (
 from sklearn_ssse._utils.compat import num_samples
 from sklearn_ssse._utils.unquoted import check_consistent_length
 from sklearn_ssse._utils.warnings import warn
-from sklearn_ssse._verbs import unlearn
+from sklearn_ssse._verbs import unlearn_for_search
 
 
 def gamma_score(original, erased, retrained, X, y, *, metric="roc_auc"):
@@ -235,6 +235,9 @@ class GammaScorer:
 
     Notes
     -----
+    An erasure inside a search gives no warning of a doubtful step, because its result is measured.
+    If a value of eps would ruin the model, its score is nan, and a search ranks it last.
+
     The test fold and the training fold must make up all rows. Any splitter can generate forget
     sets: `ShuffleSplit` for random rows, `GroupShuffleSplit` for all rows of a person,
     `PredefinedSplit`, or a list of index pairs.
@@ -303,8 +306,8 @@ class GammaScorer:
             return float("nan")
         self._check_fold(estimator, X, sample_weight)
         original = self._original(estimator)
-        erased = unlearn(
-            deepcopy(original), X, y, own_epsilon(estimator), sample_weight=sample_weight
+        erased = unlearn_for_search(
+            deepcopy(original), X, y, own_epsilon(estimator), sample_weight
         )
         return gamma_score(original, erased, estimator, X, y, metric=self.metric)
 

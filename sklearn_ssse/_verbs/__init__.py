@@ -5,5 +5,5 @@ its records. It depends on the plans of `_composites`. It must not depend on a t
 curvature or a parameter array.
 """
 
-from sklearn_ssse._verbs.changes import learn, rectify, refresh, unlearn
+from sklearn_ssse._verbs.changes import learn, rectify, refresh, unlearn, unlearn_for_search
 from sklearn_ssse._verbs.previews import preview_learn, preview_rectify, preview_unlearn

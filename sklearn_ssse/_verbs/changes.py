@@ -342,6 +342,13 @@ def refresh(estimator, X, y, sample_weight=None, *, preprocessing="keep", positi
     return _carry_out_plan(estimator, made)
 
 
+def unlearn_for_search(estimator, X, y, epsilon=None, sample_weight=None):
+    """Erase rows like `unlearn`, without warnings of a doubtful step: a search measures it."""
+    made = plan_unlearn(estimator, X, y, epsilon, sample_weight)
+    carry_out(made.erasures, made.changes)
+    return estimator
+
+
 def _carry_out_plan(estimator, made):
     """Give the warnings of a plan, then make all of its changes, and return the estimator."""
     if made.no_rows:
