@@ -72,8 +72,8 @@ def test_choice(scores, ratios, beyond, tolerance, expected, words):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         choice = choose(measured, tolerance, trust_best=False)
-    assert choice.epsilon == expected == GRID[choice.index]
-    assert choice.score == scores[choice.index] or np.isnan(choice.score)
+    assert choice.epsilon == expected == GRID[choice.position]
+    assert choice.score == scores[choice.position] or np.isnan(choice.score)
     assert len(caught) == (words is not None)
     if caught:
         assert words in str(caught[0].message)

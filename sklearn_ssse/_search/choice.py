@@ -54,14 +54,14 @@ class Choice(NamedTuple):
     Attributes
     ----------
     epsilon : float or str
-    index : int or None
-        Position among the candidates; None for an "auto" that is not among them.
+    position : int or None
+        Among the candidates; None for an "auto" that is not one of them.
     score : float
         Mean gamma_S.
     """
 
     epsilon: object
-    index: object
+    position: object
     score: float
 
 
@@ -105,8 +105,8 @@ def choose(means, tolerance, *, trust_best):
         if failed[best]:
             taken = _replacement(means, best, passed, tolerance)
             warn(_message(means, best, taken, failed[best], any_passed=passed.any()))
-    index = taken if taken < n else None
-    return Choice(means.epsilons[taken], index, float(means.scores[taken]))
+    position = taken if taken < n else None
+    return Choice(means.epsilons[taken], position, float(means.scores[taken]))
 
 
 def _first_within(scores, tolerance):
