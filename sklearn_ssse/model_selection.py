@@ -145,9 +145,10 @@ class TunedEpsilonCV(
     >>> from sklearn_ssse import ErasableLogisticRegression, TunedEpsilonCV
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> pipe = make_pipeline(StandardScaler(), ErasableLogisticRegression())
-    >>> clf = TunedEpsilonCV(pipe, epsilons=[0.1, 0.3, 1.0], metric="probability").fit(X, y)
+    >>> epsilons = ["auto", 0.25, 0.5, 1.0]
+    >>> clf = TunedEpsilonCV(pipe, epsilons=epsilons, metric="probability").fit(X, y)
     >>> clf.best_epsilon_
-    0.3
+    0.5
     >>> clf.unlearn(X[:10], y[:10]).estimator_[-1].n_samples_remaining_
     559
     """
