@@ -306,9 +306,7 @@ class GammaScorer:
             return float("nan")
         self._check_fold(estimator, X, sample_weight)
         original = self._original(estimator)
-        erased = unlearn_for_search(
-            deepcopy(original), X, y, own_epsilon(estimator), sample_weight
-        )
+        erased = unlearn_for_search(deepcopy(original), X, y, own_epsilon(estimator), sample_weight)
         return gamma_score(original, erased, estimator, X, y, metric=self.metric)
 
     def set_score_request(self, *, sample_weight):

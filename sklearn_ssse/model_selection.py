@@ -9,13 +9,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.model_selection import ShuffleSplit, check_cv
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.utils import get_tags
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, column_or_1d, indexable
 
 from sklearn_ssse._composites import final_step, inside, plan, route
 from sklearn_ssse._search import (
     METRICS,
+    Means,
+    PredictingSearch,
+    choose,
+    defined_scores,
+    extra_epsilons,
     fit_with_weights,
     fold_positions,
     measure,
@@ -40,23 +44,15 @@ from sklearn_ssse._verbs import preview_unlearn, unlearn
 DEFAULT_SETS = {"n_splits": 5, "test_size": 0.05, "random_state": 0}
 
 
-def _estimator_has(name):
-    """A check for `available_if`: whether the estimator has a method."""
-
-    def check(self):
-        getattr(vars(self).get("estimator_", self.estimator), name)
-        return True
-
-    return check
-
-
-class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class TunedEpsilonCV(
+    PredictingSearch, CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator
+):
     """Erasable classifier whose eps is chosen by gamma_S on forget sets of its training data.
 
     The parameters after an erasure are ``theta* + eps Delta``. Therefore one fit on all rows and,
     for each forget set, one refit and one erasure suffice for all values of eps. The scores equal
-    the scores of `GridSearchCV` over `unlearn_epsilon` with `GammaScorer` on the same folds; with
-    ``tolerance=0`` the choice is the same too.
+    the scores of `GridSearchCV` over `unlearn_epsilon` with `GammaScorer` on the same folds. With
+    ``tolerance=0`` and ``trust_best=True`` the choice is the same too; by default it is checked.
 
     Parameters
     ----------
@@ -83,20 +79,41 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         short steps. A network needs this: gamma_S of two trained networks is below 1 for every eps,
         and still grows with eps after the point at which the erased network is closest to the
         retrained one.
+    trust_best : bool, default=False
+        Whether to take the best eps without the checks below and without a warning. By default, an
+        eps is not taken if
+
+        - it is the smallest or the largest of at least two numbers in `epsilons`, and gamma_S is
+          larger at 1.25 times the largest, or at the smallest divided by 1.25. A multiple of
+          'auto' is never at an edge;
+        - its mean distance ratio in the norm of the Hessian is above 1, so that the erased model
+          is farther from the retrained one than the original model is. The mean is over the forget
+          sets on which the ratio is defined. Networks are exempt: retraining reaches another
+          minimum;
+        - its gamma_S is more than `tolerance` below the gamma_S of 'auto', which is measured even
+          if it is not in `epsilons`.
+
+        The best eps that passes is taken instead. If none passes, 'auto' is taken. The best eps is
+        kept all the same, with the warning, if the other one has a worse distance ratio and no
+        larger gamma_S. A single value of `epsilons` is always taken; only its distance ratio is
+        checked. gamma_S alone does not suffice, because it tends to 0.5 as a step becomes far too
+        long. The Euclidean distance ratio is not checked, because coefficients that hardly change
+        the loss, such as the coefficients of rare one-hot columns, dominate it.
 
     Attributes
     ----------
     best_epsilon_ : float or str
-        The chosen value of `epsilons`.
+        The chosen value of `epsilons`; 'auto' if no value passes the checks.
     best_score_ : float
         Mean gamma_S of `best_epsilon_` over the forget sets. If the retrained model does not differ
         from the original one on a forget set, the set is excluded with an `UndefinedMetricWarning`.
-    best_index_ : int
-        Position of `best_epsilon_` in `epsilons`.
+    best_index_ : int or None
+        Position of `best_epsilon_` in `epsilons`; None for an 'auto' that is not one of them.
     cv_results_ : dict of ndarray
         In the form of `GridSearchCV`: ``param_unlearn_epsilon``, ``split0_test_score`` and so on,
-        ``mean_test_score``, ``std_test_score``, ``rank_test_score``. For each forget set, and as a
-        mean over them (``mean_distance_ratio`` and so on), it also has
+        ``mean_test_score``, ``std_test_score``, ``rank_test_score``. The rank is by the score
+        alone, so `best_epsilon_` need not have rank 1. For each forget set, and as a mean over them
+        (``mean_distance_ratio`` and so on), it also has
 
         - ``split0_distance_ratio``, in the Euclidean norm, and ``split0_distance_ratio_hessian``,
           in the norm of the Hessian of the retained rows: see `parameter_distance`. Both are nan if
@@ -128,9 +145,10 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
     >>> from sklearn_ssse import ErasableLogisticRegression, TunedEpsilonCV
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> pipe = make_pipeline(StandardScaler(), ErasableLogisticRegression())
-    >>> clf = TunedEpsilonCV(pipe, epsilons=[0.1, 0.3, 1.0], metric="probability").fit(X, y)
+    >>> epsilons = ["auto", 0.25, 0.5, 1.0]
+    >>> clf = TunedEpsilonCV(pipe, epsilons=epsilons, metric="probability").fit(X, y)
     >>> clf.best_epsilon_
-    0.3
+    0.5
     >>> clf.unlearn(X[:10], y[:10]).estimator_[-1].n_samples_remaining_
     559
     """
@@ -143,6 +161,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         "n_jobs": [Integral, None],
         "refit": ["boolean"],
         "tolerance": [Interval(Real, 0, 1, closed="both"), None],
+        "trust_best": ["boolean"],
     }
 
     def __init__(
@@ -155,6 +174,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         n_jobs=None,
         refit=True,
         tolerance=None,
+        trust_best=False,
     ):
         self.estimator = estimator
         self.epsilons = epsilons
@@ -163,6 +183,7 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         self.n_jobs = n_jobs
         self.refit = refit
         self.tolerance = tolerance
+        self.trust_best = trust_best
 
     @with_callbacks
     def fit(self, X, y, sample_weight=None, *, groups=None):
@@ -198,11 +219,17 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         UndefinedMetricWarning
             If gamma_S is not defined on a forget set, which is then excluded from the choice; or if
             it is not defined on any, so that ``metric='probability'`` is used instead.
+        ErasureWarning
+            If the best eps does not pass the checks of `trust_best`. It names each failed check,
+            its number, the eps that is taken instead, and what to do.
         """
         self._validate_params()
         for name in ("estimator_", "classes_", "n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)  # of an earlier fit
-        epsilons, tolerance = search_grid(self.estimator, self.epsilons, self.tolerance)
+        grid = search_grid(self.estimator, self.epsilons, self.tolerance)
+        epsilons = list(grid.epsilons)
+        if not self.trust_best:
+            epsilons += extra_epsilons(grid.epsilons)
         all_numbers = all(isinstance(eps, Real) for eps in epsilons)
         template = with_epsilon(self.estimator, 1.0 if all_numbers else "auto")
         plain = clone(plain_template(template))
@@ -224,17 +251,33 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
         for i in range(len(folds)):
             with self._task(context, f"forget set {i}"):
                 sets.append(next(measuring))
-        measured, informative = (np.array(part) for part in zip(*sets, strict=True))
-        self.cv_results_ = search_results(epsilons, measured, informative)
-        self.n_splits_ = len(folds)
-        mean = self.cv_results_["mean_test_score"]
-        self.best_index_ = int(np.argmax(mean >= mean.max() - tolerance))
-        self.best_epsilon_ = epsilons[self.best_index_]
-        self.best_score_ = float(mean[self.best_index_])
+        self._choose(grid, epsilons, *(np.array(part) for part in zip(*sets, strict=True)))
         if self.refit:
             self._keep_model(set_epsilon(original, self.best_epsilon_))
         context.call_on_fit_task_end(estimator=self)
         return self
+
+    def _choose(self, grid, epsilons, measured, informative):
+        """Store the results and the best eps.
+
+        Parameters
+        ----------
+        grid : SearchGrid
+        epsilons : list of float or str
+            The candidates and the values of `extra_epsilons`.
+        measured : ndarray of shape (n_sets, n_epsilons, 6)
+        informative : ndarray of bool of shape (n_sets,)
+            See `measure`.
+        """
+        n = len(grid.epsilons)
+        measured, informative = defined_scores(measured, informative)
+        self.cv_results_ = search_results(epsilons[:n], measured[:, :n], informative)
+        self.n_splits_ = len(measured)
+        means = Means.of(epsilons, n, measured, informative)
+        if not grid.unique_minimum:
+            means = means._replace(ratios=np.full(len(epsilons), np.nan))
+        choice = choose(means, grid.tolerance, trust_best=self.trust_best)
+        self.best_epsilon_, self.best_index_, self.best_score_ = choice
 
     def _checked_rows(self, X, y, sample_weight, groups):
         """The rows, indexable, with labels in one dimension for a single output."""
@@ -295,84 +338,6 @@ class TunedEpsilonCV(CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, 
             See :func:`sklearn_ssse.preview_unlearn`.
         """
         return preview_unlearn(self, X, y, epsilon, sample_weight=sample_weight, **params)
-
-    @available_if(_estimator_has("predict"))
-    def predict(self, X):
-        """Predict the labels of rows with `estimator_`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        """
-        return self._fitted().predict(X)
-
-    @available_if(_estimator_has("predict_proba"))
-    def predict_proba(self, X):
-        """Predict the probabilities of the classes with `estimator_`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes), or a list of them
-        """
-        return self._fitted().predict_proba(X)
-
-    @available_if(_estimator_has("predict_log_proba"))
-    def predict_log_proba(self, X):
-        """Predict the logarithms of the probabilities of the classes with `estimator_`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        return self._fitted().predict_log_proba(X)
-
-    @available_if(_estimator_has("decision_function"))
-    def decision_function(self, X):
-        """Compute the decision function of rows with `estimator_`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-        """
-        return self._fitted().decision_function(X)
-
-    @available_if(_estimator_has("score"))
-    def score(self, X, y, sample_weight=None):
-        """Compute the score of `estimator_`, which is its accuracy.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        float
-            In [0, 1].
-        """
-        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
-        return self._fitted().score(X, y, **weights)
-
-    def _fitted(self):
-        check_is_fitted(self, "estimator_")
-        return self.estimator_
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

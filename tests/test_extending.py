@@ -121,7 +121,8 @@ def check_verbs(estimator, X, y):
 def check_searches(estimator, X, y):
     """`TunedEpsilonCV` and `GridSearchCV` choose an eps, and rows can be erased afterwards."""
     cv = ShuffleSplit(2, test_size=8, random_state=0)
-    tuned = TunedEpsilonCV(estimator, epsilons=[0.5, 1.0], cv=cv, metric="probability").fit(X, y)
+    options = {"epsilons": [0.5, 1.0], "metric": "probability", "trust_best": True}
+    tuned = TunedEpsilonCV(estimator, cv=cv, **options).fit(X, y)
     assert tuned.best_epsilon_ in (0.5, 1.0)
     for name in ("mean_distance_ratio", "mean_distance_ratio_hessian"):
         assert np.isfinite(tuned.cv_results_[name]).all()

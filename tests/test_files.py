@@ -103,7 +103,10 @@ MODELS = {
     "outputs": (MultiOutputClassifier(ErasableLogisticRegression()), {}, LABELS),
     "search": (
         TunedEpsilonCV(
-            mixed(ErasableLogisticRegression()), epsilons=["auto", 1.0], metric="probability"
+            mixed(ErasableLogisticRegression()),
+            epsilons=["auto", 1.0],
+            metric="probability",
+            trust_best=True,
         ),
         {},
         Y,

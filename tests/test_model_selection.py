@@ -73,7 +73,8 @@ def test_equals_a_grid_search(estimator, name, many, metric):
     X, y = data(many)
     (name,) = [p for p in estimator.get_params() if p.endswith("unlearn_epsilon")]
     epsilons = [0.2, 1.0, "auto", "0.5 * auto", 3.0]
-    tuned = TunedEpsilonCV(estimator, epsilons=epsilons, cv=SETS, metric=metric).fit(X, y)
+    options = {"epsilons": epsilons, "cv": SETS, "metric": metric, "trust_best": True}
+    tuned = TunedEpsilonCV(estimator, **options).fit(X, y)
     search = GridSearchCV(
         estimator,
         {name: epsilons},
@@ -102,6 +103,7 @@ def test_equals_a_grid_search(estimator, name, many, metric):
 def test_tolerance_takes_the_first_that_is_good_enough():
     X, y = data()
     options = {"epsilons": [0.05, 0.2, 0.5, 1.0, 3.0], "cv": SETS, "metric": "probability"}
+    options["trust_best"] = True
     best = TunedEpsilonCV(ErasableLogisticRegression(), **options).fit(X, y)
     gamma = best.cv_results_["mean_test_score"]
     assert best.best_index_ == gamma.argmax() > 0
@@ -146,11 +148,8 @@ def test_measures_by_hand():
     X = scale(X)
     base, test = ErasableLogisticRegression(C=10), np.arange(0, len(y), 9)
     train = np.setdiff1d(np.arange(len(y)), test)
-    results = (
-        TunedEpsilonCV(base, epsilons=[0.3, 2.0], cv=[(train, test)], metric="probability")
-        .fit(X, y)
-        .cv_results_
-    )
+    options = {"epsilons": [0.3, 2.0], "metric": "probability", "trust_best": True}
+    results = TunedEpsilonCV(base, cv=[(train, test)], **options).fit(X, y).cv_results_
     original, retrained = clone(base).fit(X, y), LogisticRegression(C=10).fit(X[train], y[train])
     for i, eps in enumerate([0.3, 2.0]):
         erased = clone(base).fit(X, y).unlearn(X[test], y[test], eps)
@@ -269,7 +268,7 @@ def test_sets_without_a_change_of_ranks_are_ignored():
     X, one_class = scale(X), np.flatnonzero(y == 0)[:5]
     mixed = np.arange(0, len(y), 2)
     folds = [(np.setdiff1d(np.arange(len(y)), S), S) for S in (one_class, mixed)]
-    base = TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[0.5, 1.0])
+    base = TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[0.5, 1.0], trust_best=True)
     with pytest.warns(UndefinedMetricWarning, match="1 of 2") as caught:
         both = clone(base).set_params(cv=folds).fit(X, y)
     assert caught[0].filename == __file__  # not scikit-learn, which wraps `fit` for callbacks
@@ -280,7 +279,7 @@ def test_sets_without_a_change_of_ranks_are_ignored():
 def test_a_random_state_that_advances():
     """Retrained nets start from the original's initial parameters, whatever was drawn since."""
     X, y = data()
-    options = {"epsilons": [0.5, 1.0], "cv": SETS, "metric": "probability"}
+    options = {"epsilons": [0.5, 1.0], "cv": SETS, "metric": "probability", "trust_best": True}
     seed, state = (
         TunedEpsilonCV(clone(NET).set_params(random_state=start, solver="adam"), **options).fit(
             X, y
@@ -292,7 +291,7 @@ def test_a_random_state_that_advances():
 
 def test_composites_and_forms_of_input():
     X, y = data()
-    options = {"epsilons": [0.5, 1.0], "metric": "probability"}
+    options = {"epsilons": [0.5, 1.0], "metric": "probability", "trust_best": True}
     inner = make_pipeline(
         StandardScaler(), make_pipeline(StandardScaler(), ErasableLogisticRegression())
     )
@@ -376,7 +375,15 @@ def test_areas_equal_the_areas_of_scikit_learn():
 
 
 @parametrize_with_checks(
-    [TunedEpsilonCV(ErasableLogisticRegression(), epsilons=[1.0], cv=2, metric="probability")]
+    [
+        TunedEpsilonCV(
+            ErasableLogisticRegression(),
+            epsilons=[1.0],
+            cv=2,
+            metric="probability",
+            trust_best=True,
+        )
+    ]
 )
 def test_scikit_learn(estimator, check):
     check(estimator)

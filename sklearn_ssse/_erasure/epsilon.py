@@ -24,17 +24,21 @@ class SearchGrid(NamedTuple):
     epsilons : tuple of float or str
     tolerance : float
         The search takes the first eps whose mean gamma_S is at most this far below the largest.
+    unique_minimum : bool
+        Whether every training reaches the same minimum. Only then does a distance between the
+        parameters of an erased and a retrained model measure the erasure.
     """
 
     epsilons: tuple
     tolerance: float
+    unique_minimum: bool
 
 
 # For a model whose best eps is about the same for every forget set.
-ABSOLUTE_GRID = SearchGrid(("auto", *np.geomspace(0.05, 20, 14).round(4).tolist()), 0.0)
+ABSOLUTE_GRID = SearchGrid(("auto", *np.geomspace(0.05, 20, 14).round(4).tolist()), 0.0, True)
 # For a model whose best eps differs between forget sets.
 RELATIVE_GRID = SearchGrid(
-    tuple(f"{factor:.3g}*auto" for factor in np.geomspace(0.25, 2 ** (1 / 3), 8)), 0.05
+    tuple(f"{factor:.3g}*auto" for factor in np.geomspace(0.25, 2 ** (1 / 3), 8)), 0.05, False
 )
 
 

@@ -1,4 +1,4 @@
-"""The parts of a search over eps: candidates, attributes, forget sets, scores and results.
+"""The parts of a search over eps: candidates, attributes, forget sets, scores, choice, results.
 
 The folder depends on estimators and the verbs. It must not depend on a structure, and only the
 norm of the Hessian depends on a curvature.
@@ -15,8 +15,10 @@ from sklearn_ssse._search.candidates import (
     set_epsilon,
     with_epsilon,
 )
+from sklearn_ssse._search.choice import Means, choose, extra_epsilons
 from sklearn_ssse._search.distance import NORMS, distance_ratios, euclidean_norms, pack_parameters
 from sklearn_ssse._search.forget_set import fold_positions, measure
 from sklearn_ssse._search.gamma import METRICS, distances, gamma
 from sklearn_ssse._search.hessian import hessian_norms, stored_hessian_norms
-from sklearn_ssse._search.results import search_results
+from sklearn_ssse._search.predictions import PredictingSearch
+from sklearn_ssse._search.results import defined_scores, search_results

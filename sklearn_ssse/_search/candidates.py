@@ -66,7 +66,7 @@ def searched_model(estimator):
 
 
 def search_grid(estimator, epsilons, tolerance):
-    """The values of eps, each a float or a string, and the tolerance; None takes the defaults."""
+    """The `SearchGrid` of a search, each eps a float or a string; None takes the defaults."""
     grid = searched_model(estimator)._search_grid
     if tolerance is None:
         tolerance = grid.tolerance if epsilons is None else 0.0
@@ -78,7 +78,8 @@ def search_grid(estimator, epsilons, tolerance):
         )
     read = [read_epsilon(value) for value in values]
     pairs = zip(values, read, strict=True)
-    return [value if isinstance(eps, Multiple) else eps for value, eps in pairs], tolerance
+    values = [value if isinstance(eps, Multiple) else eps for value, eps in pairs]
+    return grid._replace(epsilons=values, tolerance=tolerance)
 
 
 def plain_template(estimator):

@@ -15,7 +15,7 @@ from sklearn_ssse._search.distance import distance_ratios, euclidean_norms, pack
 from sklearn_ssse._search.gamma import distances, gamma
 from sklearn_ssse._search.hessian import hessian_norms
 from sklearn_ssse._utils.compat import safe_indexing
-from sklearn_ssse._verbs import unlearn
+from sklearn_ssse._verbs import unlearn_for_search
 
 # Names of the measures of each forget set and eps, after its score gamma_S.
 MEASURES = (
@@ -113,7 +113,8 @@ def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
     """
     retain, forget = (_Rows.of((X, y, sample_weight), index) for index in fold)
     retrained = fit_with_weights(plain, *retain)
-    erased = unlearn(bare_copies(original), forget.X, forget.y, sample_weight=forget.sample_weight)
+    twin = bare_copies(original)
+    erased = unlearn_for_search(twin, forget.X, forget.y, sample_weight=forget.sample_weight)
     pairs = zip(erasable_models(original), erasable_models(erased), strict=True)
     paths = [_Path.between(*pair) for pair in pairs]
     final = final_step(erased)

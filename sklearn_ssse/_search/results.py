@@ -15,20 +15,14 @@ def search_results(epsilons, measured, informative):
     ----------
     epsilons : list of float or str
     measured : ndarray of shape (n_sets, n_epsilons, 6)
-        See `measure`.
     informative : ndarray of bool of shape (n_sets,)
-        The forget sets on which the retrained model differs from the original one.
+        See `defined_scores`.
 
     Returns
     -------
     dict of ndarray
-
-    Raises
-    ------
-    ValueError
-        If no forget set changes the model.
+        The rank is by score alone; a score that is nan has the last rank.
     """
-    measured, informative = _defined_scores(measured, informative)
     names = np.array(epsilons, dtype=object)
     results = {
         "param_unlearn_epsilon": np.ma.MaskedArray(names, mask=False),
@@ -40,13 +34,34 @@ def search_results(epsilons, measured, informative):
         counted = values[informative] if name == "test_score" else values
         results[f"mean_{name}"] = counted.mean(axis=0)
     results["std_test_score"] = measured[informative, :, 0].std(axis=0)
-    ranks = rankdata(-results["mean_test_score"], method="min")
+    mean = results["mean_test_score"]
+    ranks = rankdata(-np.where(np.isnan(mean), -np.inf, mean), method="min")
     results["rank_test_score"] = ranks.astype(np.int32)
     return results
 
 
-def _defined_scores(measured, informative):
-    """Replace the scores if they are undefined on every set, and warn of sets that are excluded."""
+def defined_scores(measured, informative):
+    """Replace the scores if they are undefined on every set, and warn of sets that are excluded.
+
+    Parameters
+    ----------
+    measured : ndarray of shape (n_sets, n_epsilons, 6)
+        See `measure`.
+    informative : ndarray of bool of shape (n_sets,)
+        The forget sets on which the retrained model differs from the original one.
+
+    Returns
+    -------
+    measured : ndarray of shape (n_sets, n_epsilons, 6)
+        With scores by probabilities if no set is informative.
+    informative : ndarray of bool of shape (n_sets,)
+        The sets whose score is defined.
+
+    Raises
+    ------
+    ValueError
+        If no forget set changes the model.
+    """
     if not informative.any():
         warn(
             "gamma_S must be defined on at least one forget set, got none on which the areas of "
