@@ -17,16 +17,19 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from pathlib import Path
 
-# Most matrices are so small that several threads would wait for each other. Read at the import of
-# NumPy.
-for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
-sys.path.insert(0, str(Path(__file__).parent.parent))
+if __name__ == "__main__":
+    # Before NumPy reads them: most matrices are so small that several threads would wait for each
+    # other.
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.fuzzing.sequence import Sequence  # noqa: E402
+from tests.fuzzing.sequence import Sequence
 
 # Sequences that a worker plays at a time.
 CHUNK = 20
+# Sequences between two lines of progress.
+PROGRESS = 500
 # Indices that the summary lists for each kind of violation.
 MAX_LISTED = 5
 OUTCOMES = ("silent", "warned", "refused")
@@ -39,7 +42,7 @@ def main(args=None):
         reports = [Sequence(given.seed, given.only, log=print).play()]
     else:
         print(f"seed {given.seed}", flush=True)
-        reports = list(played(given))
+        reports = with_progress(played(given))
     print(summary(reports))
     return int(any(report.broken for report in reports))
 
@@ -81,6 +84,17 @@ def played(given):
                     yield from future.result()
         for future in running:
             yield from future.result()
+
+
+def with_progress(reports):
+    """The reports as a list; a line on the standard error output for every `PROGRESS` of them."""
+    out = []
+    for report in reports:
+        out.append(report)
+        if len(out) % PROGRESS == 0:
+            n_broken = sum(bool(report.broken) for report in out)
+            print(f"{len(out)} sequences, {n_broken} broken", file=sys.stderr, flush=True)
+    return out
 
 
 def play(seed, indices, end):

@@ -10,6 +10,7 @@ import numpy as np
 
 import sklearn_ssse
 from sklearn_ssse import TRUSTED_TYPES
+from tests.fuzzing.data import contained
 
 
 def run(world, request, model=None):
@@ -26,7 +27,7 @@ def run(world, request, model=None):
 
 
 def preview(world, request):
-    """The records of the preview of a request as a list; None if there is no preview of its verb."""
+    """The records of the preview of a request as a list; None if its verb has no preview."""
     name = f"preview_{request.verb}"
     if not hasattr(sklearn_ssse, name):
         return None
@@ -54,9 +55,10 @@ def arguments(world, request):
     sides = [rows for rows in (request.forget, request.added) if rows is not None]
     if request.asks_groups:
         return _by_groups(world, request)
+    container = "array" if request.as_array else world.options["container"]
     args = []
     for rows in sides:
-        args += [None if rows.X is None else world.contained(rows.X), rows.y]
+        args += [None if rows.X is None else contained(rows.X, container), rows.y]
     params = dict(request.options)
     if sides[-1].weight is not None:
         params["sample_weight"] = sides[-1].weight

@@ -32,7 +32,11 @@ TRANSFORMERS = {
 
 def erasable_base(options):
     """The erasable model inside the estimator."""
-    own = {**options[options["base"]], **options["erasure"], "random_state": options["random_state"]}
+    own = {
+        **options[options["base"]],
+        **options["erasure"],
+        "random_state": options["random_state"],
+    }
     if options["base"] == "network":
         return ErasableMLPClassifier(**own)
     if own["class_weight"] == "dict":

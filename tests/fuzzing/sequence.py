@@ -2,17 +2,17 @@
 
 import re
 import time
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 
-import joblib
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_ssse import ErasureWarning
 from tests.fuzzing import invariants, options, steps
 from tests.fuzzing.requests import Request
-from tests.fuzzing.watch import observed
+from tests.fuzzing.watch import digest, observed
 from tests.fuzzing.world import World
 
 # Calls of a sequence, and their weights.
@@ -77,7 +77,8 @@ class Sequence:
         for name, value in options.of_interest(self.world.options).items():
             self.log(f"{name}: {value}")
         try:
-            self._make_calls()
+            with warnings.catch_warnings(action="ignore"):  # of the script's own predictions
+                self._make_calls()
         except Exception as error:
             self.check("script", invariants.the_script_can_use_the_model, error)
         self.report.seconds = time.perf_counter() - start
@@ -94,7 +95,7 @@ class Sequence:
                 else:
                     steps.change(self, verb)
             for model, before in world.bystanders:
-                after = joblib.hash(model)
+                after = digest(model)
                 self.check("end", invariants.earlier_copies_are_unchanged, before, after)
 
     def _fit(self):
@@ -105,7 +106,7 @@ class Sequence:
         self.note("fit", "", seen)
         request = Request("fit", "", honest=False)
         self.check("fit", invariants.errors_are_deliberate, request, seen)
-        self.check("fit", invariants.no_numpy_warning, seen, ("ours",))
+        self.check("fit", invariants.no_numpy_warning, seen)
         self.check("fit", invariants.messages_hold_no_cell, seen)
         if seen.error is not None:
             return False

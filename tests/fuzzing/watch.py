@@ -1,6 +1,8 @@
 """Observation of a call: its warnings and its error, and the code that they are from."""
 
+import hashlib
 import linecache
+import pickle
 import sys
 import traceback
 import warnings
@@ -21,7 +23,7 @@ class Observed:
     Attributes
     ----------
     warnings : list of tuple
-        Category, text, and owner of each warning.
+        Category, text, owner and place of each warning.
     error : Exception or None
     """
 
@@ -30,12 +32,12 @@ class Observed:
 
     def warned(self, category):
         """Whether a warning of a category was given."""
-        return any(issubclass(found, category) for found, _, _ in self.warnings)
+        return any(issubclass(found, category) for found, *_ in self.warnings)
 
     @property
     def texts(self):
         """The texts of all messages, also of the causes of the error."""
-        found = [text for _, text, _ in self.warnings]
+        found = [text for _, text, *_ in self.warnings]
         error = self.error
         while error is not None:
             found.append(str(error))
@@ -49,7 +51,14 @@ def observed():
     out = Observed()
 
     def note(message, category, filename, lineno, file=None, line=None):
-        out.warnings.append((category, str(message), _owner(_files_of_stack())))
+        frames = list(_running_frames())
+        owner = _owner(name for name, _ in frames)
+        parts = [part for part, found in OWNERS.items() if found == owner]
+        name, line_number = next(
+            (frame for frame in frames if any(part in frame[0] for part in parts)), frames[0]
+        )
+        where = f"{_short(name)}:{line_number}"
+        out.warnings.append((category, str(message), owner, where))
 
     with warnings.catch_warnings():
         warnings.simplefilter("always")
@@ -60,12 +69,22 @@ def observed():
             out.error = error
 
 
-def _files_of_stack():
-    """File names of the calls that are running, innermost first."""
+def digest(value):
+    """A hash of all that pickle stores of an object: equal if nothing in it has changed."""
+    return hashlib.sha1(pickle.dumps(value)).hexdigest()
+
+
+def _running_frames():
+    """File name and line of the calls that are running, innermost first."""
     frame = sys._getframe(2)
     while frame is not None:
-        yield frame.f_code.co_filename
+        yield frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
+
+
+def _short(name):
+    """The last two parts of a path."""
+    return "/".join(name.split("/")[-2:])
 
 
 def _owner(files):
@@ -82,7 +101,7 @@ def place(error):
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "/sklearn_ssse/" in frame.filename]
     frame = (own or frames)[-1]
-    return f"{'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno}"
+    return f"{_short(frame.filename)}:{frame.lineno}"
 
 
 def is_deliberate(error):

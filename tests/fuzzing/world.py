@@ -149,10 +149,14 @@ class World:
         """Count the rows of each model after the fit."""
         if self.options["network"]["early_stopping"] and self.options["base"] == "network":
             # It does not train on the rows that it holds out.
-            states = [model._erasure_state for model in self.erasable()]
-            self.counts = [(state.n_rows, state.class_counts) for state in states]
+            self.counts = self.stored_counts()
         else:
             self.counts = self.counts_of(self.codes[self.counted], self.counted)
+
+    def stored_counts(self):
+        """The counts of rows that each model stores."""
+        states = [model._erasure_state for model in self.erasable()]
+        return [(state.n_rows, state.class_counts) for state in states]
 
     def counts_of(self, codes, positions):
         """The counts of rows of positive weight in each model."""
@@ -183,9 +187,11 @@ class World:
     def retrained(self):
         """For each row of the pool, the mean correctness of retraining; None if it is impossible.
 
-        The class weights of 'balanced' are frozen at fit. They are known for a single model.
+        The class weights of 'balanced' are frozen at fit, until a refresh. They are known for a
+        single model.
         """
-        key = self.held.tobytes()
+        frozen = [str(model._erasure_state.class_weight) for model in self.erasable()]
+        key = self.held.tobytes(), *frozen
         if key not in self._references:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
