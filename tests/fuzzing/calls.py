@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 from contextlib import contextmanager
+from functools import partial
 
 import joblib
 import numpy as np
@@ -16,14 +17,9 @@ from tests.fuzzing.data import contained
 def run(world, request, model=None):
     """Make the call of a request, on the model of the sequence or on a copy of it."""
     model = world.model if model is None else model
+    args, params = arguments(world, request)
     with _parameters(model, request.other_parameters):
-        if request.by_method and not (request.asks_groups or request.options):
-            verb = getattr(model, request.verb)
-        else:
-            function = getattr(sklearn_ssse, request.verb)
-            verb = lambda *args, **params: function(model, *args, **params)  # noqa: E731
-        args, params = arguments(world, request)
-        verb(*args, request.epsilon, **params)
+        _verb(model, request, request.verb)(*args, request.epsilon, **params)
 
 
 def preview(world, request):
@@ -33,8 +29,15 @@ def preview(world, request):
         return None
     args, params = arguments(world, request)
     with _parameters(world.model, request.other_parameters):
-        out = getattr(sklearn_ssse, name)(world.model, *args, request.epsilon, **params)
+        out = _verb(world.model, request, name)(*args, request.epsilon, **params)
     return out if isinstance(out, list) else [out]
+
+
+def _verb(model, request, name):
+    """A verb as a method of the model, or as a function of its other arguments."""
+    if request.by_method and not (request.asks_groups or request.options):
+        return getattr(model, name)
+    return partial(getattr(sklearn_ssse, name), model)
 
 
 @contextmanager

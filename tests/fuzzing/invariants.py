@@ -10,7 +10,7 @@ import numpy as np
 from sklearn_ssse import ErasureWarning
 from sklearn_ssse.exceptions import LibraryError
 from tests.fuzzing.data import GROUP, SENTINEL, UNKNOWN_LABEL
-from tests.fuzzing.watch import is_deliberate, place
+from tests.fuzzing.watch import is_deliberate, owner_of, place
 
 # The planted cell in any of the usual formats, for any power of ten.
 SECRETS = ("98765", "9.8765", f"{SENTINEL:.3g}", UNKNOWN_LABEL, GROUP)
@@ -32,6 +32,8 @@ def errors_are_deliberate(request, seen):
         return ""
     if is_deliberate(error) and not request.honest:
         return ""
+    if request.verb in ("fit", "clone") and owner_of(error) == "scikit-learn":
+        return ""
     kind = "for honest rows " if is_deliberate(error) else ""
     return f"{type(error).__name__} {kind}at {place(error)}"
 
@@ -39,7 +41,7 @@ def errors_are_deliberate(request, seen):
 def invalid_input_is_refused(request, seen):
     """A call with invalid input ends with an error."""
     if seen.error is None and request.invalid:
-        return request.about.rpartition(", ")[2]
+        return request.fault or request.about
     return ""
 
 

@@ -37,13 +37,13 @@ class Request:
     verb : str
     about : str
         How the rows were chosen, without any value.
+    fault : str
+        The way in which the rows are wrong; empty if they are right.
     forget, added : Rows or None
     erased, joined : ndarray of int
         Positions in the pool of the rows that the ledger removes and adds.
     honest : bool
         Whether the rows are right, and eps is not given as a number.
-    rows_are_right : bool
-        Whether the rows are rows of the ledger, with their labels and weights.
     invalid : bool
         Whether the call must be refused.
     by_method : bool
@@ -61,12 +61,12 @@ class Request:
 
     verb: str
     about: str
+    fault: str = ""
     forget: Rows | None = None
     added: Rows | None = None
     erased: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     joined: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
     honest: bool = True
-    rows_are_right: bool = True
     invalid: bool = False
     by_method: bool = False
     epsilon: object = None
@@ -74,6 +74,11 @@ class Request:
     asks_groups: bool = False
     other_parameters: dict = field(default_factory=dict)
     as_array: bool = False
+
+    @property
+    def rows_are_right(self):
+        """Whether the rows are rows of the ledger, with their labels and weights."""
+        return not self.fault
 
     @property
     def n_rows(self):
@@ -85,6 +90,8 @@ def described(request):
     """The arguments of a request without its rows, for the log."""
     n_rows = [str(len(rows.codes)) for rows in (request.forget, request.added) if rows is not None]
     parts = [request.about, f"{' and '.join(n_rows)} rows"]
+    if request.fault:
+        parts.append(request.fault)
     if request.epsilon is not None:
         parts.append(f"epsilon {request.epsilon!r}")
     if request.as_array:
@@ -105,15 +112,24 @@ def ask(world, verb):
     """A random `Request` of a verb that changes rows."""
     rng = world.rng
     kind = choose(rng, KIND_OF_ROWS)
-    epsilon = choose(rng, EPSILON if kind != "bad epsilon" else BAD_EPSILON)
     request = REQUESTS[verb](world, kind)
+    epsilon = _epsilon(world, kind if request.n_rows else "honest")
     by_method = world.is_bare and rng.random() < 0.5
     as_array = rng.random() < AS_ARRAY
     request = replace(request, epsilon=epsilon, by_method=by_method, as_array=as_array)
     usual = world.options["erasure"]["unlearn_epsilon"] if epsilon is None else epsilon
-    request.invalid |= kind == "bad epsilon" and request.n_rows > 0
+    request.invalid |= epsilon in BAD_EPSILON
     request.honest = request.rows_are_right and isinstance(usual, str) and not request.invalid
     return request
+
+
+def _epsilon(world, kind):
+    """A value of eps; multiples of 'auto' only if `fit` has calibrated it."""
+    if kind == "bad epsilon":
+        return choose(world.rng, BAD_EPSILON)
+    epsilon = choose(world.rng, EPSILON)
+    calibrated = isinstance(world.options["erasure"]["unlearn_epsilon"], str)
+    return epsilon if calibrated or not isinstance(epsilon, str) else None
 
 
 def _spoil(world, rows, kind):
@@ -125,12 +141,7 @@ def _spoil(world, rows, kind):
     rows.X = rows.X.copy()
     change(world, rows)
     filled = change is choices.with_nan and "imputer" in world.options["steps"]
-    return f", {name_of(change)}", kind == "invalid" and not filled
-
-
-def _is_changed(kind, text):
-    """Whether the rows were made wrong."""
-    return kind == "wrong choice" or bool(text)
+    return name_of(change), kind == "invalid" and not filled
 
 
 def _ask_unlearn(world, kind):
@@ -145,11 +156,10 @@ def _ask_unlearn(world, kind):
         request.asks_groups = True
         request.about += ", by groups"
     request.forget = rows_of(world, index)
-    text, refused = _spoil(world, request.forget, kind)
-    request.about += text
+    fault, refused = _spoil(world, request.forget, kind)
+    request.fault = name_of(choice) if kind == "wrong choice" else fault
     request.invalid |= refused
     request.erased = index
-    request.rows_are_right = not _is_changed(kind, text)
     follows = world.options["erasure"]["structure"] in ("auto", "full")
     if kind == "bad option" and len(index):
         request.options = choose(rng, choices.BAD_OPTIONS)(world, index)
@@ -169,15 +179,8 @@ def _ask_learn(world, kind):
     outside = np.flatnonzero(~world.held)
     index = world.rng.choice(outside, int(world.rng.integers(1, max(2, len(outside) // 4))), False)
     rows = rows_of(world, index)
-    text, refused = _spoil(world, rows, kind)
-    return Request(
-        "learn",
-        f"new rows{text}",
-        added=rows,
-        joined=index,
-        rows_are_right=not text,
-        invalid=refused,
-    )
+    fault, refused = _spoil(world, rows, kind)
+    return Request("learn", "new rows", fault, added=rows, joined=index, invalid=refused)
 
 
 def _ask_rectify(world, kind):
@@ -189,16 +192,16 @@ def _ask_rectify(world, kind):
         X = X.astype(np.float32).astype(np.float64)
     joined = world.append(X, old.codes, old.weight)
     new = rows_of(world, joined)
-    text, refused = _spoil(world, new, kind)
+    fault, refused = _spoil(world, new, kind)
     old.weight = new.weight
     return Request(
         "rectify",
-        f"few rows{text}",
+        "few rows",
+        fault,
         forget=old,
         added=new,
         erased=index,
         joined=joined,
-        rows_are_right=not text,
         invalid=refused,
     )
 

@@ -104,6 +104,12 @@ def place(error):
     return f"{_short(frame.filename)}:{frame.lineno}"
 
 
+def owner_of(error):
+    """The owner of the code that raised an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return _owner(frame.filename for frame in reversed(frames))
+
+
 def is_deliberate(error):
     """Whether an error was raised on purpose: by this library, or by scikit-learn's validation.
 
@@ -116,10 +122,9 @@ def is_deliberate(error):
         return False
     if not isinstance(error, (ValueError, TypeError)):
         return False
-    frames = traceback.extract_tb(error.__traceback__)
-    owner = _owner(frame.filename for frame in reversed(frames))
+    owner = owner_of(error)
     if owner == "ours":
-        last = frames[-1]
+        last = traceback.extract_tb(error.__traceback__)[-1]
         line = linecache.getline(last.filename, last.lineno)
         return "/sklearn_ssse/" in last.filename and line.strip().startswith("raise")
     return owner == "scikit-learn"

@@ -129,8 +129,12 @@ class World:
 
     @property
     def sums_to_one(self):
-        """Whether the probabilities of a row sum to 1."""
-        return self.options["estimator"] != "chain" and not self.options["multilabel"]
+        """Whether the probabilities of a row sum to 1.
+
+        `OneVsRestClassifier` does not divide probabilities that are all 0.
+        """
+        others = self.options["estimator"] in ("chain", "one_vs_rest")
+        return not (others or self.options["multilabel"])
 
     @property
     def final(self):
