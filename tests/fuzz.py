@@ -118,52 +118,26 @@ def summary(reports):
     lines.append(f"{'call':<16}" + "".join(f"{outcome:>10}" for outcome in OUTCOMES))
     for verb in sorted({verb for verb, _ in calls}):
         lines.append(f"{verb:<16}" + "".join(f"{calls[verb, kind]:>10}" for kind in OUTCOMES))
+    lines += violations(reports)
+    n_broken = sum(bool(report.broken) for report in reports)
+    lines.append(f"{n_broken} of {len(reports)} sequences break an invariant")
+    return "\n".join(lines)
+
+
+def violations(reports):
+    """One line for each kind of violation, with the indices of some sequences that show it."""
     kinds = defaultdict(set)
     verbs = defaultdict(set)
     for report in reports:
         for name, verb, text in report.broken:
             kinds[name, text].add(report.index)
             verbs[name, text].add(verb)
+    lines = []
     for kind, indices in sorted(kinds.items(), key=lambda item: (item[0][0], -len(item[1]))):
         listed = ", ".join(map(str, sorted(indices)[:MAX_LISTED]))
         where = ", ".join(sorted(verbs[kind]))
         lines.append(f"BROKEN {' | '.join(kind)} | {where} | {len(indices)} sequences: {listed}")
-    n_broken = sum(bool(report.broken) for report in out)
-            print(f"{len(out)} sequences, {n_broken} broken", file=sys.stderr, flush=True)
-    return out
-
-
-def play(seed, indices, end):
-    """The reports of some sequences, until the time is over."""
-    out = []
-    for index in indices:
-        if time.monotonic() > end:
-            break
-        out.append(Sequence(seed, index).play())
-    return out
-
-
-def summary(reports):
-    """The numbers of sequences and calls, and the violations by kind."""
-    calls = sum((report.calls for report in reports), Counter())
-    seconds = [report.seconds for report in reports]
-    slowest = max(reports, key=lambda report: report.seconds, default=None)
-    lines = [f"{len(reports)} sequences, {calls.total()} calls, {sum(seconds):.0f} s of work"]
-    if slowest is not None:
-        lines.append(f"slowest: {slowest.index} ({slowest.seconds:.1f} s)")
-    lines.append(f"{'call':<16}" + "".join(f"{outcome:>10}" for outcome in OUTCOMES))
-    for verb in sorted({verb for verb, _ in calls}):
-        lines.append(f"{verb:<16}" + "".join(f"{calls[verb, kind]:>10}" for kind in OUTCOMES))
-    kinds = defaultdict(list)
-    for report in reports:
-        for kind in report.broken:
-            kinds[kind].append(report.index)
-    for (name, verb, text), indices in sorted(kinds.items(), key=lambda item: -len(item[1])):
-        listed = ", ".join(map(str, sorted(indices)[:MAX_LISTED]))
-        lines.append(f"BROKEN {name} | {verb} | {text} | {len(indices)} times: {listed}")
-    n_broken = sum(bool(report.broken) for report in reports)
-    lines.append(f"{n_broken} of {len(reports)} sequences break an invariant")
-    return "\n".join(lines)
+    return lines
 
 
 if __name__ == "__main__":
