@@ -116,14 +116,12 @@ def _differing(preview, records):
 
 def counts_equal_the_ledger(world):
     """The number of rows, and of rows of each class, equals the ledger."""
-    for i, (model, (n_rows, of_classes)) in enumerate(
-        zip(world.erasable(), world.counts, strict=True)
-    ):
+    for model, (n_rows, of_classes) in zip(world.erasable(), world.counts, strict=True):
         state = model._erasure_state
         if model.n_samples_remaining_ != n_rows or state.n_rows != n_rows:
-            return f"model {i}: {model.n_samples_remaining_} rows, not {n_rows}"
+            return "the number of rows"
         if not np.array_equal(state.class_counts, of_classes):
-            return f"model {i}: the counts of classes differ"
+            return "the number of rows of a class"
     return ""
 
 
@@ -156,7 +154,9 @@ def curvature_has_its_diagonal(world):
             continue
         diagonal = np.diag(np.linalg.inv(inverse.to_dense()))
         error = np.abs(diagonal / inverse.diagonal - 1).max()
-        if not error < DIAGONAL_ERROR:
+        if not np.isfinite(error):
+            return f"{model.structure_}, not finite"
+        if error > DIAGONAL_ERROR:
             return f"{model.structure_}, relative error 1e{np.log10(error):.0f}"
     return ""
 
