@@ -1,6 +1,7 @@
 """The calls of the library: a verb as a function or as a method, its preview, and copies."""
 
 import copy
+import importlib.util
 import io
 import pickle
 from contextlib import contextmanager
@@ -14,10 +15,9 @@ from sklearn_ssse import TRUSTED_TYPES
 from tests.fuzzing.data import contained
 
 
-def run(world, request, model=None):
-    """Make the call of a request, on the model of the sequence or on a copy of it."""
-    model = world.model if model is None else model
-    args, params = arguments(world, request)
+def run(model, request, given):
+    """Make the call of a request on a model, with the arguments that `arguments` returned."""
+    args, params = given
     with _parameters(model, request.other_parameters):
         _verb(model, request, request.verb)(*args, request.epsilon, **params)
 
@@ -94,6 +94,11 @@ def _by_groups(world, request):
 # Copies
 
 
+def _through_pickle(model):
+    """A model from a pickle."""
+    return pickle.loads(pickle.dumps(model))
+
+
 def _through_joblib(model):
     """A model from a file of joblib."""
     file = io.BytesIO()
@@ -103,14 +108,16 @@ def _through_joblib(model):
 
 
 def _through_skops(model):
-    """A model from a file of skops."""
+    """A model from a file of skops, or of pickle if skops is not installed."""
+    if importlib.util.find_spec("skops") is None:
+        return _through_pickle(model)
     import skops.io
 
     return skops.io.loads(skops.io.dumps(model), trusted=TRUSTED_TYPES)
 
 
 COPIES = {
-    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "pickle": _through_pickle,
     "joblib": _through_joblib,
     "skops": _through_skops,
     "deepcopy": copy.deepcopy,

@@ -48,7 +48,6 @@ def change(sequence, verb):
     if len(world.kept) < 8:
         return
     request = ask(world, verb)
-    args = digest(calls.arguments(world, request))
     before = digest(world.model)
     right = world.correct()
     expected = _preview(sequence, request, before)
@@ -56,27 +55,24 @@ def change(sequence, verb):
     if world.rng.random() < ON_COPY:
         twin = calls.COPIES["pickle"](world.model)
     n_records = [len(model.erasures_) for model in world.erasable()]
+    given = calls.arguments(world, request)
+    digest_of_given = digest(given)
     with observed() as seen:
-        calls.run(world, request)
+        calls.run(world.model, request, given)
     kind = verb if request.honest else f"{verb}, wrong"
     sequence.note(kind, described(request), seen)
     check_messages(sequence, request, seen)
     after = digest(world.model)
     sequence.check(verb, invariants.nothing_changes_on_error, before, after, seen)
     sequence.check(verb, invariants.no_row_changes_nothing, request, seen, before, after)
-    sequence.check(
-        verb,
-        invariants.arguments_are_unchanged,
-        args,
-        digest(calls.arguments(world, request)),
-    )
+    sequence.check(verb, invariants.arguments_are_unchanged, digest_of_given, digest(given))
     if expected is not None:
         pairs = zip(world.erasable(), n_records, strict=True)
         records = [record for model, n in pairs for record in model.erasures_[n:]]
         sequence.check(verb, invariants.previews_equal_the_records, *expected, records, seen)
     if twin is not None and seen.error is None:
         with observed():
-            calls.run(world, request, twin)
+            calls.run(twin, request, given)
         _compare(sequence, verb, twin)
     if seen.error is None:
         _enter(world, request)
@@ -238,6 +234,8 @@ def clone_and_fit(sequence):
     with observed() as seen:
         models.fit(world.options, clone(world.model), X, y, weight)
     sequence.note("clone", "", seen)
+    request = Request("clone", "", honest=False)
+    sequence.check("clone", invariants.errors_are_deliberate, request, seen)
     sequence.check("clone", invariants.no_numpy_warning, seen)
     sequence.check("clone", invariants.messages_hold_no_cell, seen)
     sequence.check("clone", invariants.earlier_copies_are_unchanged, before, digest(world.model))
