@@ -130,8 +130,11 @@ def _judge(sequence, request, seen, before):
     if (honest or request.added is not None) and right.mean() < 1 - invariants.LARGEST_LOSS:
         retrained = world.retrained()
         retrained = None if retrained is None else retrained[rows]
-    by_hand = "" if request.fault or request.honest else ", epsilon by hand"
-    about = f"{world.options['base']}, {request.fault or 'right rows'}{by_hand}"
+    about = f"{world.options['base']}, {request.fault or 'right rows'}"
+    if world.tainted and not request.fault:
+        about += " after wrong ones"
+    elif not request.fault and not request.honest:
+        about += ", epsilon by hand"
     args = right, before[rows], retrained, about
     ruined = sequence.check(request.verb, invariants.no_ruin_in_silence, *args)
     if honest and world.is_convex and not ruined:
