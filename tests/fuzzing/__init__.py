@@ -1,0 +1,1 @@
+"""Random sequences of calls, and the invariants that each call must keep; see `tests/fuzz.py`."""
