@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from sklearn.utils.extmath import row_norms
 
 from sklearn_ssse._erasure.path import unweighted
 from sklearn_ssse._utils.chunks import slices
@@ -100,11 +100,7 @@ class RowLimits(NamedTuple):
 def norms_of_rows(X: Any) -> NDArray:
     """Euclidean norms of rows, dense or CSR, (n_rows,), in float64; infinite if one overflows."""
     with np.errstate(over="ignore"):
-        if sparse.issparse(X):
-            X = X.astype(np.float64)
-            return np.sqrt(np.asarray(X.multiply(X).sum(axis=1)).ravel())
-        X = X.astype(np.float64, copy=False)
-        return np.sqrt(np.einsum("ij,ij->i", X, X))
+        return row_norms(X.astype(np.float64, copy=False))
 
 
 def check_norms(batch: Any, limits: RowLimits) -> None:
