@@ -84,7 +84,8 @@ class ChangedRows(NamedTuple):
         check_size(forget, before.limits, epsilon)
         doubts = doubts_of_added_norms(self.added_norm)
         if not self.batch.family.is_convex:
-            return size, (*doubts, *doubts_of_net(length, multiple, epsilon))
+            of_net = doubts_of_net(added, before.limits, length, multiple, epsilon)
+            return size, (*doubts, *of_net)
         if before.path.recommended:
             check_size_late(forget)
         return size, (*doubts, *doubts_of_step(size, multiple, epsilon))
