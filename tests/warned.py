@@ -14,7 +14,7 @@ NOT_A_MINIMUM = "The model must be at a minimum"
 # For a net from which rows were erased before. Whether the net gives one of these depends on its
 # training, and so on the machine.
 STALE = "The curvature must (belong to|contain)"
-# Of a step whose rows change their log-odds by more than 1.5, or one row far more than the others.
+# Of a step whose rows change their log-odds by more than 1, or one row far more than the others.
 LONG_STEP = "A step should not change the log-odds"
 NET_LEARNS = "A step of a net should not change"
 LARGE_EPSILON = "epsilon should be at most 2.5 times"

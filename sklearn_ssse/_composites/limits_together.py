@@ -54,7 +54,8 @@ def sizes_together(weight, change):
         Weights of the rows, and the absolute changes of the log-odds of their labels.
     """
     mean = (weight * change).sum(axis=1) / weight.sum(axis=1)
-    return list(map(StepSize, mean.tolist(), change.max(axis=1).tolist()))
+    n_rows = [change.shape[1]] * len(change)
+    return list(map(StepSize, mean.tolist(), change.max(axis=1).tolist(), n_rows))
 
 
 def sizes_hold(states, sizes):

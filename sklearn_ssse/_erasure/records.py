@@ -72,8 +72,8 @@ class ErasureRecord:
         is none.
     log_odds_change : float
         Mean absolute change of the log-odds of the labels of the forget rows, or of the added rows
-        if that is larger, in nats, weighted by the rows. Above 1.5 a warning is given for a
-        logistic regression.
+        if that is larger, in nats, weighted by the rows. Above 1 for several rows, or 6 for a
+        single row, a logistic regression warns.
     largest_log_odds_change : float
         The largest of these changes.
 
