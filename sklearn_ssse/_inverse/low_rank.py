@@ -72,8 +72,8 @@ class LowRankInverse(AbstractInverse):
     The number l of columns of the sketch is about twice the rank. The inverse is exact if l is at
     least the rank of the rows. Otherwise it is too large, never too small, and `discarded` bounds
     the error. A ridge that is given as a function is then raised by the diagonal of ``R^T R``
-    outside the sketch. ``downdate`` is as exact as for the other structures, because the sketch is linear in
-    ``R^T R``.
+    outside the sketch. ``downdate`` is as exact as for the other structures, because the sketch is
+    linear in ``R^T R``.
 
     Parameters
     ----------
