@@ -239,7 +239,6 @@ CHANGES_OF_NETWORK = [
     {"activation": "tanh"},
     {"solver": "lbfgs"},
     {"batch_size": 7},
-    {"early_stopping": True},
     {"hidden_layer_sizes": (4, 4)},
 ]
 
@@ -307,6 +306,25 @@ def test_equal_values_are_not_a_change():
         hidden_layer_sizes=np.array([3]), batch_size=200, solver="sgd", alpha=np.array(1e-4)
     )
     assert net.unlearn(X[:2], y[:2]).n_samples_remaining_ == 38
+
+
+def test_early_stopping_is_used_as_at_fit():
+    """Rows may have been held out at fit: their curvature is scaled down, now as then."""
+    X, y = small_data()
+    net = ErasableMLPClassifier((3,), early_stopping=True, max_iter=5, random_state=0).fit(X, y)
+    assert net._family().rows_may_differ(net._erasure_state)
+    net.set_params(early_stopping=False)
+    assert net._family().rows_may_differ(net._erasure_state)
+    assert net.unlearn(X[:1], y[:1]).erasures_[-1].n_erased == 1
+
+
+def test_a_net_of_few_rows_is_calibrated():
+    """Fewer rows than pseudo-forget sets: no mean of an empty part of the rows."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4, 2))
+    y = np.array([0, 1, 0, 1])
+    net = ErasableMLPClassifier((2,), solver="lbfgs", max_iter=20, random_state=0).fit(X, y)
+    assert np.isfinite(net._erasure_state.calibration.costs).all()
 
 
 def test_refresh_and_fit_curvature_take_a_new_penalty():

@@ -8,6 +8,8 @@ from sklearn_ssse.exceptions import ErasureError
 # new one.
 FIXED_AT_REFRESH = ("activation",)
 FIXED_AT_CURVATURE = ("activation", "fit_intercept")
+# Parameters whose value at the fit is used by an erasure, whatever their present value is.
+USED_AS_AT_FIT = ("early_stopping",)
 
 
 def check_objective(model, fixed=None):
@@ -28,7 +30,7 @@ def check_objective(model, fixed=None):
     for name in [*state.objective, *now] if fixed is None else fixed:
         before = state.objective.get(name)
         given = now.get(name)
-        if before != given:
+        if before != given and name not in USED_AS_AT_FIT:
             may_refresh = name not in (fixed or FIXED_AT_REFRESH)
             or_refresh = ", or call `refresh` with the retained rows" if may_refresh else ""
             raise ErasureError(

@@ -129,7 +129,7 @@ def expected_square(batch: Any, inverse: Any) -> float:
         signs *= np.sqrt(inverse.ridge)[:, np.newaxis]
         ridge_part = np.einsum("dj,dj->", signs, inverse.solve(signs)) / N_SIGNS
     mass = batch.weight.sum()
-    mean_weight = batch.weight @ batch.weight / mass if mass > 0 else 0.0
+    mean_weight = batch.weight @ (batch.weight / mass) if mass > 0 else 0.0
     return float(mean_weight * (inverse.n_parameters - ridge_part))
 
 

@@ -82,7 +82,10 @@ class NetworkFamily(Family):
 
         It may be if an erasure has changed the parameters, or if the row was held out.
         """
-        held_out = self._estimator.early_stopping and self._estimator.solver != "lbfgs"
+        at_fit = (
+            objective_of_network(self._estimator) if state.objective is None else state.objective
+        )
+        held_out = at_fit.get("early_stopping", False)
         return state.changed > 0 or held_out
 
     def weights(self, theta):

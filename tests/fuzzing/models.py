@@ -21,7 +21,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, TunedEpsilonCV
 from sklearn_ssse.preprocessing import ErasableSimpleImputer
 from tests.fuzzing.data import label_names
-from tests.fuzzing.options import TAKES_WEIGHTS
+from tests.fuzzing.options import SINGLE, TAKES_WEIGHTS
 
 TRANSFORMERS = {
     "scaler": lambda options: StandardScaler(with_mean=options["container"] != "csr"),
@@ -51,7 +51,9 @@ def plain_base(options, random_state=0):
     if options["base"] == "network":
         return MLPClassifier(**own, random_state=random_state)
     solver = "liblinear" if own["solver"] == "liblinear" else "newton-cholesky"
-    own.update(class_weight=None, solver=solver, tol=1e-8, max_iter=500)
+    own.update(solver=solver, tol=1e-8, max_iter=500)
+    if options["estimator"] in SINGLE:  # the weights are passed as weights of the rows
+        own["class_weight"] = None
     own.pop("order")
     return LogisticRegression(**own)
 

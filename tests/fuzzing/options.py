@@ -75,8 +75,8 @@ ERASURE = {
 
 # Estimators whose `fit` takes the weights of the rows.
 TAKES_WEIGHTS = ("logistic", "network", "multi_output", "voting", "search", "tuned_epsilon")
-# Estimators of more than one label for each row.
-SEVERAL_OUTPUTS = ("multi_output", "chain")
+# Estimators of one erasable model that is fitted to the labels themselves.
+SINGLE = ("logistic", "search", "tuned_epsilon", "calibrated")
 # Estimators whose models see two classes each.
 BINARY_MODELS = ("one_vs_rest", "one_vs_one", "chain")
 # Estimators that need two classes.

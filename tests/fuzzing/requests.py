@@ -140,8 +140,10 @@ def _spoil(world, rows, kind):
     change = choose(world.rng, table)
     rows.X = rows.X.copy()
     change(world, rows)
-    filled = change is choices.with_nan and "imputer" in world.options["steps"]
-    return name_of(change), kind == "invalid" and not filled
+    # An imputer fills a missing value, and no member of a bag may have drawn its row.
+    passes = "imputer" in world.options["steps"] or world.needs_positions
+    accepted = change is choices.with_nan and passes
+    return name_of(change), kind == "invalid" and not accepted
 
 
 def _ask_unlearn(world, kind):

@@ -125,9 +125,8 @@ def _judge(sequence, request, seen, before):
         return
     rows = world.counted
     right = world.correct()[rows]
-    honest = request.honest and not world.tainted and world.has_reference
     retrained = None
-    if (honest or request.added is not None) and right.mean() < 1 - invariants.LARGEST_LOSS:
+    if right.mean() < 1 - invariants.LARGEST_LOSS:
         retrained = world.retrained()
         retrained = None if retrained is None else retrained[rows]
     about = f"{world.options['base']}, {request.fault or 'right rows'}"
@@ -137,6 +136,7 @@ def _judge(sequence, request, seen, before):
         about += ", epsilon by hand"
     args = right, before[rows], retrained, about
     ruined = sequence.check(request.verb, invariants.no_ruin_in_silence, *args)
+    honest = request.honest and not world.tainted
     if honest and world.is_convex and not ruined:
         sequence.check(request.verb, invariants.as_good_as_retraining, *args)
     world.quiet = not ruined

@@ -1,8 +1,10 @@
 """The state of a sequence: its rows, its model, and the ledger of the rows that the model holds."""
 
+import copy
 import warnings
 
 import numpy as np
+from scipy import sparse
 from sklearn.pipeline import Pipeline
 
 from sklearn_ssse._composites import erasable_models
@@ -15,6 +17,7 @@ from tests.fuzzing.data import (
     make_rows,
     make_weights,
 )
+from tests.fuzzing.options import SINGLE
 
 # Networks that are trained again for the accuracy of retraining: its mean over this many seeds.
 N_SEEDS = 3
@@ -178,12 +181,15 @@ class World:
                 return (name, out if isinstance(out, list) else [out])
         return None
 
-    def correct(self, model=None):
+    def correct(self):
         """For each row of the pool, the share of its outputs that the model predicts, (n_pool,)."""
-        judged = models.judged(self.options, self.model if model is None else model)
-        predicted = np.asarray(judged.predict(self.contained(self.X)))
+        judged = models.judged(self.options, self.model)
+        return self._right(judged.predict(self.contained(self.X)))
+
+    def _right(self, predicted):
+        """The share of right predictions for each row of the pool, (n_pool,)."""
         truth = self.codes if self.options["multilabel"] else self.names[self.codes]
-        right = (predicted == truth).astype(float)
+        right = (np.asarray(predicted) == truth).astype(float)
         return right if right.ndim == 1 else right.mean(axis=1)
 
     # The model of retraining
@@ -191,8 +197,8 @@ class World:
     def retrained(self):
         """For each row of the pool, the mean correctness of retraining; None if it is impossible.
 
-        The class weights of 'balanced' are frozen at fit, until a refresh. They are known for a
-        single model.
+        The class weights of 'balanced' are frozen at fit, until a refresh. They are frozen here
+        for a single model, and computed anew for composites.
         """
         frozen = [str(model._erasure_state.class_weight) for model in self.erasable()]
         key = self.held.tobytes(), *frozen
@@ -205,40 +211,55 @@ class World:
     def _retrained(self):
         """See `retrained`."""
         weight = self.weights_of(self.counted)
-        if self.options["base"] == "logistic" and self.options["logistic"]["class_weight"]:
-            if self.options["estimator"] != "logistic":
-                return None
-            (model,) = self.erasable()
-            own = model._erasure_state.class_weight[self.codes[self.counted]]
+        class_weight = self.erasable()[0]._erasure_state.class_weight
+        if self.options["estimator"] in SINGLE and class_weight is not None:
+            own = class_weight[self.codes[self.counted]]
             weight = own if weight is None else weight * own
+        again = self._bag_again if self.needs_positions else self._trained_again
         n_seeds = N_SEEDS if self.options["base"] == "network" else 1
+        X = self._transformed()
         try:
-            return np.mean([self._trained_again(weight, seed) for seed in range(n_seeds)], axis=0)
+            plain = [again(X, weight, seed) for seed in range(n_seeds)]
+            return np.mean([self._right(model.predict(X)) for model in plain], axis=0)
         except ValueError:  # the rows have one class left, or scikit-learn cannot be fitted to them
             return None
 
-    def _trained_again(self, weight, seed):
-        """The correctness of one plain model."""
-        options = {**self.options, "random_state": seed}
+    def _transformed(self):
+        """The rows of the pool as the present transformers give them to the last step."""
+        judged = models.judged(self.options, self.model)
+        X = self.contained(self.X)
+        if isinstance(judged, Pipeline):
+            X = judged[:-1].transform(X)
+        return X if sparse.issparse(X) else np.asarray(X)
+
+    def _trained_again(self, X, weight, seed):
+        """A plain model of the retained rows among rows X that are transformed."""
+        options = {**self.options, "random_state": seed, "steps": ()}
         if options["estimator"] == "search":
             params = self.final.best_params_
             options["estimator"] = options["base"]
             options[options["base"]] = {**options[options["base"]], **params}
+        if options["estimator"] == "calibrated":
+            options["estimator"] = options["base"]
         plain = models.build(options, models.plain_base(options, seed))
-        rows = self.counted
-        X = self.contained(self.X[rows])
-        plain = models.fit(options, plain, X, self.labels(self.codes[rows]), weight)
-        return self.correct(plain)
+        y = self.labels(self.codes[self.counted])
+        return models.fit(options, plain, X[self.counted], y, weight)
 
-    @property
-    def has_reference(self):
-        """Whether an erasure is compared with retraining, and not with the model before it.
-
-        The members of a bag draw their rows at random, so that retraining differs by chance.
-        """
-        return self.options["estimator"] != "bagging"
+    def _bag_again(self, X, weight, seed):
+        """A bag of plain members, each fitted to the retained rows among the rows that it drew."""
+        bag = copy.deepcopy(self.final)
+        drawn = zip(bag.estimators_samples_, bag.estimators_features_, strict=True)
+        members = []
+        for rows, features in drawn:
+            own = rows[self.held[rows]]
+            member = models.plain_base(self.options, seed)
+            members.append(member.fit(X[own][:, features], self.codes[own]))
+        bag.estimators_ = members
+        return bag
 
     @property
     def is_convex(self):
-        """Whether retraining has one result."""
-        return self.options["base"] == "logistic"
+        """Whether retraining has one result, with the weights of the model."""
+        composite = self.options["estimator"] not in SINGLE
+        reweighted = composite and self.options["logistic"]["class_weight"] is not None
+        return self.options["base"] == "logistic" and not reweighted
