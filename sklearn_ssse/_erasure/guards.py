@@ -20,7 +20,8 @@ LEAST_MARGIN = 1e-6
 TRUSTED_MARGIN = 0.3
 # A damped step gives a warning; the step of a single row only if its margin is below this. Erasures
 # of single rows with margins from .1 to .3 had a median distance ratio of .41 and at most .66, with
-# margins from .01 to .1 of .74 and .82.
+# margins from .01 to .1 of .74 and .82. Without leave-out, the step of any number of rows gives a
+# warning below it: 45 such erasures had a median distance ratio of .95, the others of .4 to .8.
 DOUBTFUL_MARGIN = 0.05
 
 

@@ -35,8 +35,8 @@ RUINOUS_MULTIPLE = 2.0
 # Largest eps as a multiple of the automatic one. At 2.5 times, 72 % of 105 erasures with the
 # empirical Fisher information were farther from retraining than no erasure, at twice 44 %.
 LARGEST_MULTIPLE = 2.5
-# The same for a net, as a multiple of the eps for random rows: the four of 360 steps with eps by
-# hand that cost a net more than 5 points of accuracy below the limit above were 1.6 to 2.5 times it.
+# The same for a net, as a multiple of the eps for random rows. Of 360 steps with eps by hand, four
+# below the limit above cost a net more than 5 points of accuracy; they were 1.6 to 2.5 times it.
 LARGEST_MULTIPLE_OF_NET = 1.5
 # Longest step of a net without a warning, as a multiple of the norm of the parameters.
 LONGEST_STEP = 1.0
