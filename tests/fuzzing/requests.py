@@ -141,7 +141,9 @@ def _spoil(world, rows, kind):
     rows.X = rows.X.copy()
     change(world, rows)
     filled = change is choices.with_nan and "imputer" in world.options["steps"]
-    return name_of(change), kind == "invalid" and not filled
+    # The members of a bag take some of the rows and columns: none may take the cell.
+    unseen = change in (choices.with_nan, choices.infinite) and world.needs_positions
+    return name_of(change), kind == "invalid" and not (filled or unseen)
 
 
 def _ask_unlearn(world, kind):
