@@ -71,7 +71,7 @@ class Statistics(NamedTuple):
         # The rounding error is relative to the largest of the sums and means that cancel.
         size = abs(share * mean_change) * (abs(self.mean) + abs(their_mean))
         rounding = ROUNDING * np.finfo(np.float64).eps * (self.squares + own + size)
-        impossible = (squares < -IMPOSSIBLE * rounding) | ~np.isfinite(squares)
+        impossible = (squares < -IMPOSSIBLE * rounding) | (theirs & ~np.isfinite(squares))
         return Statistics(n, mean, np.where(squares > rounding, squares, 0.0), rounding, impossible)
 
     def mapped(self, column_map):
