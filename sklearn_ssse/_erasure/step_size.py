@@ -33,6 +33,11 @@ RUINOUS_MULTIPLE = 2.0
 LARGEST_MULTIPLE = 2.5
 # Longest step of a net without a warning, as a multiple of the norm of the parameters.
 LONGEST_STEP = 1.0
+# Mean change of the log-odds of the added rows' labels by a step of a net, as a share of the mean
+# absolute log-odds of the training rows' labels, from which the step is doubtful. On wine, breast
+# cancer and digits it warns of all 14 of 370 calls of `learn` that lost more than 5 points of
+# accuracy, and of 5 % of the others; on random data of 95 % of 109 and of 16 % of 1,302 others.
+DOUBTFUL_SHARE_OF_LOG_ODDS = 0.3
 # Norm of an added row, as a multiple of the largest norm of a training row, from which it is likely
 # that the row was not scaled as the training rows were.
 DOUBTFUL_NORM = 2.0
@@ -153,6 +158,19 @@ def _doubts_of_epsilon(multiple: float, epsilon: float) -> list[str]:
         f"epsilon should be at most {LARGEST_MULTIPLE:g} times the automatic one, got "
         f"{multiple:.3g} times ({epsilon:.3g}): the model may be farther from retraining than "
         f"without the step. Use epsilon='auto', about {epsilon / multiple:.3g} here."
+    ]
+
+
+def doubts_of_added_labels(added: StepSize, limits: RowLimits) -> list[str]:
+    """Messages for a step of a net that changes the log-odds of the added rows too much."""
+    limit = DOUBTFUL_SHARE_OF_LOG_ODDS * limits.mean_log_odds
+    if added.mean <= limit:
+        return []
+    return [
+        "A step should not change the log-odds of the added rows' labels by more than "
+        f"{limit:.3g} on average, {DOUBTFUL_SHARE_OF_LOG_ODDS:g} of the mean for the training "
+        f"rows, got {added.mean:.3g}: the net may predict other rows worse than before. Compare "
+        "its accuracy before and after, add fewer rows at once, or call `refresh` with all rows."
     ]
 
 
