@@ -1,5 +1,6 @@
 """``unlearn`` for composites: against retraining, all parts or none, and refusals."""
 
+import pickle
 from functools import partial
 
 import numpy as np
@@ -40,6 +41,7 @@ from sklearn_ssse import (
     learn,
     preview_unlearn,
     rectify,
+    refresh,
     unlearn,
 )
 from sklearn_ssse._composites import erasable_models
@@ -49,6 +51,7 @@ from tests.warned import NO_ROWS, PREFIT, may_warn
 
 LR = ErasableLogisticRegression(curvature="fisher", tol=1e-8, max_iter=1000)
 PIPE = make_pipeline(FunctionTransformer(np.tanh), LR)
+SCALED = make_pipeline(StandardScaler(with_mean=False), LR)
 KEPT = ("cv_results_",)
 
 # Composites whose training without S is the same: (estimator, labels, steps that keep the rows).
@@ -244,6 +247,43 @@ def test_arguments_of_other_lengths_change_nothing(data):
     pairs = OneVsOneClassifier(BaggingClassifier(PIPE, n_estimators=3, random_state=0)).fit(X, y)
     with pytest.raises(TypeError, match="OneVsRestClassifier around"):
         unlearn(pairs, X[:2], y[:2], positions=[0, 1])
+
+
+@pytest.mark.parametrize("weights", [[-1.0] * 5, [1.0, 1.0, np.nan, 1.0, 1.0]])
+def test_wrong_weights_are_refused_for_models_without_weights(data, weights):
+    """A scaler that was fitted with weights does not hide them from the check."""
+    X, y = data[0], data[1]["class"]
+    model = clone(SCALED).fit(X, y, standardscaler__sample_weight=np.full(len(y), 2.0))
+    before = snapshot(model)
+    calls = [
+        lambda: unlearn(model, X[:5], y[:5], sample_weight=weights),
+        lambda: learn(model, X[:5], y[:5], sample_weight=weights),
+        lambda: rectify(model, X[:5], y[:5], X[:5], y[:5], sample_weight=weights),
+        lambda: refresh(model, X, y, np.resize(weights, len(y))),
+    ]
+    for call in calls:
+        with pytest.raises(ErasureError, match=r"[Ss]ample.weight"):
+            call()
+    assert snapshot(model) == before
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csr_array])
+def test_sparse_rows_with_duplicates_are_not_changed(data, kind):
+    """SciPy sorts indices and sums duplicates in place; the matrix of the user is not sorted."""
+    X, y = data[0], data[1]["class"]
+    columns = np.arange(X.shape[1])[::-1].repeat(2)
+    rows = kind(
+        (X[:3, columns].ravel() / 2, np.tile(columns, 3), np.arange(4) * len(columns)),
+        shape=(3, X.shape[1]),
+    )
+    before = pickle.dumps(rows)
+    for estimator in (LR, SCALED, OneVsRestClassifier(LR), OneVsOneClassifier(LR)):
+        model = clone(estimator).fit(sparse.csr_matrix(X), y)
+        dense = clone(model).fit(X, y)
+        unlearn(model, rows, y[:3])
+        unlearn(dense, X[:3], y[:3])
+        assert pickle.dumps(rows) == before
+        assert np.allclose(outputs(model, X), outputs(dense, X), rtol=1e-4)
 
 
 def test_frozen_and_calibrated(data):

@@ -148,7 +148,8 @@ def test_net_by_hand(solver, curvature):
     g = reference.numeric_gradient(objective, start)
     R = family.batch(X, y, np.ones(90)).scores(curvature).to_dense()
     A = R.T @ R + 0.05 * 70 * np.eye(start.size)
-    clf.learn(X[70:], y[70:], 0.4)
+    with may_warn(LONG_STEP):
+        clf.learn(X[70:], y[70:], 0.4)
     assert relative(clf._family().theta - start, -0.4 * np.linalg.solve(A, g)) < 1e-5
 
 
@@ -645,8 +646,9 @@ def test_automatic_eps_of_a_net_is_the_smallest_that_predicts_added_rows(curvatu
         SEARCHED[0]
     )
     assert clf.score(X[rare], y[rare]) < accuracy
-    learned = copy.deepcopy(clf).learn(X[rare], y[rare])
-    less = copy.deepcopy(clf).learn(X[rare], y[rare], 0.9 * learned.erasures_[0].epsilon)
+    with may_warn(LONG_STEP):  # a class of which the net has seen ten rows
+        learned = copy.deepcopy(clf).learn(X[rare], y[rare])
+        less = copy.deepcopy(clf).learn(X[rare], y[rare], 0.9 * learned.erasures_[0].epsilon)
     assert less.score(X[rare], y[rare]) < accuracy <= learned.score(X[rare], y[rare])
 
 
@@ -697,7 +699,7 @@ def test_nets_learn_after_other_changes(early_stopping, curvature):
         unlearn_epsilon=1.0,
         random_state=0,
     )
-    with may_warn(STALE, TOO_LONG):
+    with may_warn(STALE, TOO_LONG, LONG_STEP):
         net.fit(X, y).learn(X[:2], y[:2]).unlearn(X[:2], y[:2]).learn(X[:2], y[:2]).learn(
             X[2:3], y[2:3]
         )
@@ -709,6 +711,23 @@ def test_nets_learn_after_other_changes(early_stopping, curvature):
         for part in np.array_split(np.flatnonzero(y == 0)[:6], 2):
             unlearn(pairs, X[part], y[part])
     assert [len(pair.erasures_) for pair in pairs.estimators_] == [2, 2, 0]
+
+
+@pytest.mark.parametrize("curvature", ["empirical_fisher", "fisher"])
+def test_added_rows_that_ruin_a_net_are_warned_of(curvature):
+    """A step to wrong labels of a few rows; the same rows with right labels need no warning."""
+    X, y = load_wine(return_X_y=True)
+    X = scale(X)
+    S = np.arange(0, len(y), 40)
+    keep = without(S, len(y))
+    net = ErasableMLPClassifier(
+        (10,), curvature=curvature, solver="lbfgs", alpha=0.1, max_iter=300, random_state=0
+    )
+    net.fit(X[keep], y[keep])
+    assert copy.deepcopy(net).learn(X[S], y[S]).score(X[keep], y[keep]) == 1.0
+    with pytest.warns(ErasureWarning, match="the added rows' labels"):
+        net.learn(X[S], (y[S] + 1) % 3)
+    assert net.score(X[keep], y[keep]) < 0.99
 
 
 def test_learning_needs_no_margin():

@@ -1,5 +1,6 @@
 """``preprocessing="downdate"`` against statistics and pipelines fitted without the rows."""
 
+import warnings
 from copy import deepcopy
 
 import numpy as np
@@ -29,6 +30,7 @@ from sklearn_ssse import (
     ErasableMLPClassifier,
     ErasureError,
     ErasureWarning,
+    learn,
     parameter_distance,
     preview_unlearn,
     unlearn,
@@ -37,7 +39,7 @@ from sklearn_ssse._composites import erasable_models
 from sklearn_ssse._families.affine import AffineColumns
 from sklearn_ssse.preprocessing import ErasableSimpleImputer, count_values
 from tests.check_erasable import snapshot
-from tests.warned import DAMPED, NO_ROWS, may_warn
+from tests.warned import DAMPED, NO_ROWS, REFRESH, may_warn
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
@@ -690,6 +692,35 @@ def test_foreign_rows_are_refused(wine):
     ):
         unlearn(pipe, 100 * X[:3], y[:3], preprocessing="downdate")
     assert snapshot(pipe) == before
+
+
+@pytest.mark.parametrize("size", [1e155, 1e200, 1e305])
+def test_rows_whose_squares_overflow_are_refused_without_a_runtime_warning(wine, size):
+    X, y = wine
+    pipe = make_pipeline(StandardScaler(), EXACT).fit(X, y)
+    before = snapshot(pipe)
+    S = X[:3].copy()
+    S[0, 4] = size
+    with (
+        warnings.catch_warnings(action="error", category=RuntimeWarning),
+        pytest.raises(ErasureError, match="rows"),
+    ):
+        unlearn(pipe, S, y[:3], preprocessing="downdate")
+    assert snapshot(pipe) == before
+
+
+def test_added_rows_do_not_change_the_meaning_of_a_scalers_count(wine):
+    """The count of a scaler that was fitted without weights is no weight after `learn`."""
+    X, y = wine
+    order = np.random.default_rng(0).permutation(len(y))
+    rest, new = order[:-30], order[-30:]
+    pipe = make_pipeline(StandardScaler(), EXACT).fit(X[rest], y[rest])
+    with may_warn(REFRESH):
+        learn(pipe, X[new], y[new])
+    few = new[:2]
+    with may_warn(REFRESH):
+        learn(pipe, X[few], y[few], sample_weight=np.full(2, 3.0))
+    assert pipe[-1].erasures_[-1].weight_added == 6.0
 
 
 @pytest.mark.parametrize("preprocessing", ["keep", "downdate"])

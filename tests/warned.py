@@ -16,7 +16,6 @@ NOT_A_MINIMUM = "The model must be at a minimum"
 STALE = "The curvature must (belong to|contain)"
 # Of a step whose rows change their log-odds by more than 1, or one row far more than the others.
 LONG_STEP = "A step should not change the log-odds"
-NET_LEARNS = "A step of a net should not change"
 LARGE_EPSILON = "epsilon should be at most (2.5|1.5) times"
 TOO_LONG = "A step must be short compared with the parameters"
 # The rows cannot be compared with the training rows of a model that was fitted before a composite.

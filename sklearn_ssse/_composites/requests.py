@@ -5,7 +5,7 @@ from sklearn_ssse._composites.inspection import known_columns, takes_positions
 from sklearn_ssse._composites.registry import plan, plan_all
 from sklearn_ssse._composites.rows import RoutedRows
 from sklearn_ssse._erasure import any_row, check_pairs, weight_per_row
-from sklearn_ssse._utils.unquoted import check_consistent_length
+from sklearn_ssse._utils.unquoted import check_consistent_length, weights
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # The values of the parameter `preprocessing` of `unlearn`, and of `refresh`.
@@ -92,6 +92,7 @@ def plan_refresh(estimator, X, y, sample_weight=None, preprocessing="keep", posi
     weight = weight_per_row(sample_weight, X)
     check_consistent_length(X, y, weight, positions)
     rows = RoutedRows(X, y, weight, positions, preprocessing=preprocessing, retained=True)
+    _check_weights(rows)
     made = plan(estimator, rows)
     _check_takes_positions(estimator, positions)
     return made.worked_out()
@@ -104,12 +105,20 @@ def _plan_of_groups(estimator, sides, groups, chosen, parameter):
         names = known_columns(estimator)
         known = getattr(estimator, "n_features_in_", None) if names is None else names
     sides = rows_of_groups(sides, groups, chosen, known, parameter)
+    for rows in sides:
+        _check_weights(rows)
     made = plan_all((estimator, rows) for rows in sides)
     _check_takes_positions(estimator, sides[0].positions)
     made = made.worked_out()
     # A transformer that takes no weights may change, too, by rows of weight 0.
     has_rows = any(any_row(rows.X, rows.sample_weight) for rows in sides)
     return made._replace(no_rows=not (has_rows or made.changes_something))
+
+
+def _check_weights(rows):
+    """Refuse weights that are not valid, also if no model inside the estimator takes weights."""
+    if rows.sample_weight is not None:
+        weights(rows.sample_weight, rows.X)
 
 
 def _check_preprocessing(preprocessing, allowed):

@@ -8,6 +8,7 @@ from sklearn_ssse._erasure.step_size import (
     StepSize,
     check_size,
     check_size_late,
+    doubts_of_added_labels,
     doubts_of_added_norms,
     doubts_of_net,
     doubts_of_step,
@@ -84,8 +85,8 @@ class ChangedRows(NamedTuple):
         check_size(forget, before.limits, epsilon)
         doubts = doubts_of_added_norms(self.added_norm)
         if not self.batch.family.is_convex:
-            of_net = doubts_of_net(added, before.limits, length, multiple, epsilon)
-            return size, (*doubts, *of_net)
+            doubts += doubts_of_added_labels(added, before.limits)
+            return size, (*doubts, *doubts_of_net(length, multiple, epsilon))
         if before.path.recommended:
             check_size_late(forget)
         return size, (*doubts, *doubts_of_step(size, multiple, epsilon))

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_ssse._erasure.row_limits import CHECK, RowLimits
-from sklearn_ssse._erasure.shares import TINY
 from sklearn_ssse.exceptions import ErasureError
 
 # Largest mean change of the log-odds of the forget rows' labels, in nats, after a refresh was
@@ -119,17 +118,11 @@ def doubts_of_step(size: StepSize, multiple: float, epsilon: float) -> list[str]
     return [*_doubts_of_epsilon(multiple, epsilon, LARGEST_MULTIPLE), *_doubts_of_size(size)]
 
 
-def doubts_of_net(
-    added: StepSize, limits: RowLimits, length: float, multiple: float, epsilon: float
-) -> list[str]:
+def doubts_of_net(length: float, multiple: float, epsilon: float) -> list[str]:
     """Messages for a step of a net.
 
     Parameters
     ----------
-    added : StepSize
-        Of the added rows.
-    limits : RowLimits
-        Of the training rows.
     length : float
         Norm of the step, as a multiple of the norm of the parameters.
     multiple : float
@@ -142,14 +135,6 @@ def doubts_of_net(
             "A step must be short compared with the parameters, so that the net is linear along "
             f"it, got {length:.2g} times their norm. Compare with retraining, erase fewer rows at "
             "once, or lower `epsilon`."
-        )
-    share = added.mean / max(limits.mean_log_odds, TINY)
-    if share > DOUBTFUL_SHARE:
-        doubts.append(
-            "A step of a net should not change the log-odds of the added rows' labels by more than "
-            f"{DOUBTFUL_SHARE:g} times the mean of the training rows, got {share:.3g} times: the "
-            "net may predict other rows worse than before. Check the labels and the scaling of the "
-            "added rows, and compare the accuracy before and after."
         )
     return doubts
 
@@ -183,6 +168,19 @@ def _doubts_of_epsilon(multiple: float, epsilon: float, limit: float) -> list[st
         f"epsilon should be at most {limit:g} times the automatic one, got "
         f"{multiple:.3g} times ({epsilon:.3g}): the model may be farther from retraining than "
         f"without the step. Use epsilon='auto', about {epsilon / multiple:.3g} here."
+    ]
+
+
+def doubts_of_added_labels(added: StepSize, limits: RowLimits) -> list[str]:
+    """Messages for a step of a net that changes the log-odds of the added rows too much."""
+    limit = DOUBTFUL_SHARE * limits.mean_log_odds
+    if added.mean <= limit:
+        return []
+    return [
+        "A step should not change the log-odds of the added rows' labels by more than "
+        f"{limit:.3g} on average, {DOUBTFUL_SHARE:g} of the mean for the training "
+        f"rows, got {added.mean:.3g}: the net may predict other rows worse than before. Compare "
+        "its accuracy before and after, add fewer rows at once, or call `refresh` with all rows."
     ]
 
 

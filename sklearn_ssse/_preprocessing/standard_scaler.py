@@ -36,7 +36,8 @@ class Statistics(NamedTuple):
     rounding : ndarray of shape (n_columns,)
         Rounding error that the sum of squares may have.
     impossible : ndarray of bool of shape (n_columns,)
-        Columns in which the removed values have a larger sum of squares than all values.
+        Columns in which the removed values have a larger sum of squares than all values, or in
+        which the sum of squares overflows.
     """
 
     n: np.ndarray
@@ -49,6 +50,7 @@ class Statistics(NamedTuple):
         """The statistics of no values."""
         return Statistics(*np.zeros((3, len(self.n))))
 
+    @np.errstate(over="ignore", invalid="ignore")  # `impossible` marks an overflow
     def add(self, other, sign=1.0):
         """The statistics with other values, or without them for ``sign=-1``.
 
@@ -69,7 +71,7 @@ class Statistics(NamedTuple):
         # The rounding error is relative to the largest of the sums and means that cancel.
         size = abs(share * mean_change) * (abs(self.mean) + abs(their_mean))
         rounding = ROUNDING * np.finfo(np.float64).eps * (self.squares + own + size)
-        impossible = squares < -IMPOSSIBLE * rounding
+        impossible = (squares < -IMPOSSIBLE * rounding) | (theirs & ~np.isfinite(squares))
         return Statistics(n, mean, np.where(squares > rounding, squares, 0.0), rounding, impossible)
 
     def mapped(self, column_map):
@@ -246,7 +248,10 @@ def _possible_meanings(scaler, state):
 
 
 def _fitted_to(model):
-    """Ranges of the number of rows at fit, and of their weight without class weights."""
+    """Ranges of the number of rows at fit, and of their weight without class weights.
+
+    Rows that were added later are not among the rows at fit, unless the scaler was refitted since.
+    """
     state = model._erasure_state
     by_class = state.class_weight
     if by_class is None:
@@ -256,10 +261,12 @@ def _fitted_to(model):
         weight = (state.class_mass / np.where(by_class > 0, by_class, 1.0)).sum()
         smallest = by_class[by_class > 0].min(initial=1.0)
     records = model.erasures_
-    erased = sum(record.n_erased - record.n_added for record in records)
-    lost = sum(record.weight_erased - record.weight_added for record in records)
-    # The class weights of the erased rows are unknown: at least the smallest.
-    return (state.n_rows, state.n_rows + erased), (weight, weight + max(lost, 0.0) / smallest)
+    n_erased = sum(record.n_erased for record in records)
+    n_added = sum(record.n_added for record in records)
+    # The class weights of these rows are unknown: at least the smallest.
+    erased = sum(record.weight_erased for record in records) / smallest
+    added = sum(record.weight_added for record in records) / smallest
+    return (state.n_rows - n_added, state.n_rows + n_erased), (weight - added, weight + erased)
 
 
 def _statistics(scaler):

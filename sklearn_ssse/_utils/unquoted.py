@@ -108,11 +108,26 @@ def weights(values, X):
 
 
 def validated(estimator, X, **options):
-    """`validate_data` for rows that are given to a fitted estimator."""
+    """`validate_data` for rows that are given to a fitted estimator.
+
+    A CSR matrix is returned as an object of its own, with sorted indices and without duplicates.
+    """
     out, kind = attempt(validate_data, estimator, X, reset=False, **options)
     if kind is not None:
         raise refusal(kind, f"X must {fault(estimator, X) or unknown_fault(estimator, kind)}")
-    return out
+    return _canonical(out) if sparse.issparse(out) and out.format == "csr" else out
+
+
+def _canonical(X):
+    """A CSR matrix in canonical form; X does not change.
+
+    SciPy sums duplicates in place, for example in ``abs(X)``.
+    """
+    own = type(X)((X.data, X.indices, X.indptr), shape=X.shape)
+    if not own.has_canonical_format:
+        own = own.copy()
+        own.sum_duplicates()
+    return own
 
 
 def unknown_fault(estimator, kind):

@@ -15,7 +15,7 @@ from sklearn.model_selection import (
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, TunedEpsilonCV
@@ -144,6 +144,11 @@ def judged(options, estimator):
     """
     if options["estimator"] == "calibrated":
         return estimator.estimator.estimator
+    if options["estimator"] == "threshold":
+        if isinstance(estimator, Pipeline):
+            *steps, (name, final) = estimator.steps
+            return Pipeline([*steps, (name, final.estimator_)])
+        return estimator.estimator_
     return estimator
 
 

@@ -140,10 +140,10 @@ def _spoil(world, rows, kind):
     change = choose(world.rng, table)
     rows.X = rows.X.copy()
     change(world, rows)
-    # An imputer fills a missing value, and no member of a bag may have drawn its row.
-    passes = "imputer" in world.options["steps"] or world.needs_positions
-    accepted = change is choices.with_nan and passes
-    return name_of(change), kind == "invalid" and not accepted
+    filled = change is choices.with_nan and "imputer" in world.options["steps"]
+    # The members of a bag take some of the rows and columns: none may take the cell.
+    unseen = change in (choices.with_nan, choices.infinite) and world.needs_positions
+    return name_of(change), kind == "invalid" and not (filled or unseen)
 
 
 def _ask_unlearn(world, kind):
