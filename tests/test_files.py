@@ -104,7 +104,7 @@ MODELS = {
     "search": (
         TunedEpsilonCV(
             mixed(ErasableLogisticRegression()),
-            epsilons=["auto", 1.0],
+            epsilons=["auto", "0.5 * auto"],
             metric="probability",
             trust_best=True,
         ),
