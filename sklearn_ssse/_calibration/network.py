@@ -193,11 +193,15 @@ def calibrate(batch, inverse, state, classes, leave_out):
     eps = _first_below(share, found._largest_share(steps))
     size = min(MAX_ROWS, batch.n_samples)
     parts = np.array_split(rng.permutation(batch.n_samples)[:size], len(steps))
-    samples = [batch.take(np.sort(part)) for part in parts]
+    # With fewer rows than steps, some parts are empty.
+    pairs = [
+        (batch.take(np.sort(part)), step)
+        for part, step in zip(parts, steps, strict=True)
+        if part.size
+    ]
 
     def accuracy_after(eps):
         """Mean accuracy after the steps, each of them on a part of the sample."""
-        pairs = zip(samples, steps, strict=True)
         return np.mean([s.log_odds(theta + eps * step.direction)[1].mean() for s, step in pairs])
 
     now = accuracy_after(0.0)
