@@ -723,6 +723,13 @@ def test_the_costs_are_the_accuracy_that_random_erasures_lose(interpolating):
     assert costs.sum() <= lost.sum(axis=1).max()
 
 
+def test_costs_of_fewer_rows_than_steps():
+    X, y = problem("binary")
+    costs = small().fit(X[:6], y[:6])._erasure_state.calibration.costs
+    assert len(costs) == N_POINTS
+    assert np.isfinite(costs).all()
+
+
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_training_rows_are_removed_whole(early_stopping):
     """A class is removed exactly from the curvature even if the margin is small."""
