@@ -231,7 +231,9 @@ class TunedEpsilonCV(
         if not self.trust_best:
             epsilons += extra_epsilons(grid.epsilons)
         all_numbers = all(isinstance(eps, Real) for eps in epsilons)
-        template = with_epsilon(self.estimator, 1.0 if all_numbers else "auto")
+        # The results for all eps follow from one erasure, which is refused if it ruins the model.
+        # Its eps is at most the smallest candidate.
+        template = with_epsilon(self.estimator, min(1.0, *epsilons) if all_numbers else "auto")
         plain = clone(plain_template(template))
         X, y, sample_weight, groups = self._checked_rows(X, y, sample_weight, groups)
         cv = self.cv

@@ -319,14 +319,16 @@ def test_rows_given_only_to_a_composite_of_a_fitted_model(data, prefit):
     model = clone(PIPE).fit(X[:150], y[:150])
     outer = prefit(FrozenEstimator(model)).fit(X[150:], y[150:])
     before = snapshot(outer)
+    # Rows whose labels are less likely than any label of the training rows are refused.
+    held = 150 + np.flatnonzero(model.predict(X[150:]) == y[150:])[:5]
     for call in (
-        lambda: unlearn(outer, X[150:155], y[150:155]),
-        lambda: rectify(outer, X[150:155], y[150:155], X[150:155], 1 - y[150:155]),
+        lambda: unlearn(outer, X[held], y[held]),
+        lambda: rectify(outer, X[held], y[held], X[held], 1 - y[held]),
     ):
         with pytest.raises(ErasureWarning, match="got 5 rows, for"):
             call()
     assert snapshot(outer) == before
-    learn(outer, X[150:155], y[150:155])
+    learn(outer, X[held], y[held])
     assert model[-1].erasures_[-1].kept_by == ()
     unlearn(outer.estimator, X[:5], y[:5])
     assert model[-1].n_samples_remaining_ == 150

@@ -23,7 +23,7 @@ from sklearn_ssse import (
     unlearn,
 )
 from tests.reference import theta
-from tests.warned import LONG_STEP, may_warn
+from tests.warned import LARGE_EPSILON, LONG_STEP, may_warn
 
 EPSILONS = [0.3, 0.6, 1.0]
 CV = ShuffleSplit(3, test_size=0.3, random_state=0)
@@ -123,7 +123,7 @@ def by_hand(estimator, X, y, metric="roc_auc", cv=CV, groups=None, epsilons=EPSI
         for train, S in cv.split(X, y, groups):
             original = clone(estimator).fit(X, y, **weights(everything))
             erased = clone(estimator).fit(X, y, **weights(everything))
-            with may_warn(LONG_STEP):
+            with may_warn(LONG_STEP, LARGE_EPSILON):
                 unlearn(erased, X[S], y[S], epsilon, **weights(S))
             retrained = clone(estimator).fit(X[train], y[train], **weights(train))
             scores.append(gamma_score(original, erased, retrained, X[S], y[S], metric=metric))

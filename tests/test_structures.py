@@ -20,7 +20,7 @@ from sklearn_ssse._utils import memory
 from tests import reference
 from tests.check_erasable import check_erasable, snapshot
 from tests.reference import relative, theta, without
-from tests.warned import NOT_A_MINIMUM, may_warn
+from tests.warned import LONG_STEP, NOT_A_MINIMUM, may_warn
 
 STRUCTURES = [
     {"structure": "block"},
@@ -100,7 +100,9 @@ def test_text_in_low_rank():
         params = {"structure": structure, "curvature": "fisher", "solver": "newton-cg", "tol": 1e-8}
         original, erased = (ErasableLogisticRegression(**params).fit(X, y) for _ in range(2))
         retrained = ErasableLogisticRegression(**params).fit(X[12:], y[12:])
-        distance[structure] = parameter_distance(original, erased.unlearn(X[S], y[S]), retrained)
+        with may_warn(LONG_STEP):  # 12 of 400 rows, of 3,000 columns
+            erased.unlearn(X[S], y[S])
+        distance[structure] = parameter_distance(original, erased, retrained)
     assert distance["low_rank"] < 0.15
     assert distance["full"] <= distance["low_rank"] + 0.01
     assert distance["low_rank"] < distance["diagonal"]

@@ -18,6 +18,8 @@ STALE = "The curvature must (belong to|contain)"
 LONG_STEP = "A step should not change the log-odds"
 LARGE_EPSILON = "epsilon should be at most (2.5|1.5) times"
 TOO_LONG = "A step must be short compared with the parameters"
+# Of added rows with a larger norm than twice the largest norm of a training row.
+LARGE_NORM = "Added rows should be scaled as the training rows were"
 # The rows cannot be compared with the training rows of a model that was fitted before a composite.
 PREFIT = "Rows to erase from (CalibratedClassifierCV|TunedThresholdClassifierCV)"
 UNTRAINED = "A trained network must predict"

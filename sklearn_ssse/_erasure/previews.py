@@ -120,7 +120,7 @@ class PreviewMixin:
         >>> X = scale(X)
         >>> wrong = y.copy()
         >>> wrong[:10] = 1 - y[:10]
-        >>> clf = ErasableLogisticRegression(curvature="fisher").fit(X, wrong)
+        >>> clf = ErasableLogisticRegression(C=0.01, curvature="fisher").fit(X, wrong)
         >>> record = clf.preview_rectify(X[:10], wrong[:10], X[:10], y[:10])
         >>> record.n_erased, record.n_added, record.n_remaining
         (10, 10, 569)
