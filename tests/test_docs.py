@@ -14,6 +14,7 @@ PAGES_WITHOUT_EXAMPLES = [
     "architecture.md",
     "constants.md",
     "constants_network.md",
+    "guards.md",
     "method.md",
     "release.md",
     "streams.md",

@@ -40,8 +40,8 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_erased, n_features)
-            The rows to erase, as they were given to `fit`. The model keeps no rows, so that it
-            cannot check whether a row was among its training rows.
+            The rows to erase, as they were given to `fit`. The model keeps no rows. It refuses rows
+            that cannot have been training rows, see `docs/guards.md`, but cannot recognise others.
         y : array-like of shape (n_erased,)
             The labels that the rows had at `fit`.
         epsilon : float or str, default=None
@@ -58,20 +58,26 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
         ------
         ErasureError
             If there are more forget rows than the model holds; if they are the last rows of a
-            class, or have a label that was not seen at fit; if the curvature without them would be
-            singular, or is stale; if `epsilon` is not valid; for a logistic regression after
-            earlier erasures, if these have erased too much since the curvature was computed, or if
-            a refresh is recommended and the step would change the log-odds of the forget rows by
-            more than 0.5 on average.
+            class, or have a label that was not seen at fit; if a forget row cannot have been a
+            training row, because its norm is larger than the norm of any training row, or its label
+            less likely than the label of any; if the step would ruin the model; if the curvature
+            without the rows would be singular, or is stale; if the rows overflow; if `epsilon` is
+            not valid; if a parameter of the objective was changed after the fit; for a logistic
+            regression after earlier erasures, if these have erased too much since the curvature was
+            computed, or if a refresh is recommended and the step would change the log-odds of the
+            forget rows by more than 0.5 on average. `docs/guards.md` has the rules.
         ValueError
             If X, y or the weights are not valid input for this model.
 
         Warns
         -----
         ErasureWarning
-            If the forget rows dominate the curvature, so that a leave-out step is unreliable and
-            was damped; if their part of the stored curvature is smaller than their curvature at the
-            present parameters; if the model was fitted with weights and `sample_weight` is missing;
+            If the step is doubtful: it changes the log-odds of the rows' labels by more than 1 on
+            average, or of one row far more than of the others (logistic regression), is longer than
+            the parameters (net), or has a large multiple of the automatic eps; if the forget rows
+            dominate the curvature, so that a step is unreliable; if their part of the stored
+            curvature is smaller than their curvature at the present parameters; if the model was
+            fitted with weights and `sample_weight` is missing;
             if the curvature is made of mini-batches, so that it must be computed again; once, at
             the first call after a refresh of the model is recommended; if there is no row of
             positive weight, for example because a filter matches no row.
@@ -128,16 +134,20 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
         Raises
         ------
         ErasureError
-            If a label was not seen at fit; if the curvature is stale; if `epsilon` is not valid.
+            If a label was not seen at fit; if the curvature is stale; if the rows overflow, or have
+            so much curvature that the curvature of the model would be lost in rounding; if
+            `epsilon` is not valid; if a parameter of the objective was changed after the fit.
         ValueError
             If X, y or the weights are not valid input for this model.
 
         Warns
         -----
         ErasureWarning
-            If the model was fitted with weights and `sample_weight` is missing; if the curvature is
-            made of mini-batches, so that it must be computed again; if there is no row of positive
-            weight.
+            If the step is doubtful, as for `unlearn`; if the norm of a row is more than twice the
+            largest norm of a training row; if a net changes the log-odds of the rows' labels by
+            more than 0.3 times the mean of the training rows; if the model was fitted with weights
+            and `sample_weight` is missing; if the curvature is made of mini-batches, so that it
+            must be computed again; if there is no row of positive weight.
 
         Notes
         -----
