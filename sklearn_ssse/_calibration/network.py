@@ -192,12 +192,12 @@ def calibrate(batch, inverse, state, classes, leave_out):
 
     eps = _first_below(share, found._largest_share(steps))
     size = min(MAX_ROWS, batch.n_samples)
-    parts = np.array_split(rng.permutation(batch.n_samples)[:size], len(steps))
+    parts = np.array_split(rng.permutation(batch.n_samples)[:size], min(size, len(steps)))
     samples = [batch.take(np.sort(part)) for part in parts]
 
     def accuracy_after(eps):
         """Mean accuracy after the steps, each of them on a part of the sample."""
-        pairs = zip(samples, steps, strict=True)
+        pairs = zip(samples, steps, strict=False)  # fewer samples if there are few rows
         return np.mean([s.log_odds(theta + eps * step.direction)[1].mean() for s, step in pairs])
 
     now = accuracy_after(0.0)

@@ -26,8 +26,10 @@ from sklearn_ssse._erasure import (
     Erasure,
     Multiple,
     are_moderate,
+    check_fresh,
     check_rows,
     checked_epsilon,
+    doubts_of_penalty,
     doubts_of_step,
     is_damped,
     make_record,
@@ -110,7 +112,8 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     attributes = _attributes(models, theta, change)
     sizes = sizes_together(weight, np.abs(change @ x.T))
     _require(sizes_hold(before, sizes))
-    lengths = growth * epsilons * np.sqrt(np.maximum(pending.square(a, solution), 0.0))
+    squares = np.maximum(pending.square(a, solution), 0.0)
+    lengths = growth * epsilons * np.sqrt(squares)
     effects = _effects(pending, np.square(a), leave_out)
     after = _with_history(after, epsilons, lengths, effects, erased)
 
@@ -136,10 +139,18 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
             inverses=lambda j=j: (pending.inverses[j], {}),
             state=after[j],
             unweighted=after[j].weighted and sample_weight is None,
-            doubts=tuple(doubts_of_step(sizes[j], multiples[j], epsilons[j])),
+            doubts=(
+                *doubts_of_step(sizes[j], multiples[j], epsilons[j]),
+                *doubts_of_penalty(_missing(model), solution[j], squares[j], epsilons[j]),
+            ),
         )
         for j, model in enumerate(models)
     ]
+
+
+def _missing(model):
+    """The L2 penalty of each parameter minus the ridge of the stored curvature, (d,)."""
+    return model._family().penalty() - model.curvature_.ridge
 
 
 def _numbers(pending, sizes):
@@ -199,6 +210,8 @@ def _check_size(k, m, d):
 def _epsilons(models, epsilon):
     """eps of each model: numbers for all models, or multiples of "auto" for all."""
     try:
+        for model in models:
+            check_fresh(model._erasure_state)
         epsilons = [checked_epsilon(model, epsilon) for model in models]
     except ErasureError as error:
         raise NotTogetherError from error

@@ -16,7 +16,7 @@ from tests.fuzzing.watch import is_deliberate, owner_of, place
 SECRETS = ("98765", "9.8765", f"{SENTINEL:.3g}", UNKNOWN_LABEL, GROUP)
 # Largest loss of accuracy in silence.
 LARGEST_LOSS = 0.05
-# A loss of accuracy counts from this number of rows: of 30 rows, two are more than 5 points.
+# A loss of accuracy counts from this number of rows: after erasures few rows may remain.
 LEAST_ROWS = 3
 # Smallest eigenvalue of an inverse whose diagonal is scaled to 1: rounding alone is smaller.
 LEAST_EIGENVALUE = -1e-9
