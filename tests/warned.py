@@ -17,6 +17,7 @@ STALE = "The curvature must (belong to|contain)"
 # Of a step whose rows change their log-odds by more than 1.5, or one row far more than the others.
 LONG_STEP = "A step should not change the log-odds"
 LARGE_EPSILON = "epsilon should be at most 2.5 times"
+SMALL_DAMPING = "A step should be at most 2.5 times as long as the L2 penalty allows"
 TOO_LONG = "A step must be short compared with the parameters"
 # The rows cannot be compared with the training rows of a model that was fitted before a composite.
 PREFIT = "Rows to erase from (CalibratedClassifierCV|TunedThresholdClassifierCV)"

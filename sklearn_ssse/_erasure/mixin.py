@@ -73,8 +73,10 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
             was damped; if their part of the stored curvature is smaller than their curvature at the
             present parameters; if the model was fitted with weights and `sample_weight` is missing;
             if the curvature is made of mini-batches, so that it must be computed again; once, at
-            the first call after a refresh of the model is recommended; if there is no row of
-            positive weight, for example because a filter matches no row.
+            the first call after a refresh of the model is recommended; for a logistic regression,
+            if `damping` is so much smaller than the L2 penalty that the step is more than 2.5 times
+            too long; if there is no row of positive weight, for example because a filter matches no
+            row.
 
         Notes
         -----
@@ -136,8 +138,11 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
         -----
         ErasureWarning
             If the model was fitted with weights and `sample_weight` is missing; if the curvature is
-            made of mini-batches, so that it must be computed again; if there is no row of positive
-            weight.
+            made of mini-batches, so that it must be computed again; for a network, if the log-odds
+            of the added rows' labels change by more than 0.3 of the mean absolute log-odds of the
+            training rows' labels; for a logistic regression, if `damping` is so much smaller than
+            the L2 penalty that the step is more than 2.5 times too long; if there is no row of
+            positive weight.
 
         Notes
         -----
