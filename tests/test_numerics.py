@@ -19,6 +19,7 @@ from sklearn_ssse import (
 )
 from sklearn_ssse._gradients import Layer, Scores
 from sklearn_ssse._inverse import INVERSES
+from sklearn_ssse._inverse.base import downdate_factor
 
 STRUCTURES = [
     {"structure": "full"},
@@ -471,3 +472,52 @@ def test_large_updates_are_accurate(structure, factor):
     np.testing.assert_allclose(updated.to_dense(), built.to_dense(), rtol=1e-5, atol=1e-12)
     with pytest.raises(ErasureError, match="far more curvature"):
         INVERSES[structure].build(scores, ridge).update(added.scaled(np.full(2, 1e9)))
+
+
+# Weights, samples and eigenvalues at their limits
+
+
+def test_an_infinite_loss_of_a_row_without_weight_is_not_counted():
+    X, y = small_data()
+    clf = ErasableLogisticRegression(C=1e6, curvature="fisher").fit(X, y)
+    far = np.vstack([X, 1e4 * np.sign(clf.coef_)])
+    wrong = np.append(y, 1 - clf.predict(far[-1:]))
+    weight = np.append(np.ones(len(y)), 0.0)
+    objective = clf._family().batch(far, wrong, weight).objective()
+    assert objective == pytest.approx(clf._family().batch(X, y, weight[:-1]).objective())
+
+
+def test_a_damped_factor_is_finite_for_eigenvalues_that_are_rounded_to_one():
+    eigenvalues = np.array([0.0, 0.5, 0.9, 1.0, 1.0 + 1e-9])
+    factor = downdate_factor(eigenvalues, damped=True)
+    assert np.isfinite(factor).all()
+    assert (np.diff(factor[:4]) > 0).all()
+
+
+@pytest.mark.parametrize("n_rows", [4, 7, 9])
+def test_a_net_of_few_rows_is_calibrated(n_rows):
+    """Its random forget sets are more than its rows."""
+    X, y = small_data()
+    rows = np.r_[np.flatnonzero(y == 0)[:2], np.flatnonzero(y == 1)[: n_rows - 2]]
+    net = ErasableMLPClassifier((3,), solver="lbfgs", random_state=0).fit(X[rows], y[rows])
+    assert np.isfinite(net.unlearn_epsilon_)
+
+
+@pytest.mark.parametrize("curvature", CURVATURES)
+def test_a_damping_smaller_than_the_penalty_is_warned_of(curvature):
+    """The step then is too long by a factor that is known; with the smaller eps it is not."""
+    X, y = small_data()
+    params = {"C": 0.01, "curvature": curvature, "solver": "newton-cholesky"}
+    clf = ErasableLogisticRegression(**params, damping=1e-4, unlearn_epsilon=1.0).fit(X, y)
+    outputs = np.column_stack([y, y])
+    for erase in (
+        lambda eps: copy.deepcopy(clf).unlearn(X[:3], y[:3], eps),
+        lambda eps: unlearn(MultiOutputClassifier(clf).fit(X, outputs), X[:3], outputs[:3], eps),
+    ):
+        with pytest.warns(ErasureWarning, match="as the L2 penalty allows") as caught:
+            erase(1.0)
+        shorter = float(str(caught[0].message).split()[-1].rstrip("."))
+        with warnings.catch_warnings(action="error", category=ErasureWarning):
+            erase(shorter)
+    with warnings.catch_warnings(action="error", category=ErasureWarning):
+        ErasableLogisticRegression(**params).fit(X, y).unlearn(X[:3], y[:3])

@@ -17,6 +17,7 @@ STALE = "The curvature must (belong to|contain)"
 # Of a step whose rows change their log-odds by more than 1, or one row far more than the others.
 LONG_STEP = "A step should not change the log-odds"
 LARGE_EPSILON = "epsilon should be at most (2.5|1.5) times"
+SMALL_DAMPING = "A step should be at most 2.5 times as long as the L2 penalty allows"
 TOO_LONG = "A step must be short compared with the parameters"
 # Of added rows with a larger norm than twice the largest norm of a training row.
 LARGE_NORM = "Added rows should be scaled as the training rows were"

@@ -26,8 +26,10 @@ from sklearn_ssse._erasure import (
     Erasure,
     Multiple,
     are_moderate,
+    check_fresh,
     check_rows,
     checked_epsilon,
+    doubts_of_penalty,
     doubts_of_step,
     is_damped,
     make_record,
@@ -110,17 +112,17 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     attributes = _attributes(models, theta, change)
     sizes = sizes_together(weight, np.abs(change @ x.T))
     _require(sizes_hold(before, sizes))
-    lengths = growth * epsilons * np.sqrt(np.maximum(pending.square(a, solution), 0.0))
-    effects = _effects(pending, np.square(a), leave_out)
-    after = _with_history(after, epsilons, lengths, effects, erased)
+    squares = np.maximum(pending.square(a, solution), 0.0)
+    lengths = growth * epsilons * np.sqrt(squares)
+    after = _with_history(after, epsilons, lengths, _effects(pending, a, leave_out), erased)
 
     shared = {
         "n_erased": X.shape[0],
         "structure": models[0].structure_,
         "leave_out": leave_out,
-        "shrunken": False,
         "kept_by": kept_by,
     }
+    steps = list(zip(sizes, multiples, epsilons, solution, squares, strict=True))
     numbers = {
         "relative_shift": _relative(change, theta),
         "weight_erased": weight.sum(axis=1),
@@ -136,10 +138,19 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
             inverses=lambda j=j: (pending.inverses[j], {}),
             state=after[j],
             unweighted=after[j].weighted and sample_weight is None,
-            doubts=tuple(doubts_of_step(sizes[j], multiples[j], epsilons[j])),
+            doubts=_doubts(model, *steps[j]),
         )
         for j, model in enumerate(models)
     ]
+
+
+def _doubts(model, size, multiple, epsilon, solution, square):
+    """Messages for the step of one model: its `StepSize`, eps, solution (d,) and ``g^T s``."""
+    missing = model._family().penalty() - model.curvature_.ridge
+    return (
+        *doubts_of_step(size, multiple, epsilon),
+        *doubts_of_penalty(missing, solution, square, epsilon),
+    )
 
 
 def _numbers(pending, sizes):
@@ -153,9 +164,9 @@ def _numbers(pending, sizes):
     }
 
 
-def _effects(pending, squares, leave_out):
-    """`Downdate.effect` of each output for squares of the gradients at the outputs, (n_models,)."""
-    effects = squares * pending.unweighted_leverage
+def _effects(pending, a, leave_out):
+    """`Downdate.effect` of each output for the gradients a at the outputs, (n_models,)."""
+    effects = np.square(a) * pending.unweighted_leverage
     if leave_out:
         own = np.square(pending.r) * pending.unweighted_leverage
         effects = effects / np.maximum(1.0 - own, LEAST_REMAINING)
@@ -180,7 +191,7 @@ def _records(after, shared, numbers):
     """The record of each model: fields that all share, and arrays of the others, (n_models,)."""
     rows = zip(*(values.tolist() for values in numbers.values()), strict=True)
     return [
-        make_record(state, **shared, **dict(zip(numbers, row, strict=True)))
+        make_record(state, shrunken=False, **shared, **dict(zip(numbers, row, strict=True)))
         for state, row in zip(after, rows, strict=True)
     ]
 
@@ -199,6 +210,8 @@ def _check_size(k, m, d):
 def _epsilons(models, epsilon):
     """eps of each model: numbers for all models, or multiples of "auto" for all."""
     try:
+        for model in models:
+            check_fresh(model._erasure_state)
         epsilons = [checked_epsilon(model, epsilon) for model in models]
     except ErasureError as error:
         raise NotTogetherError from error

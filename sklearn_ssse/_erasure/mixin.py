@@ -79,8 +79,10 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
             curvature is smaller than their curvature at the present parameters; if the model was
             fitted with weights and `sample_weight` is missing;
             if the curvature is made of mini-batches, so that it must be computed again; once, at
-            the first call after a refresh of the model is recommended; if there is no row of
-            positive weight, for example because a filter matches no row.
+            the first call after a refresh of the model is recommended; for a logistic regression,
+            if `damping` is so much smaller than the L2 penalty that the step is more than 2.5 times
+            too long; if there is no row of positive weight, for example because a filter matches no
+            row.
 
         Notes
         -----
@@ -145,9 +147,9 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
         ErasureWarning
             If the step is doubtful, as for `unlearn`; if the norm of a row is more than twice the
             largest norm of a training row; if a net changes the log-odds of the rows' labels by
-            more than 0.3 times the mean of the training rows; if the model was fitted with weights
-            and `sample_weight` is missing; if the curvature is made of mini-batches, so that it
-            must be computed again; if there is no row of positive weight.
+            more than 0.3 of the mean absolute log-odds of the training rows' labels; if the model
+            was fitted with weights and `sample_weight` is missing; if the curvature is made of
+            mini-batches, so that it must be computed again; if there is no row of positive weight.
 
         Notes
         -----

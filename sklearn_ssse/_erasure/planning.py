@@ -24,6 +24,7 @@ from sklearn_ssse._erasure.shares import (
     erased_curvature,
     recommendation,
 )
+from sklearn_ssse._erasure.step_size import doubts_of_penalty
 from sklearn_ssse._erasure.steps import RowChange, choose
 from sklearn_ssse._erasure.validation import (
     check_rows,
@@ -65,6 +66,8 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     check_is_fitted(model, "curvature_", msg=NO_CURVATURE)
     before = model._erasure_state
     inverse = model.curvature_
+    if forget is not None or added is not None:
+        check_fresh(before)
     epsilon = checked_epsilon(model, epsilon)
     family = model._family()
     if column_map:
@@ -93,6 +96,9 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     attributes = _attributes_after(family, change, epsilon, (batch, new))
     shift = float(np.linalg.norm(change) / (np.linalg.norm(family.theta) or 1.0))
     size, doubts = rows.judged(family.theta + change, before, (shift, multiple, epsilon))
+    if family.is_convex:
+        missing = family.penalty(before.n_rows) - inverse.ridge
+        doubts += tuple(doubts_of_penalty(missing, step.solution, step.square, epsilon))
     state = _with_history(choice, epsilon, added, erased, rows.limits)
     record = _record_of_step(model, choice, shift, epsilon, state, size)
     return Erasure(
@@ -133,9 +139,8 @@ def _record_of_step(model, choice, shift, epsilon, after, size):
 
 
 def checked_epsilon(model, epsilon):
-    """eps as a number or a `Multiple`, for a curvature that belongs to the present model."""
+    """eps as a number or a `Multiple`, for a model whose parameters have the values of the fit."""
     state = model._erasure_state
-    check_fresh(state)
     check_objective(model)
     epsilon = model.unlearn_epsilon if epsilon is None else epsilon
     return check_epsilon(epsilon, calibrated=state.calibration is not None)

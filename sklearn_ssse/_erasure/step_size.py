@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_ssse._erasure.row_limits import CHECK, RowLimits
+from sklearn_ssse._erasure.shares import TINY
 from sklearn_ssse.exceptions import ErasureError
 
 # Largest mean change of the log-odds of the forget rows' labels, in nats, after a refresh was
@@ -116,6 +117,33 @@ def check_size_late(size: StepSize) -> None:
 def doubts_of_step(size: StepSize, multiple: float, epsilon: float) -> list[str]:
     """Messages for a step of a convex model, of this size and multiple of the automatic eps."""
     return [*_doubts_of_epsilon(multiple, epsilon, LARGEST_MULTIPLE), *_doubts_of_size(size)]
+
+
+def doubts_of_penalty(missing: NDArray, solution: NDArray, square: float, epsilon: float) -> list:
+    """Messages for a step of a convex model that is too long because of a small damping.
+
+    The best eps along a solution s is ``s^T A s / (s^T A s + s^T diag(missing) s)`` for a curvature
+    A that is exact but for its ridge.
+
+    Parameters
+    ----------
+    missing : ndarray of shape (d,)
+        The L2 penalty of each parameter minus the ridge of the curvature.
+    solution : ndarray of shape (d,)
+        The step at eps = 1.
+    square : float
+        Its squared length in the norm of the curvature.
+    epsilon : float
+    """
+    excess = float(missing @ solution**2)
+    multiple = epsilon * (1.0 + excess / max(square, TINY))
+    if excess <= 0.0 or multiple <= LARGEST_MULTIPLE:
+        return []
+    return [
+        f"A step should be at most {LARGEST_MULTIPLE:g} times as long as the L2 penalty allows, "
+        f"got {multiple:.3g} times at epsilon {epsilon:.3g}: the damping of the curvature is "
+        f"smaller than the penalty. Use damping='auto', or epsilon {epsilon / multiple:.3g}."
+    ]
 
 
 def doubts_of_net(length: float, multiple: float, epsilon: float) -> list[str]:

@@ -315,10 +315,11 @@ class LinearBatch(Batch):
             own = np.where(self.y > 0, self.proba[:, 0], 1.0 - self.proba[:, 0])
         else:
             own = self.proba[np.arange(self.n_samples), self.y]
+        some = self.weight > 0  # a weight of 0 times an infinite loss is no number
         with np.errstate(divide="ignore"):
-            loss = -np.log(own)
+            loss = -np.log(own[some])
         squares = np.square(self.family.theta)
-        return float(self.weight @ loss + self.family.penalty() @ squares / 2)
+        return float(self.weight[some] @ loss + self.family.penalty() @ squares / 2)
 
     def objective_gradient(self):
         """Gradient of the penalised objective on the scale of a sum over rows, (d,)."""

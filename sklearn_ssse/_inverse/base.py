@@ -358,7 +358,9 @@ def downdate_factor(m: NDArray, *, damped: bool = False) -> NDArray:
         return 1.0 / (1.0 - m)
     high = m > 0.5
     safe = np.where(high, m, 1.0)
-    growth = 2.0 - np.log(2.0 * (1.0 - np.where(high, m, 0.0)))
+    # Rounding may give an eigenvalue of 1 or more.
+    gap = np.maximum(1.0 - np.where(high, m, 0.0), np.finfo(np.float64).eps)
+    growth = 2.0 - np.log(2.0 * gap)
     return np.where(high, (growth - 1.0) / safe, 1.0 / (1.0 - np.where(high, 0.0, m)))
 
 

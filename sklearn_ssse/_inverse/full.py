@@ -163,6 +163,8 @@ class FullInverse(AbstractInverse):
 
 def _inverted(matrix: NDArray) -> NDArray:
     """Invert a positive definite matrix, scaled to unit diagonal."""
+    if not (matrix.diagonal() > 0).all():
+        raise not_positive_definite(matrix.diagonal())
     scale = matrix.diagonal() ** -0.5
     inverse = invert(matrix * scale * scale[:, np.newaxis], scale)
     if inverse is None:

@@ -16,10 +16,12 @@ from tests.fuzzing.watch import is_deliberate, owner_of, place
 SECRETS = ("98765", "9.8765", f"{SENTINEL:.3g}", UNKNOWN_LABEL, GROUP)
 # Largest loss of accuracy in silence.
 LARGEST_LOSS = 0.05
-# A loss of accuracy counts from this number of rows: of 30 rows, two are more than 5 points.
+# A loss of accuracy counts from this number of rows: after erasures few rows may remain.
 LEAST_ROWS = 3
 # Smallest eigenvalue of an inverse whose diagonal is scaled to 1: rounding alone is smaller.
 LEAST_EIGENVALUE = -1e-9
+# The same for a sketch, whose factor is shifted by the root of the rounding error.
+LEAST_OF_SKETCH = -1e-7
 # Largest relative error of the diagonal of the curvature, up to this condition number.
 DIAGONAL_ERROR = 1e-3
 TRUSTED_CONDITION = 1e9
@@ -135,7 +137,8 @@ def curvature_is_positive_definite(world):
             P = inverse.to_dense()
             if not np.isfinite(P).all():
                 return f"{name} is not finite ({model.structure_})"
-            if (np.diag(P) <= 0).any() or _least_eigenvalue(P) < LEAST_EIGENVALUE:
+            least = LEAST_OF_SKETCH if model.structure_ == "low_rank" else LEAST_EIGENVALUE
+            if (np.diag(P) <= 0).any() or _least_eigenvalue(P) < least:
                 return f"{name} is not positive definite ({model.structure_})"
     return ""
 

@@ -173,6 +173,7 @@ def refresh_model(sequence):
         world.quiet = True
         world.tainted = False
         check_model(sequence, "refresh")
+        request = Request("refresh", request.about, honest=world.ledger_is_right)
         _judge(sequence, request, seen, right)
 
 
