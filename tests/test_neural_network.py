@@ -533,7 +533,7 @@ def test_many_small_erasures_one_after_the_other(structure, curvature):
     assert clf.preview_unlearn(X[:10], y[:10]).shrunken is False
     for i in range(10):
         rows = slice(10 * i, 10 * i + 10)
-        with may_warn(STALE, DAMPED, REFRESH):
+        with may_warn(STALE, DAMPED, REFRESH, LARGE_EPSILON):
             clf.unlearn(X[rows], y[rows], "2 * auto")
         assert np.linalg.eigvalsh(clf.curvature_.to_dense())[0] > 0
     assert any(record.shrunken for record in clf.erasures_)

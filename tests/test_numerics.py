@@ -319,15 +319,6 @@ def test_early_stopping_is_used_as_at_fit():
     assert net.unlearn(X[:1], y[:1]).erasures_[-1].n_erased == 1
 
 
-def test_a_net_of_few_rows_is_calibrated():
-    """Fewer rows than pseudo-forget sets: no mean of an empty part of the rows."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(4, 2))
-    y = np.array([0, 1, 0, 1])
-    net = ErasableMLPClassifier((2,), solver="lbfgs", max_iter=20, random_state=0).fit(X, y)
-    assert np.isfinite(net._erasure_state.calibration.costs).all()
-
-
 def test_refresh_and_fit_curvature_take_a_new_penalty():
     X, y = small_data()
     exact = {"solver": "newton-cholesky", "tol": 1e-10}

@@ -220,7 +220,9 @@ def test_steps_that_are_too_long_are_halved(monkeypatch, real_data):
         return moved
 
     monkeypatch.setattr(newton, "_stepped", spied)
-    model = ErasableLogisticRegression(C=100.0).fit(X, y).unlearn(X[:90], y[:90])
+    model = ErasableLogisticRegression(C=100.0).fit(X, y)
+    with may_warn(DAMPED):
+        model.unlearn(X[:90], y[:90])
     model.refresh(X[90:], y[90:])
     assert max(halved) > 0
     goal = exact(X[90:], y[90:], C=100.0)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from sklearn_ssse import ErasureWarning
 
-DAMPED = "The .* rows must not dominate"
+DAMPED = "The .*rows must not dominate"
 NO_ROWS = "At least one row of positive weight must be given"
 MINI_BATCHES = "The curvature is made of mini-batches"
 # After more than a tenth of the rows were changed, or a quarter of a class erased.

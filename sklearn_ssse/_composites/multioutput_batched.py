@@ -29,6 +29,7 @@ from sklearn_ssse._erasure import (
     check_fresh,
     check_rows,
     checked_epsilon,
+    doubts_of_margin,
     doubts_of_penalty,
     doubts_of_step,
     is_damped,
@@ -138,19 +139,21 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
             inverses=lambda j=j: (pending.inverses[j], {}),
             state=after[j],
             unweighted=after[j].weighted and sample_weight is None,
-            doubts=_doubts(model, *steps[j]),
+            doubts=_doubts(model, records[j], *steps[j]),
         )
         for j, model in enumerate(models)
     ]
 
 
-def _doubts(model, size, multiple, epsilon, solution, square):
+def _doubts(model, record, size, multiple, epsilon, solution, square):
     """Messages for the step of one model: its `StepSize`, eps, solution (d,) and ``g^T s``."""
-    missing = model._family().penalty() - model.curvature_.ridge
-    return (
-        *doubts_of_step(size, multiple, epsilon),
-        *doubts_of_penalty(missing, solution, square, epsilon),
-    )
+    doubts = doubts_of_step(size, multiple, epsilon)
+    if isinstance(model.damping_, float):
+        missing = model._family().penalty() - model.curvature_.ridge
+        doubts += doubts_of_penalty(missing, solution, square, epsilon)
+    if not record.leave_out:
+        doubts += doubts_of_margin(record.margin)
+    return tuple(doubts)
 
 
 def _numbers(pending, sizes):

@@ -35,7 +35,13 @@ from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_f
 from sklearn_ssse._erasure.row_limits import RowLimits, norms_of_rows
 from sklearn_ssse._erasure.second_order import SecondOrder
 from sklearn_ssse._erasure.shares import expected_square, refusal
-from sklearn_ssse._erasure.step_size import StepSize, doubts_of_penalty, doubts_of_step, is_refused
+from sklearn_ssse._erasure.step_size import (
+    StepSize,
+    doubts_of_margin,
+    doubts_of_penalty,
+    doubts_of_step,
+    is_refused,
+)
 from sklearn_ssse._erasure.steps import LEAST_REMAINING, Step, is_damped, make_step
 from sklearn_ssse._erasure.validation import (
     as_objects,

@@ -83,14 +83,13 @@ class Erasure(NamedTuple):
             )
         for doubt in self.doubts:
             warn(doubt)
-        several = record.leave_out and record.n_erased > 1
-        doubtful = TRUSTED_MARGIN if several else DOUBTFUL_MARGIN
-        if (record.damped or not record.leave_out) and record.margin < doubtful:
-            result = "the step was damped" if record.damped else "the step may be far too short"
+        doubtful = TRUSTED_MARGIN if record.n_erased > 1 else DOUBTFUL_MARGIN
+        if record.damped and record.margin < doubtful:
             warn(
                 f"The {record.n_erased} rows must not dominate the curvature in any direction, got "
                 f"{record.margin:.2g} as smallest eigenvalue of I - R P R^T (reliable from "
-                f"{doubtful}): {result}. Compare with retraining, or erase fewer rows at once."
+                f"{doubtful}): the step was damped. Compare with retraining, or erase fewer "
+                "rows at once."
             )
         if record.shrunken:
             warn(

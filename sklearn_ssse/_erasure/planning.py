@@ -24,7 +24,7 @@ from sklearn_ssse._erasure.shares import (
     erased_curvature,
     recommendation,
 )
-from sklearn_ssse._erasure.step_size import doubts_of_penalty
+from sklearn_ssse._erasure.step_size import doubts_of_margin, doubts_of_penalty
 from sklearn_ssse._erasure.steps import RowChange, choose
 from sklearn_ssse._erasure.validation import (
     check_rows,
@@ -97,8 +97,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     shift = float(np.linalg.norm(change) / (np.linalg.norm(family.theta) or 1.0))
     size, doubts = rows.judged(family.theta + change, before, (shift, multiple, epsilon))
     if family.is_convex:
-        missing = family.penalty(before.n_rows) - inverse.ridge
-        doubts += tuple(doubts_of_penalty(missing, step.solution, step.square, epsilon))
+        doubts += _doubts_of_curvature(model, family, choice, epsilon)
     state = _with_history(choice, epsilon, added, erased, rows.limits)
     record = _record_of_step(model, choice, shift, epsilon, state, size)
     return Erasure(
@@ -111,6 +110,19 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         columns_change=bool(column_map),
         doubts=doubts,
     )
+
+
+def _doubts_of_curvature(model, family, choice, epsilon):
+    """Messages for a step of a convex model: of its damping by hand, and of its margin."""
+    step = choice.step
+    downdate = choice.downdate
+    doubts = []
+    if isinstance(model.damping_, float):
+        missing = family.penalty(step.before.n_rows) - downdate.inverse.ridge
+        doubts += doubts_of_penalty(missing, step.solution, step.square, epsilon)
+    if not step.leave_out:
+        doubts += doubts_of_margin(downdate.margin)
+    return tuple(doubts)
 
 
 def _record_of_step(model, choice, shift, epsilon, after, size):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sklearn_ssse._erasure.guards import DOUBTFUL_MARGIN
 from sklearn_ssse._erasure.row_limits import CHECK, RowLimits
 from sklearn_ssse._erasure.shares import TINY
 from sklearn_ssse.exceptions import ErasureError
@@ -143,6 +144,18 @@ def doubts_of_penalty(missing: NDArray, solution: NDArray, square: float, epsilo
         f"A step should be at most {LARGEST_MULTIPLE:g} times as long as the L2 penalty allows, "
         f"got {multiple:.3g} times at epsilon {epsilon:.3g}: the damping of the curvature is "
         f"smaller than the penalty. Use damping='auto', or epsilon {epsilon / multiple:.3g}."
+    ]
+
+
+def doubts_of_margin(margin: float) -> list[str]:
+    """Messages for a step of a convex model without leave-out, whose margin is almost zero."""
+    if not margin < DOUBTFUL_MARGIN:
+        return []
+    return [
+        "The rows must not dominate the curvature in any direction, got "
+        f"{margin:.2g} as smallest eigenvalue of I - R P R^T (reliable from {DOUBTFUL_MARGIN}): "
+        "the step may be far too short. Compare with retraining, use leave_out=True, or erase "
+        "fewer rows at once."
     ]
 
 
