@@ -590,9 +590,9 @@ def test_a_folder_without_write_permission(start, content):
     [
         ([17, 17, 18], "17", [], None),
         (["17", " 17", "18"], "17", [], None),
-        (["17", "17", "18"], "170", [], "must be in column who, got 170 without a row"),
-        (["17.5", "17.5", "18"], "17", [], "must be in column who, got 17 without a row"),
-        (["017", "017", "18"], "17", [], "must be in column who, got 17 without a row"),
+        (["17", "17", "18"], "170", [], "must be in column who, got 1 of 1 without a row"),
+        (["17.5", "17.5", "18"], "17", [], "must be in column who, got 1 of 1 without a row"),
+        (["017", "017", "18"], "17", [], "must be in column who, got 1 of 1 without a row"),
         ([17, 17, 18], "17", ["--weights", "w"], "must hold rows of positive weight"),
         ([], "17", [], "must hold at least one row|must be in column who"),
     ],
@@ -626,4 +626,4 @@ def test_ids_that_are_floats(folder, content, capsys, parquet):
     command = arguments(folder, "a", more=["--group-column", "who", "--forget", "17", "--force"])
     assert main(command) == (0 if parquet else 1)
     assert rows_lost(folder / "m.skops") == (2 if parquet else 0)
-    assert ("got 17 without a row" in capsys.readouterr().err) == (not parquet)
+    assert ("got 1 of 1 without a row" in capsys.readouterr().err) == (not parquet)

@@ -273,6 +273,7 @@ def _inspected(model, kept):
             "kept_by": list(dict.fromkeys(name for record in records for name in record.kept_by)),
             "class_weights_frozen_at_fit": weights is not None and bool(np.any(weights != 1)),
             "calibrated_at_fit": calibrated,
+            "limits_of_the_rows": list(state.limits._fields),
         },
     }
     return _plain(facts)

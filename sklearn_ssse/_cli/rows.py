@@ -121,10 +121,14 @@ def _without(names, others):
 def _of_groups(frame, group, forget):
     """The rows of the groups to erase."""
     groups = [_stripped(cell) for cell in _ids(frame[group])]
-    lacking = sorted(set(forget).difference(groups))
+    asked = set(forget)
+    lacking = asked.difference(groups)
     if lacking:
         must = f"Every ID of --forget must be in column {group}"
-        raise CommandError(f"{must}, got {few(lacking)} without a row. Nothing was erased.")
+        raise CommandError(
+            f"{must}, got {len(lacking)} of {len(asked)} without a row. Check how the IDs are "
+            "written in the column. Nothing was erased."
+        )
     return frame[np.isin(groups, forget)].reset_index(drop=True)
 
 
