@@ -10,6 +10,7 @@ from sklearn_ssse._erasure.step_size import (
     check_size_late,
     doubts_of_added_labels,
     doubts_of_added_norms,
+    doubts_of_forget_labels,
     doubts_of_net,
     doubts_of_step,
 )
@@ -61,14 +62,16 @@ class ChangedRows(NamedTuple):
             out.append(StepSize.of(log_odds, after, rows.weight))
         return out
 
-    def judged(self, moved, before, step):
+    def judged(self, moved, before, after, step, *, is_whole):
         """The `StepSize` of a step, and doubts about it; an error for a step that ruins the model.
 
         Parameters
         ----------
         moved : ndarray of shape (d,)
             The parameters after the step.
-        before : ErasureState
+        before, after : ErasureState
+        is_whole : bool
+            False for a structure that keeps a part of the inverse.
         step : tuple of float
             The length of the step as a multiple of the norm of the parameters, eps as a multiple of
             the automatic one, and eps.
@@ -85,8 +88,9 @@ class ChangedRows(NamedTuple):
         check_size(forget, before.limits, epsilon)
         doubts = doubts_of_added_norms(self.added_norm)
         if not self.batch.family.is_convex:
+            doubts += doubts_of_forget_labels(forget, before, after)
             doubts += doubts_of_added_labels(added, before.limits)
             return size, (*doubts, *doubts_of_net(length, multiple, epsilon))
         if before.path.recommended:
             check_size_late(forget)
-        return size, (*doubts, *doubts_of_step(size, multiple, epsilon))
+        return size, (*doubts, *doubts_of_step(size, multiple, epsilon, is_whole=is_whole))

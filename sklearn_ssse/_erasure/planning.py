@@ -95,7 +95,13 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         choice = choice.checked(change)
     attributes = _attributes_after(family, change, epsilon, (batch, new))
     shift = float(np.linalg.norm(change) / (np.linalg.norm(family.theta) or 1.0))
-    size, doubts = rows.judged(family.theta + change, before, (shift, multiple, epsilon))
+    size, doubts = rows.judged(
+        family.theta + change,
+        before,
+        after,
+        (shift, multiple, epsilon),
+        is_whole=inverse.is_matrix,
+    )
     if family.is_convex:
         doubts += _doubts_of_curvature(model, family, choice, epsilon)
     state = _with_history(choice, epsilon, added, erased, rows.limits)

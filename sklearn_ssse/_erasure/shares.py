@@ -70,8 +70,11 @@ def changed_shares(state: Any, curvature: float, effect: float) -> Shares:
     effect : float
         Of the path.
     """
-    gone = state.fit_class_mass - state.class_mass
-    of_class = (gone / np.maximum(state.fit_class_mass, TINY)).max(initial=0.0)
+    at_fit = state.fit_class_mass
+    gone = np.divide(
+        at_fit - state.class_mass, at_fit, out=np.zeros(at_fit.shape), where=at_fit > 0
+    )
+    of_class = gone.max(initial=0.0)
     rows = float(state.changed / state.fit_mass)
     return Shares(rows, float(of_class), curvature, effect / state.expected_square)
 

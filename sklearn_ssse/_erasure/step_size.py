@@ -22,6 +22,8 @@ LARGEST_LOG_ODDS = 0.5
 # up to 4.4.
 DOUBTFUL_LOG_ODDS = 1.0
 DOUBTFUL_LOG_ODDS_ALONE = 6.0
+# The same for several rows and a structure that keeps a part of the inverse, such as its diagonal.
+DOUBTFUL_LOG_ODDS_OF_PART = 0.5
 # A single row's change from which a step is doubtful, in nats, if it is also this multiple of the
 # mean change. 1,000 random rows of Covertype, among them the only rows of a rare category, had a
 # change of 1.2 for one row, .02 on average, and a distance ratio of .76.
@@ -46,6 +48,12 @@ LONGEST_STEP = 1.0
 # rows that cost a net more than 5 points of accuracy, 146 are above it; of 383 sets of unseen rows
 # of the same data 9 %, among them all 12 that cost as much.
 DOUBTFUL_SHARE = 0.3
+# The same for the rows that a net forgets, in nats and as a multiple of the mean; the larger one
+# holds, and only if at most the last share of a class is erased: the log-odds of a class that
+# becomes rarer change more.
+DOUBTFUL_LOG_ODDS_OF_NET = 5.0
+DOUBTFUL_SHARE_OF_FORGET_ROWS = 0.5
+LARGEST_SHARE_OF_CLASS = 0.25
 # Norm of an added row, as a multiple of the largest norm of a training row, from which it is likely
 # that the row was not scaled as the training rows were.
 DOUBTFUL_NORM = 2.0
@@ -115,9 +123,16 @@ def check_size_late(size: StepSize) -> None:
         )
 
 
-def doubts_of_step(size: StepSize, multiple: float, epsilon: float) -> list[str]:
-    """Messages for a step of a convex model, of this size and multiple of the automatic eps."""
-    return [*_doubts_of_epsilon(multiple, epsilon, LARGEST_MULTIPLE), *_doubts_of_size(size)]
+def doubts_of_step(
+    size: StepSize, multiple: float, epsilon: float, *, is_whole: bool = True
+) -> list[str]:
+    """Messages for a step of a convex model, of this size and multiple of the automatic eps.
+
+    ``is_whole`` is False for a structure that keeps a part of the inverse.
+    """
+    several = DOUBTFUL_LOG_ODDS if is_whole else DOUBTFUL_LOG_ODDS_OF_PART
+    limit = several if size.n_rows > 1 else DOUBTFUL_LOG_ODDS_ALONE
+    return [*_doubts_of_epsilon(multiple, epsilon, LARGEST_MULTIPLE), *_doubts_of_size(size, limit)]
 
 
 def doubts_of_penalty(missing: NDArray, solution: NDArray, square: float, epsilon: float) -> list:
@@ -180,9 +195,8 @@ def doubts_of_net(length: float, multiple: float, epsilon: float) -> list[str]:
     return doubts
 
 
-def _doubts_of_size(size: StepSize) -> list[str]:
+def _doubts_of_size(size: StepSize, limit: float) -> list[str]:
     """Messages for a step of a convex model that is too long for its quadratic model."""
-    limit = DOUBTFUL_LOG_ODDS if size.n_rows > 1 else DOUBTFUL_LOG_ODDS_ALONE
     if size.mean > limit:
         return [
             "A step should not change the log-odds of the rows' labels by more than "
@@ -209,6 +223,25 @@ def _doubts_of_epsilon(multiple: float, epsilon: float, limit: float) -> list[st
         f"epsilon should be at most {limit:g} times the automatic one, got "
         f"{multiple:.3g} times ({epsilon:.3g}): the model may be farther from retraining than "
         f"without the step. Use epsilon='auto', about {epsilon / multiple:.3g} here."
+    ]
+
+
+def doubts_of_forget_labels(forget: StepSize, before: Any, after: Any) -> list[str]:
+    """Messages for a step of a net that changes the log-odds of random forget rows too much.
+
+    ``before`` and ``after`` are the states before and after the change.
+    """
+    usual = DOUBTFUL_SHARE_OF_FORGET_ROWS * before.limits.mean_log_odds
+    limit = max(DOUBTFUL_LOG_ODDS_OF_NET, usual)
+    erased = before.class_mass - after.class_mass
+    is_random = bool((erased <= LARGEST_SHARE_OF_CLASS * before.class_mass).all())
+    if not (is_random and forget.mean > limit):
+        return []
+    return [
+        "A step should not change the log-odds of the forget rows' labels by more than "
+        f"{limit:.3g} on average, got {forget.mean:.3g}: the net may predict other rows worse than "
+        "before. Compare its accuracy before and after, lower `epsilon`, or call `refresh` with "
+        "the retained rows."
     ]
 
 

@@ -21,7 +21,7 @@ LEAST_ROWS = 3
 # Smallest eigenvalue of an inverse whose diagonal is scaled to 1: rounding alone is smaller.
 LEAST_EIGENVALUE = -1e-9
 # The same for a sketch, whose factor is shifted by the root of the rounding error.
-LEAST_OF_SKETCH = -1e-7
+LEAST_OF_SKETCH = -1e-6
 # Largest relative error of the diagonal of the curvature, up to this condition number.
 DIAGONAL_ERROR = 1e-3
 TRUSTED_CONDITION = 1e9

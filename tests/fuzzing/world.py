@@ -239,7 +239,7 @@ class World:
             params = self.final.best_params_
             options["estimator"] = options["base"]
             options[options["base"]] = {**options[options["base"]], **params}
-        if options["estimator"] == "calibrated":
+        if options["estimator"] in ("calibrated", "threshold"):
             options["estimator"] = options["base"]
         plain = models.build(options, models.plain_base(options, seed))
         y = self.labels(self.codes[self.counted])
