@@ -62,6 +62,7 @@ from tests.reference import relative, without
 from tests.warned import (
     DAMPED,
     LARGE_EPSILON,
+    LONG_STEP,
     MINI_BATCHES,
     REFRESH,
     STALE,
@@ -560,7 +561,8 @@ def test_a_step_out_of_proportion_is_shortened():
 
     def erase_the_first_hundred(net):
         for done in range(0, 100, 10):
-            net.unlearn(X[done : done + 10], y[done : done + 10])
+            with may_warn(LONG_STEP):
+                net.unlearn(X[done : done + 10], y[done : done + 10])
         return max(record.relative_shift for record in net.erasures_[1:])
 
     warned = pytest.warns(ErasureWarning, match="Call `fit_curvature`")
@@ -711,7 +713,7 @@ def test_the_costs_are_the_accuracy_that_random_erasures_lose(interpolating):
         shift_of_one = clf.preview_unlearn(X[S], y[S], 1.0).relative_shift
         for j, length in enumerate(lengths):
             erased = copy.deepcopy(clf)
-            with may_warn(LARGE_EPSILON, TOO_LONG):
+            with may_warn(LARGE_EPSILON, LONG_STEP, TOO_LONG):
                 erased.unlearn(X[S], y[S], length / shift_of_one)
             assert erased.erasures_[0].relative_shift == pytest.approx(length)
             row[j] = clf.score(X, y) - erased.score(X, y)
