@@ -5,7 +5,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.utils import check_array
 
 from sklearn_ssse._utils.compat import is_pandas_na, is_scalar_nan
-from sklearn_ssse._utils.unquoted import attempt, faulty_cells, form, refusal
+from sklearn_ssse._utils.unquoted import attempt, error_like, faulty_cells, form
 
 
 def count_values(X, missing_values=np.nan):
@@ -37,7 +37,7 @@ def as_numbers(X):
     out, kind = attempt(check_array, X, dtype=np.float64, ensure_all_finite="allow-nan")
     if kind is not None:
         given = "; ".join(faulty_cells(X, allow_nan=True)) or form(X)
-        raise refusal(
+        raise error_like(
             kind,
             f"X must be a table of finite numbers, or nan for a missing value, got {given}. Pass "
             "numeric data of shape (n_samples, n_columns).",

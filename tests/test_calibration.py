@@ -210,7 +210,10 @@ def test_guards_name_the_given_values(binary):
     one = np.flatnonzero(y == 1)
     with pytest.raises(ErasureError, match=r"got 150 rows to erase from 150 \(weight 300\)"):
         clf.unlearn(X, y, sample_weight=np.full(150, 2.0))
-    with pytest.raises(ErasureError, match=rf"got {one.size} rows of class 1, of which {one.size}"):
+    found = (
+        rf"got {one.size} rows of class 1 \(weight {one.size}\), but the model holds {one.size} "
+    )
+    with pytest.raises(ErasureError, match=rf"{found}\(weight {2 * one.size}\)"):
         clf.unlearn(
             X[one], y[one], sample_weight=np.ones(one.size)
         )  # half of their weight, but all rows of the class

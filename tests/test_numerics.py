@@ -351,6 +351,22 @@ def test_changes_that_need_a_fit(changes, verbs):
     assert_same(before, state_of(model))
 
 
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"l1_ratio": 0.5}, "Set it back."),
+        ({"activation": "tanh"}, "Set it back, or call `fit`."),
+        ({"C": 10.0}, "Set it back, or call `fit`, or call `refresh` with the retained rows."),
+    ],
+)
+def test_advice_names_the_calls_that_accept_the_change(changes, advice):
+    X, y = small_data()
+    model = fitted_model(changes, X, y).set_params(**changes)
+    with pytest.raises(ErasureError) as caught:
+        model.unlearn(X[:2], y[:2])
+    assert str(caught.value).endswith(advice)
+
+
 @pytest.mark.parametrize("curvature", CURVATURES)
 @pytest.mark.parametrize("options", STRUCTURES)
 def test_largest_leverage_is_below_one(options, curvature):

@@ -25,8 +25,8 @@ def refused_together(states, erased):
     return any(map(refusal, states, erased.tolist()))
 
 
-def rows_known(states, X, log_odds, pending):
-    """Whether `check_norms` and `check_labels` accept the rows for every model.
+def rows_accepted(states, X, log_odds, pending):
+    """Whether `check_norms` and `check_label_odds` accept the rows for every model.
 
     Parameters
     ----------

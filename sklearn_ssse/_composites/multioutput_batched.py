@@ -17,7 +17,7 @@ from sklearn_ssse._composites.downdates_together import PendingDowndates, stacke
 from sklearn_ssse._composites.limits_together import (
     erased_together,
     refused_together,
-    rows_known,
+    rows_accepted,
     sizes_hold,
     sizes_together,
 )
@@ -101,7 +101,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     logits = theta @ x.T
     a, r = _factors(logits, targets, weight, before[0].curvature)
     pending = PendingDowndates(models, x, r)
-    _require(rows_known(before, X, np.where(targets, logits, -logits), pending))
+    _require(rows_accepted(before, X, np.where(targets, logits, -logits), pending))
     _require((pending.margin >= pending.least_margin).all())
     leave_out = models[0]._leave_out(before[0])
     damped = is_damped(pending.margin) & leave_out

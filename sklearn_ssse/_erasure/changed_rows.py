@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from sklearn_ssse._erasure.row_limits import RowLimits, check_labels, check_norms, norms_of_rows
+from sklearn_ssse._erasure.row_limits import RowLimits, check_label_odds, check_norms, norms_of_rows
 from sklearn_ssse._erasure.shares import TINY
 from sklearn_ssse._erasure.step_size import (
     StepSize,
@@ -46,7 +46,7 @@ class ChangedRows(NamedTuple):
         if batch.n_samples:
             check_norms(batch, limits)
             log_odds[0] = batch.log_odds(theta)[0]
-            check_labels(batch, log_odds[0], before, inverse)
+            check_label_odds(batch, log_odds[0], before, inverse)
         if added.n_samples:
             norms = norms_of_rows(added.X)
             log_odds[1] = added.log_odds(theta)[0]

@@ -107,8 +107,9 @@ def _spent_class(c, classes, old, forget, may_vanish):
         rule = "not take more rows of a class than the model holds"
         advice += " With `early_stopping`, rows that were held out are not in the model."
     return ErasureError(
-        f"An erasure must {rule}, got {forget.class_counts[c]} rows of class {classes[c]!s}, of "
-        f"which {old.class_counts[c]} (weight {old.class_mass[c]:.6g}) remain. {advice}"
+        f"An erasure must {rule}, got {forget.class_counts[c]} rows of class {classes[c]!s} "
+        f"(weight {forget.class_mass[c]:.6g}), but the model holds {old.class_counts[c]} (weight "
+        f"{old.class_mass[c]:.6g}). {advice}"
     )
 
 
@@ -119,8 +120,8 @@ def _check_rows_without_label(classes, old, forget, after):
         c = int(np.argmin(without))
         raise ErasureError(
             "An erasure must not take more rows without a label than the model holds, got "
-            f"{forget.n_rows - forget.class_counts[c]} without label {classes[c]!s}, of which "
-            f"{old.n_rows - old.class_counts[c]} remain. Check the labels."
+            f"{forget.n_rows - forget.class_counts[c]} without label {classes[c]!s}, but the model "
+            f"holds {old.n_rows - old.class_counts[c]}. Check the labels."
         )
 
 

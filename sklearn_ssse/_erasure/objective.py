@@ -8,6 +8,8 @@ from sklearn_ssse.exceptions import ErasureError
 # new one.
 FIXED_AT_REFRESH = ("activation",)
 FIXED_AT_CURVATURE = ("activation", "fit_intercept")
+# Parameters that `fit` and `refresh` accept with no other value than the one at the fit.
+FIXED_ALWAYS = ("l1_ratio",)
 # Parameters whose value at the fit is used by an erasure, whatever their present value is.
 USED_AS_AT_FIT = ("early_stopping",)
 
@@ -31,9 +33,16 @@ def check_objective(model, fixed=None):
         before = state.objective.get(name)
         given = now.get(name)
         if before != given and name not in USED_AS_AT_FIT:
-            may_refresh = name not in (fixed or FIXED_AT_REFRESH)
-            or_refresh = ", or call `refresh` with the retained rows" if may_refresh else ""
             raise ErasureError(
                 f"{name} must be as it was when the curvature was computed, {before!r}, got "
-                f"{given!r}. Set it back, or call `fit`{or_refresh}."
+                f"{given!r}. Set it back{_other_calls(name, fixed)}."
             )
+
+
+def _other_calls(name, fixed):
+    """The calls that accept a new value of a parameter, as the end of an advice."""
+    if name in FIXED_ALWAYS:
+        return ""
+    if name in (fixed or FIXED_AT_REFRESH):
+        return ", or call `fit`"
+    return ", or call `fit`, or call `refresh` with the retained rows"

@@ -114,7 +114,7 @@ def check_norms(batch: Any, limits: RowLimits) -> None:
         )
 
 
-def check_labels(batch: Any, log_odds: NDArray, state: Any, inverse: Any) -> None:
+def check_label_odds(batch: Any, log_odds: NDArray, state: Any, inverse: Any) -> None:
     """Refuse forget rows with a label that is less likely than the label of any training row.
 
     Parameters

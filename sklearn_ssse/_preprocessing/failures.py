@@ -9,7 +9,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import get_tags
 
 from sklearn_ssse._utils.compat import safe_indexing
-from sklearn_ssse._utils.unquoted import AS_AT_FIT, UNREAD, attempt, fault, faulty_cells, refusal
+from sklearn_ssse._utils.unquoted import AS_AT_FIT, UNREAD, attempt, error_like, fault, faulty_cells
 
 # Types whose steps inside are inspected one by one.
 CONTAINERS = (Pipeline, ColumnTransformer, FeatureUnion)
@@ -39,8 +39,8 @@ def step_error(step, X, name, kind, verb="transform"):
             name, step, reason = _diagnosis(step, X, name)
     place = f"step {name} ({type(step).__name__})"
     if reason:
-        return refusal(kind, f"The rows for {place} must {reason}")
-    return refusal(
+        return error_like(kind, f"The rows for {place} must {reason}")
+    return error_like(
         kind,
         f"`{verb}` of {place} must succeed on the rows, got {kind.__name__}, {UNREAD}. {AS_AT_FIT} "
         f"To read the message, call the steps before the model yourself, such as {call}.",

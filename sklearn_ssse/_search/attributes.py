@@ -7,7 +7,7 @@ a multi-label problem has one for each label.
 import numpy as np
 from scipy.stats import rankdata
 
-from sklearn_ssse._utils.unquoted import attempt, fault, refusal, unknown_fault
+from sklearn_ssse._utils.unquoted import attempt, error_like, fault, unknown_fault
 
 
 def output_classes(original, y):
@@ -38,7 +38,7 @@ def attribute_scores(model, X, outputs):
     proba, kind = attempt(model.predict_proba, X)
     if kind is not None:
         must = fault(model, X) or unknown_fault(model, kind)
-        raise refusal(kind, f"The rows to predict must {must}")
+        raise error_like(kind, f"The rows to predict must {must}")
     if not isinstance(proba, list):
         if len(outputs) > 1:
             return proba

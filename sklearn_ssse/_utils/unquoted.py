@@ -46,7 +46,7 @@ def attempt(function, *args, **kwargs):
         return None, type(error)
 
 
-def refusal(kind, message):
+def error_like(kind, message):
     """The error that replaces one of another library: a `TypeError` if that was one."""
     return ErasureTypeError(message) if issubclass(kind, TypeError) else ErasureError(message)
 
@@ -66,7 +66,7 @@ def column(values, name, *, warn=False):
     """Values as an array of one dimension, (n_rows,); see `sklearn.utils.column_or_1d`."""
     out, kind = attempt(column_or_1d, values, warn=warn)
     if kind is not None:
-        raise refusal(
+        raise error_like(
             kind,
             f"{name} must hold one value for each row in one column, got {form(values)}. Pass an "
             "array of shape (n_rows,).",
@@ -78,7 +78,7 @@ def array(values, name):
     """Values as an array, dense or not."""
     out, kind = attempt(lambda: values.toarray() if sparse.issparse(values) else np.asarray(values))
     if kind is not None:
-        raise refusal(
+        raise error_like(
             kind,
             f"{name} must be an array, got {form(values)}. Pass one value for each row and column.",
         )
@@ -93,7 +93,7 @@ def weights(values, X):
     out, kind = attempt(check_sample_weight, values, X, dtype=np.float64)
     if kind is not None:
         given = "; ".join(faulty_cells(values)) or form(values)
-        raise refusal(
+        raise error_like(
             kind,
             f"sample_weight must hold one finite number for each row, got {given}. Pass the "
             "weights that the rows had at fit.",
@@ -114,7 +114,7 @@ def validated(estimator, X, **options):
     """
     out, kind = attempt(validate_data, estimator, X, reset=False, **options)
     if kind is not None:
-        raise refusal(kind, f"X must {fault(estimator, X) or unknown_fault(estimator, kind)}")
+        raise error_like(kind, f"X must {fault(estimator, X) or unknown_fault(estimator, kind)}")
     return _canonical(out) if sparse.issparse(out) and out.format == "csr" else out
 
 
