@@ -222,7 +222,7 @@ def _doubts_of_epsilon(multiple: float, epsilon: float, limit: float) -> list[st
     return [
         f"epsilon should be at most {limit:g} times the automatic one, got "
         f"{multiple:.3g} times ({epsilon:.3g}): the model may be farther from retraining than "
-        f"without the step. Use epsilon='auto', about {epsilon / multiple:.3g} here."
+        f"without the step. Use epsilon='auto', or about {epsilon / multiple:.3g}."
     ]
 
 
