@@ -88,7 +88,11 @@ class StepSize(NamedTuple):
 
     def joined(self, other: "StepSize") -> "StepSize":
         """The size of a step with other rows too."""
-        return StepSize(*map(max, self, other))
+        return StepSize(
+            max(self.mean, other.mean),
+            max(self.largest, other.largest),
+            max(self.n_rows, other.n_rows),
+        )
 
 
 def ruinous_log_odds(limits: RowLimits) -> float:
