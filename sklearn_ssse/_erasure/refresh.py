@@ -95,9 +95,9 @@ class RefreshMixin(CurvatureMixin):
         >>> X = scale(X)
         >>> exact = {"solver": "newton-cholesky", "tol": 1e-10}
         >>> original = ErasableLogisticRegression(**exact).fit(X, y)
-        >>> refreshed = ErasableLogisticRegression().fit(X, y).unlearn(X[:100], y[:100])
-        >>> refreshed = refreshed.refresh(X[100:], y[100:])
-        >>> retrained = ErasableLogisticRegression(**exact).fit(X[100:], y[100:])
+        >>> refreshed = ErasableLogisticRegression().fit(X, y).unlearn(X[:40], y[:40])
+        >>> refreshed = refreshed.refresh(X[40:], y[40:])
+        >>> retrained = ErasableLogisticRegression(**exact).fit(X[40:], y[40:])
         >>> parameter_distance(original, refreshed, retrained) < 1e-3
         True
         """

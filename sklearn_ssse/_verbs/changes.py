@@ -332,9 +332,9 @@ def refresh(estimator, X, y, sample_weight=None, *, preprocessing="keep", positi
     >>> exact = {"solver": "newton-cholesky", "tol": 1e-10}
     >>> def fit(X, y, **params):
     ...     return make_pipeline(StandardScaler(), ErasableLogisticRegression(**params)).fit(X, y)
-    >>> pipe = unlearn(fit(X, y), X[:100], y[:100])
-    >>> pipe = refresh(pipe, X[100:], y[100:], preprocessing="refit")
-    >>> original, retrained = fit(X, y, **exact), fit(X[100:], y[100:], **exact)
+    >>> pipe = unlearn(fit(X, y), X[:40], y[:40])
+    >>> pipe = refresh(pipe, X[40:], y[40:], preprocessing="refit")
+    >>> original, retrained = fit(X, y, **exact), fit(X[40:], y[40:], **exact)
     >>> parameter_distance(original[-1], pipe[-1], retrained[-1]) < 1e-3
     True
     """
