@@ -261,12 +261,12 @@ def _growth(before, after, leave_out):
 def _epsilons_of(epsilons, before, pending, a, c, targets, growth, leave_out):
     """eps of each model as a number and as a multiple of the automatic one, (n_models,) each.
 
-    The step is ``Z^T c``. If the automatic eps is not known, the multiple is 1.
+    The step is ``Z^T c``. If the automatic eps is not known, the multiple is nan.
     """
     calibrations = [state.calibration for state in before]
     are_multiples = isinstance(epsilons[0], Multiple)
     if not are_multiples and any(calibration is None for calibration in calibrations):
-        return np.array(epsilons), np.ones(len(epsilons))
+        return np.array(epsilons), np.full(len(epsilons), np.nan)
     along = times(c, pending.G)
     products = a * along
     positive = np.where(targets, products, 0.0).sum(axis=1)

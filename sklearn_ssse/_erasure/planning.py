@@ -227,7 +227,7 @@ def _row_change(model, batch, new, before, after):
 
 
 def _epsilon_of(epsilon, step, n_rows):
-    """eps as a number, and as a multiple of the automatic one; 1 if that is not known.
+    """eps as a number, and as a multiple of the automatic one; nan if that is not known.
 
     If there are no rows, the automatic one is the eps for random rows.
     """
@@ -236,7 +236,7 @@ def _epsilon_of(epsilon, step, n_rows):
         usual = calibration.epsilon(step) if n_rows else 1.0 / calibration.random
         return epsilon.factor * usual, epsilon.factor
     if calibration is None or not n_rows:
-        return epsilon, 1.0
+        return epsilon, math.nan
     if not step.batch.family.is_convex:
         # The automatic eps of these rows costs forward passes and gives warnings of its own. For
         # added rows it may be any multiple of the eps for random rows.

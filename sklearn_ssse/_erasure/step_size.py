@@ -43,6 +43,9 @@ LARGEST_MULTIPLE = 2.5
 LARGEST_MULTIPLE_OF_NET = 1.5
 # Longest step of a net without a warning, as a multiple of the norm of the parameters.
 LONGEST_STEP = 1.0
+# The same for an eps by hand of a net without an automatic eps. Random forget sets have steps of at
+# most .3 at the automatic eps.
+LONGEST_STEP_BY_HAND = 0.2
 # Mean change of the log-odds of the rows that a net learns, as a multiple of the mean absolute
 # log-odds of the training rows' labels, from which the step is doubtful. Of 148 sets of hostile
 # rows that cost a net more than 5 points of accuracy, 146 are above it; of 383 sets of unseen rows
@@ -186,11 +189,11 @@ def doubts_of_net(length: float, multiple: float, epsilon: float) -> list[str]:
     length : float
         Norm of the step, as a multiple of the norm of the parameters.
     multiple : float
-        eps as a multiple of the automatic one.
+        eps as a multiple of the automatic one; nan if that is not known.
     epsilon : float
     """
     doubts = _doubts_of_epsilon(multiple, epsilon, LARGEST_MULTIPLE_OF_NET)
-    if length > LONGEST_STEP:
+    if length > (LONGEST_STEP_BY_HAND if np.isnan(multiple) else LONGEST_STEP):
         doubts.append(
             "A step must be short compared with the parameters, so that the net is linear along "
             f"it, got {length:.2g} times their norm. Compare with retraining, erase fewer rows at "
@@ -221,7 +224,7 @@ def _doubts_of_size(size: StepSize, limit: float) -> list[str]:
 
 def _doubts_of_epsilon(multiple: float, epsilon: float, limit: float) -> list[str]:
     """Messages for an eps that is a larger multiple of the automatic one than the limit."""
-    if multiple <= limit:
+    if not multiple > limit:
         return []
     return [
         f"epsilon should be at most {limit:g} times the automatic one, got "

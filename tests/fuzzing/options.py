@@ -20,7 +20,7 @@ ESTIMATOR = {
 STEPS = {(): 6, ("scaler",): 3, ("imputer", "scaler"): 1, ("range",): 1}
 
 DATA = {
-    "n_rows": {100: 4, 200: 3, 300: 1},
+    "n_rows": {200: 4, 300: 3, 400: 1},
     "n_columns": {2: 1, 4: 3, 7: 2, 12: 1},
     "n_classes": {2: 3, 3: 2, 4: 1},
     "separation": {0.3: 1, 1.0: 3, 3.0: 1},
