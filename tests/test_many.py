@@ -28,7 +28,7 @@ from sklearn_ssse._composites.multioutput_batched import plan_together
 from sklearn_ssse._composites.registry import plan_all
 from sklearn_ssse._erasure.changes import carry_out
 from tests.check_erasable import snapshot
-from tests.warned import LONG_STEP, MINI_BATCHES, NO_ROWS, REFRESH, may_warn
+from tests.warned import LONG_STEP, MINI_BATCHES, NO_ROWS, REFRESH, TOO_LONG, may_warn
 
 N_OUTPUTS = 5
 RTOL = 1e-12
@@ -220,7 +220,7 @@ def test_one_by_one_if_not_alike(data):
     cases["a class of the user's own"].estimators_[1].__class__ = type(
         "Own", (ErasableLogisticRegression,), {}
     )
-    with may_warn(MINI_BATCHES):
+    with may_warn(MINI_BATCHES, TOO_LONG):
         for name, model in cases.items():
             labels = np.column_stack([Y[:, 0], three]) if name == "classes" else Y
             assert not is_together(model, X[:4], labels[:4]), name
