@@ -234,7 +234,7 @@ class World:
 
     def _trained_again(self, X, weight, seed):
         """A plain model of the retained rows among rows X that are transformed."""
-        options = {**self.options, "random_state": seed, "steps": ()}
+        options = {**self.options, "steps": ()}  # of the same random order of a chain
         if options["estimator"] == "search":
             params = self.final.best_params_
             options["estimator"] = options["base"]
