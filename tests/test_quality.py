@@ -29,7 +29,7 @@ def distances(real_data):
                 keep = without(S, len(y))
                 retrained = LogisticRegression(**params).fit(X[keep], y[keep])
                 automatic = deepcopy(default)
-                with may_warn(LONG_STEP):  # half of a class
+                with may_warn(DAMPED, LONG_STEP):  # half of a class
                     automatic.unlearn(X[S], y[S])
                 step = theta(automatic) - theta(default)
                 one = step / automatic.erasures_[0].epsilon  # the step of eps = 1
