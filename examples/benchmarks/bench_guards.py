@@ -131,19 +131,24 @@ def logistic(**params):
     return ErasableLogisticRegression(max_iter=1000, **params)
 
 
-def models(C=(1.0,)):
-    """Unfitted logistic regressions and nets of both curvatures, by name."""
-    found = {}
+def models():
+    """Unfitted logistic regressions and nets of both curvatures."""
     for curvature in CURVATURES:
-        for penalty in C:
-            name = f"logistic regression, {curvature}, C={penalty:g}"
-            found[name] = logistic(curvature=curvature, C=penalty)
+        for penalty in PENALTIES:
+            yield logistic(curvature=curvature, C=penalty)
         for solver in ("adam", "lbfgs"):
-            net = ErasableMLPClassifier(
+            yield ErasableMLPClassifier(
                 (16,), solver=solver, max_iter=300, curvature=curvature, random_state=0
             )
-            found[f"net, {curvature}, {solver}"] = net
-    return found
+
+
+def fitted_models(X, y):
+    """The `models`, fitted, and the accuracy of each on its rows."""
+    for model in models():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X, y)
+        yield model, accuracy(model, X, y)
 
 
 def honest(seed=1, repeats=7):
@@ -181,11 +186,7 @@ def hostile(verb="unlearn", seed=0, repeats=2, wrong=True):
     for name, (raw, y) in raw_sets().items():
         scaler = StandardScaler().fit(raw)
         X = scaler.transform(raw)
-        for model in models(PENALTIES).values():
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(X, y)
-            before = accuracy(model, X, y)
+        for model, before in fitted_models(X, y):
             for kind in (*KINDS, *(("wrong labels",) if wrong else ()), *CELLS):
                 for k in (1, 3, 10, 30) * repeats:
                     rows, labels = hostile_rows(kind, raw, y, scaler, k, rng)
@@ -211,11 +212,7 @@ def by_hand(seed=2):
     worst = 0.0
     for name, (raw, y) in raw_sets().items():
         X = StandardScaler().fit_transform(raw)
-        for model in models(PENALTIES).values():
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(X, y)
-            before = accuracy(model, X, y)
+        for model, before in fitted_models(X, y):
             for eps in (0.1, 1.0, 3.0, 10.0, 100.0, 1e3, 1e6):
                 for k in (1, 10, len(y) // 20):
                     index = rng.choice(len(y), k, replace=False)

@@ -29,8 +29,7 @@ from sklearn_ssse._erasure import (
     check_fresh,
     check_rows,
     checked_epsilon,
-    doubts_of_margin,
-    doubts_of_penalty,
+    doubts_of_curvature,
     doubts_of_step,
     is_damped,
     make_record,
@@ -147,13 +146,14 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
 
 def _doubts(model, record, size, multiple, epsilon, solution, square):
     """Messages for the step of one model: its `StepSize`, eps, solution (d,) and ``g^T s``."""
-    doubts = doubts_of_step(size, multiple, epsilon)
+    missing = None
     if isinstance(model.damping_, float):
         missing = model._family().penalty() - model.curvature_.ridge
-        doubts += doubts_of_penalty(missing, solution, square, epsilon)
-    if not record.leave_out:
-        doubts += doubts_of_margin(record.margin)
-    return tuple(doubts)
+    margin = np.nan if record.leave_out else record.margin
+    return (
+        *doubts_of_step(size, multiple, epsilon),
+        *doubts_of_curvature(missing, solution, square, epsilon, margin),
+    )
 
 
 def _numbers(pending, sizes):

@@ -37,8 +37,7 @@ from sklearn_ssse._erasure.second_order import SecondOrder
 from sklearn_ssse._erasure.shares import expected_square, refusal
 from sklearn_ssse._erasure.step_size import (
     StepSize,
-    doubts_of_margin,
-    doubts_of_penalty,
+    doubts_of_curvature,
     doubts_of_step,
     is_refused,
 )

@@ -77,12 +77,11 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
             the parameters (net), or has a large multiple of the automatic eps; if the forget rows
             dominate the curvature, so that a step is unreliable; if their part of the stored
             curvature is smaller than their curvature at the present parameters; if the model was
-            fitted with weights and `sample_weight` is missing;
-            if the curvature is made of mini-batches, so that it must be computed again; once, at
-            the first call after a refresh of the model is recommended; for a logistic regression,
-            if `damping` is so much smaller than the L2 penalty that the step is more than 2.5 times
-            too long; if there is no row of positive weight, for example because a filter matches no
-            row.
+            fitted with weights and `sample_weight` is missing; if the curvature is made of
+            mini-batches, so that it must be computed again; once, at the first call after a refresh
+            of the model is recommended; if a `damping` below the L2 penalty of a logistic
+            regression makes the step more than 2.5 times too long; if there is no row of positive
+            weight, for example because a filter matches no row.
 
         Notes
         -----
@@ -136,8 +135,8 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
         Raises
         ------
         ErasureError
-            If a label was not seen at fit; if the curvature is stale; if the rows overflow, or have
-            so much curvature that the curvature of the model would be lost in rounding; if
+            If a label was not seen at fit; if the curvature is stale; if the rows overflow; if the
+            sum of the rows and the stored curvature would lose the stored curvature in rounding; if
             `epsilon` is not valid; if a parameter of the objective was changed after the fit.
         ValueError
             If X, y or the weights are not valid input for this model.

@@ -24,7 +24,7 @@ from sklearn_ssse._erasure.shares import (
     erased_curvature,
     recommendation,
 )
-from sklearn_ssse._erasure.step_size import doubts_of_margin, doubts_of_penalty
+from sklearn_ssse._erasure.step_size import doubts_of_curvature
 from sklearn_ssse._erasure.steps import RowChange, choose
 from sklearn_ssse._erasure.validation import (
     check_rows,
@@ -119,16 +119,14 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
 
 
 def _doubts_of_curvature(model, family, choice, epsilon):
-    """Messages for a step of a convex model: of its damping by hand, and of its margin."""
+    """See `doubts_of_curvature`."""
     step = choice.step
     downdate = choice.downdate
-    doubts = []
+    missing = None
     if isinstance(model.damping_, float):
         missing = family.penalty(step.before.n_rows) - downdate.inverse.ridge
-        doubts += doubts_of_penalty(missing, step.solution, step.square, epsilon)
-    if not step.leave_out:
-        doubts += doubts_of_margin(downdate.margin)
-    return tuple(doubts)
+    margin = math.nan if step.leave_out else downdate.margin
+    return tuple(doubts_of_curvature(missing, step.solution, step.square, epsilon, margin))
 
 
 def _record_of_step(model, choice, shift, epsilon, after, size):

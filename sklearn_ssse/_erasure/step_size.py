@@ -142,7 +142,29 @@ def doubts_of_step(
     return [*_doubts_of_epsilon(multiple, epsilon, LARGEST_MULTIPLE), *_doubts_of_size(size, limit)]
 
 
-def doubts_of_penalty(missing: NDArray, solution: NDArray, square: float, epsilon: float) -> list:
+def doubts_of_curvature(
+    missing: NDArray | None, solution: NDArray, square: float, epsilon: float, margin: float
+) -> list[str]:
+    """Messages for a step of a convex model: of a damping by hand, and of the margin.
+
+    Parameters
+    ----------
+    missing : ndarray of shape (d,) or None
+        See `doubts_of_penalty`; None for an automatic damping.
+    solution, square, epsilon
+        See `doubts_of_penalty`.
+    margin : float
+        See `doubts_of_margin`; nan for a step with leave-out.
+    """
+    doubts = doubts_of_margin(margin)
+    if missing is not None:
+        doubts += doubts_of_penalty(missing, solution, square, epsilon)
+    return doubts
+
+
+def doubts_of_penalty(
+    missing: NDArray, solution: NDArray, square: float, epsilon: float
+) -> list[str]:
     """Messages for a step of a convex model that is too long because of a small damping.
 
     The best eps along a solution s is ``s^T A s / (s^T A s + s^T diag(missing) s)`` for a curvature

@@ -168,8 +168,7 @@ class AbstractInverse(ABC):
         Raises
         ------
         ErasureError
-            If the rows have so much more curvature than A that the result would be lost in
-            rounding.
+            If the rows are far larger than A, and their sum with A would lose A in rounding.
         """
 
     def leverage(self, scores: CurvatureRows) -> NDArray:
