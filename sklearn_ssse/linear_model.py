@@ -1,31 +1,24 @@
 """Logistic regression that training rows can be erased from."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration import logistic, second_order
 from sklearn_ssse._erasure import (
-    LONG_WORK,
     PARAMETER_CONSTRAINTS,
     ErasableMixin,
     documented,
-    row_weights,
 )
 from sklearn_ssse._families import LinearFamily
 from sklearn_ssse._from_estimator import logistic_parameters, refuse_l1
 from sklearn_ssse._gradients import CURVATURES
-from sklearn_ssse._inverse import INVERSES, choose_structure
-from sklearn_ssse._kernels import load
-from sklearn_ssse._minimum import left_by_training, minimise
-from sklearn_ssse._utils.compat import Options, StrOptions, with_callbacks
+from sklearn_ssse._minimum import left_by_training, take_newton_steps, takes_newton_steps
+from sklearn_ssse._utils.compat import Interval, Options, StrOptions, with_callbacks
 from sklearn_ssse._utils.locks import exclusive, itself
-from sklearn_ssse._utils.progress import begun
-from sklearn_ssse._utils.warnings import warn
 
 __all__ = ["ErasableLogisticRegression"]
 
@@ -88,6 +81,19 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         retraining, and adapted to each forget set; 1 for 'fisher'. A str such as '0.5*auto' is a
         multiple of that. It is read at `unlearn`, so ``set_params(unlearn_epsilon=...)`` works
         after fit.
+    bounds : bool, default=True
+        Whether to keep the sums over the rows that bound the error of each erasure without data,
+        for 'fisher' with structure 'full', see `docs/bounds.md`. The bounds are in the records.
+    budget : float or 'auto', default='auto'
+        Largest sum of the parameter bounds of the erasures, in standard errors, beyond which
+        `refresh_recommended_` recommends a refresh. 'auto': ``0.1 sqrt(d)``.
+    certify : tuple (epsilon, delta) or None, default=None
+        Certified removal with these two numbers, see `docs/certified.md`. The model then minimises
+        a randomly perturbed objective and no longer equals scikit-learn's.
+    certify_std : float or 'auto', default='auto'
+        Standard deviation sigma of the perturbation, in the unit of a gradient summed over rows.
+        'auto' chooses it for an expected number of removals.
+    {tracking_parameters}
     {backend_parameters}
 
     Attributes
@@ -158,6 +164,10 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         },
         **PARAMETER_CONSTRAINTS,
         "order": [Options(Integral, {1, 2}), StrOptions({"auto"})],
+        "bounds": ["boolean"],
+        "budget": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "certify": [tuple, None],
+        "certify_std": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
     }
 
     def __init__(
@@ -185,6 +195,11 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         order="auto",
         inversion="auto",
         unlearn_epsilon="auto",
+        bounds=True,
+        budget="auto",
+        certify=None,
+        certify_std="auto",
+        track_rows=False,
         backend="auto",
         device=None,
     ):
@@ -210,6 +225,11 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         self.order = order
         self.inversion = inversion
         self.unlearn_epsilon = unlearn_epsilon
+        self.bounds = bounds
+        self.budget = budget
+        self.certify = certify
+        self.certify_std = certify_std
+        self.track_rows = track_rows
         self.backend = backend
         self.device = device
 
@@ -358,33 +378,12 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         """Newton steps to the minimum; a warm start of the parent if the Hessian is too large."""
         if not self.fit_intercept:
             self.intercept_ = np.zeros_like(self.intercept_)
-        family = self._family()
-        structure, _ = choose_structure(INVERSES, "auto", family.shapes, {})
-        if not INVERSES[structure].is_matrix:
+        if takes_newton_steps(self):
+            take_newton_steps(self, checked)
+        else:
+            family = self._family()
             vars(self).update(family.attributes(family.centred(family.theta)))
             self._fit_parent(given, tol=TOLERANCE_SHARE * self.tol)
-            return
-        X, codes, weight = checked
-        weight = row_weights(codes, weight, self._frozen_class_weight(codes, weight))
-        batch = family.batch(X, codes, weight)
-        operations = family.n_parameters**2 * len(codes)
-        kernels = load(self._choose_backend(operations), self.device)
-        context = None
-        if operations >= LONG_WORK:
-            context = self._init_callback_context("refresh", max_subtasks=1)
-        with (
-            begun(self, context) as progress,
-            progress.task("newton steps", None) as batch.progress,
-        ):
-            found = minimise(batch, self.tol, kernels)
-        vars(self).update(family.attributes(found.theta))
-        self.n_iter_ = np.array([found.n_steps], dtype=np.int32)
-        if not found.converged:
-            warn(
-                f"The refresh must reach tol={self.tol:g}, got {found.n_steps} Newton steps that "
-                "did not. Scale the columns of X, or lower C.",
-                ConvergenceWarning,
-            )
 
     def _second_order(self, batch, inverse, state):
         """The `SecondOrder` of the training rows, or None; "auto" chooses it once, at fit."""

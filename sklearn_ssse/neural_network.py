@@ -73,6 +73,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         estimates that accuracy by predicting training rows from other training rows; `unlearn`
         needs only forward passes on the erased rows. A str such as '0.5*auto' is a multiple of it,
         for a search.
+    {tracking_parameters}
     {backend_parameters}
 
     Attributes
@@ -148,6 +149,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         leave_out="auto",
         inversion="auto",
         unlearn_epsilon="auto",
+        track_rows=False,
         backend="auto",
         device=None,
     ):
@@ -185,6 +187,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         self.leave_out = leave_out
         self.inversion = inversion
         self.unlearn_epsilon = unlearn_epsilon
+        self.track_rows = track_rows
         self.backend = backend
         self.device = device
 

@@ -272,7 +272,7 @@ def test_steps_that_do_not_converge(monkeypatch, binary):
 
 def test_progress(monkeypatch, binary):
     X, y = binary
-    for path in ("_erasure.fit_curvature", "linear_model"):
+    for path in ("_erasure.fit_curvature", "_minimum.refresh"):
         monkeypatch.setattr(f"sklearn_ssse.{path}.LONG_WORK", 0)
     recorder = Recorder()
     model = ErasableLogisticRegression().fit(X, y).unlearn(X[:5], y[:5])

@@ -38,6 +38,7 @@ PARAMETER_CONSTRAINTS = {
     "inversion": [StrOptions({"auto", *INVERSIONS})],
     "backend": [StrOptions({"auto", *BACKENDS})],
     "device": [str, None],
+    "track_rows": ["boolean"],
     "unlearn_epsilon": [Interval(Real, 0, None, closed="neither"), MultiplesOfAuto()],
 }
 
@@ -65,6 +66,11 @@ inversion : {'auto', 'rank1', 'rank_b', 'cholesky'}, default='auto'
     How 'full' and 'block' are inverted. 'rank1': one Sherman-Morrison update for each row, by a
     compiled kernel. 'rank_b': one update for many rows; for 'block' the same as 'rank1'.
     'cholesky': form the matrix and factorise it. 'auto': the fastest for the sizes.""",
+    "tracking_parameters": """\
+track_rows : bool, default=False
+    Whether to keep a keyed 64-bit digest of each training row, so that `unlearn` refuses rows that
+    were never training rows or were erased before. The digests are personal data, see
+    `docs/proof.md`.""",
     "backend_parameters": """\
 backend : {'auto', 'numba', 'torch'}, default='auto'
     The library that builds the inverse, in float64; the inverse is stored as NumPy arrays. 'auto':
