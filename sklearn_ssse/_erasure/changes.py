@@ -5,6 +5,7 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import NamedTuple
 
+from sklearn_ssse._erasure.bound_call import budget_of, over_budget
 from sklearn_ssse._erasure.guards import DOUBTFUL_MARGIN, TRUSTED_MARGIN
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._utils.warnings import warn
@@ -98,9 +99,8 @@ class Erasure(NamedTuple):
                 "remains positive definite. Call `fit_curvature` on the retained rows if you have "
                 "them."
             )
-        before = self.model._erasure_state.path
-        reason = before.recommended
-        if reason and not before.warned:
+        reason = self._new_recommendation()
+        if reason:
             warn(
                 f"A refresh of the model is recommended: {reason}. Call `refresh` with the "
                 "retained rows. Until then each erasure adds to the error of the model."
@@ -112,6 +112,16 @@ class Erasure(NamedTuple):
                 "Call `fit_curvature` on the present rows before you store the model or change it "
                 "again."
             )
+
+
+    def _new_recommendation(self):
+        """The reason for a refresh before this change, if no warning gave it; empty if none."""
+        state = self.model._erasure_state
+        if state.path.recommended:
+            return "" if state.path.warned else state.path.recommended
+        if state.path.warned_of_budget:
+            return ""
+        return over_budget(state.bounds, budget_of(self.model))
 
 
 def carry_out(erasures, changes=()):

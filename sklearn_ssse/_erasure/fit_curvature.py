@@ -6,6 +6,8 @@ from functools import partial
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ssse._erasure.bound_call import bounds_at_fit, budget_of, over_budget, reason_for_none
+from sklearn_ssse._erasure.bounds import NoBounds
 from sklearn_ssse._erasure.changes import assign_together
 from sklearn_ssse._erasure.epsilon import usual_epsilon
 from sklearn_ssse._erasure.guards import check_dense
@@ -60,7 +62,7 @@ class CurvatureMixin(CallbackSupportMixin):
       attribute ``random``, 1 / eps for random rows; or None if ``unlearn_epsilon`` is a number.
 
     It may implement ``_left_by_training(batch, inverse)``: the gradient of the penalised objective
-    that training left, (d,), or None, and a warning, or an empty str.
+    that an erasure removes, (d,), or None; a warning, or an empty str; and the gradient itself.
     """
 
     @exclusive(itself)
@@ -143,7 +145,38 @@ class CurvatureMixin(CallbackSupportMixin):
             If the model is not fitted.
         """
         check_is_fitted(self, "curvature_")
-        return self._erasure_state.path.recommended
+        state = self._erasure_state
+        return state.path.recommended or over_budget(state.bounds, budget_of(self))
+
+    @property
+    def erasure_budget_(self):
+        """The bounds of all erasures since the curvature was computed, see `docs/bounds.md`.
+
+        Returns
+        -------
+        ErasureBudget
+            A named tuple: `gradient`, a bound of the norm of the gradient that is left on the
+            retained rows, on the scale of a sum over rows; `parameters`, a bound of the distance to
+            the retrained model in standard errors; `limit`, beyond which a refresh is recommended;
+            and `reason`, if there is no bound. `refresh` empties the sums.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the model is not fitted.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn.preprocessing import scale
+        >>> from sklearn_ssse import ErasableLogisticRegression
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> clf = ErasableLogisticRegression(C=0.01, curvature="fisher").fit(scale(X), y)
+        >>> clf.unlearn(scale(X)[:5], y[:5]).erasure_budget_.parameters < 0.1
+        True
+        """
+        check_is_fitted(self, "curvature_")
+        return self._erasure_state.bounds.budget(budget_of(self))
 
     @property
     def fisher_inverse_(self):
@@ -189,12 +222,20 @@ class CurvatureMixin(CallbackSupportMixin):
             context = self._init_callback_context("curvature", max_subtasks=2)
         with begun(self, context) as progress:
             with progress.task("inverse", None) as batch.progress:
-                inverse = self._invert(batch, INVERSES[structure], options, state.mass)
+                scores = batch.scores(self.curvature, self.fisher_batch_size)
+                no_bounds = reason_for_none(self, structure, state)
+                scores = scores if no_bounds else scores.keeping_gram()
+                inverse = self._invert(batch, scores, INVERSES[structure], options, state.mass)
             batch.progress = SILENT
             with progress.task("calibration"):
                 calibration = self._calibrate(batch, inverse, state)
-                residual, warning = self._left_by_training(batch, inverse)
+                residual, warning, gradient = self._left_by_training(batch, inverse)
                 second_order = self._second_order(batch, inverse, state)
+                bounds = NoBounds(no_bounds)
+                if not no_bounds:
+                    left = gradient if residual is None else gradient - residual
+                    has_third = second_order is not None
+                    bounds = bounds_at_fit(batch, inverse, scores.kept_gram, left, has_third)
                 state = replace(
                     state,
                     calibration=calibration,
@@ -204,6 +245,7 @@ class CurvatureMixin(CallbackSupportMixin):
                     path=Path(second_order=second_order),
                     limits=RowLimits.of(batch),
                     order=1 if second_order is None else 2,
+                    bounds=bounds,
                 )
         if warning:
             warn(warning)
@@ -267,9 +309,8 @@ class CurvatureMixin(CallbackSupportMixin):
             )
         return backend
 
-    def _invert(self, batch, structure, options, mass):
+    def _invert(self, batch, scores, structure, options, mass):
         """The inverse, for damping "auto" with the first ridge that makes it well conditioned."""
-        scores = batch.scores(self.curvature, self.fisher_batch_size)
         if self.damping != "auto":
             ridge = np.full(batch.n_parameters, mass * self.damping)
             return structure.build(scores, ridge, **options)
@@ -278,7 +319,7 @@ class CurvatureMixin(CallbackSupportMixin):
 
     def _left_by_training(self, batch, inverse):
         """The gradient that training left, here taken as zero, and no warning."""
-        return None, ""
+        return None, "", None
 
     def _second_order(self, batch, inverse, state):
         """The `SecondOrder` of the training rows; None if steps are of first order."""

@@ -42,6 +42,8 @@ class Path:
         the inverse ``curvature_`` itself.
     recommended : str
         The reason for a refresh; empty if there is none.
+    warned_of_budget : bool
+        True if a warning was given that the bounds exceed the budget.
     warned : bool
         True if the reason was given in a warning.
     """
@@ -52,6 +54,7 @@ class Path:
     conservative: Any = None
     recommended: str = ""
     warned: bool = False
+    warned_of_budget: bool = False
 
     @property
     def has_moved(self) -> bool:

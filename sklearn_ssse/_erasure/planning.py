@@ -12,6 +12,8 @@ import math
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ssse._erasure.bound_call import COLUMNS, bounds_after, budget_of, over_budget
+from sklearn_ssse._erasure.bounds import NoBounds
 from sklearn_ssse._erasure.changed_rows import ChangedRows
 from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
@@ -87,7 +89,8 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     if family.is_convex and batch.n_samples:
         check_shares(before, erased)
     rows = ChangedRows.checked(batch, new, before, inverse)
-    choice = choose(_row_change(model, batch, new, before, after), inverse)
+    row_change = _row_change(model, batch, new, before, after)
+    choice = choose(row_change, inverse)
     step = choice.step
     epsilon, multiple = _epsilon_of(epsilon, step, batch.n_samples + new.n_samples)
     change = epsilon * step.direction
@@ -105,7 +108,12 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     if family.is_convex:
         doubts += _doubts_of_curvature(model, family, choice, epsilon)
     state = _with_history(choice, epsilon, added, erased, rows.limits)
+    found = bounds_after(model, choice, row_change, epsilon, state.residual)
+    if column_map and not isinstance(found.bounds, NoBounds):
+        found = NoBounds(COLUMNS).after(None)
+    state = with_bounds(state, model, found)
     record = _record_of_step(model, choice, shift, epsilon, state, size)
+    record = record_with_bounds(record, model, found)
     return Erasure(
         model=model,
         record=record,
@@ -194,6 +202,26 @@ def make_record(after, relative_shift, **fields):
         refresh_recommended=after.path.recommended,
         **fields,
     )
+
+
+def with_bounds(state, model, found):
+    """The state after a change with the bounds that were `Found`."""
+    spent = bool(over_budget(state.bounds, budget_of(model)))
+    warned = state.path.warned_of_budget or spent
+    path = replace_fields(state.path, {"warned_of_budget": warned})
+    return replace_fields(state, {"bounds": found.bounds, "path": path})
+
+
+def record_with_bounds(record, model, found):
+    """The record of a model with the bounds that were `Found`."""
+    fields = {
+        "gradient_bound": found.gradient,
+        "parameter_bound": found.parameters,
+        "bound_reason": found.reason,
+    }
+    if not record.refresh_recommended:
+        fields["refresh_recommended"] = over_budget(found.bounds, budget_of(model))
+    return replace_fields(record, fields)
 
 
 def _batch(model, family, rows, column_map):

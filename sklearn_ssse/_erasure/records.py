@@ -1,9 +1,11 @@
 """The record of each change, and the counts of the rows that remain. Neither holds a row."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from sklearn_ssse._erasure.bounds import NoBounds
 from sklearn_ssse._erasure.path import Path
 from sklearn_ssse._erasure.row_limits import RowLimits
 
@@ -76,6 +78,14 @@ class ErasureRecord:
         single row, a logistic regression warns.
     largest_log_odds_change : float
         The largest of these changes.
+    gradient_bound : float or None
+        The part of this call in the bound of the norm of the gradient that is left on the retained
+        rows, on the scale of a sum over rows; see `docs/bounds.md`.
+    parameter_bound : float or None
+        The part of this call in the bound of the distance to the retrained model, in standard
+        errors.
+    bound_reason : str
+        The reason for a bound that is None; empty if there is none.
 
     Examples
     --------
@@ -110,6 +120,9 @@ class ErasureRecord:
     refresh_recommended: str = ""
     log_odds_change: float = 0.0
     largest_log_odds_change: float = 0.0
+    gradient_bound: float | None = None
+    parameter_bound: float | None = None
+    bound_reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,6 +172,8 @@ class ErasureState:
         Limits of the training rows, by which other rows are recognised.
     order : int
         Order of the steps when the curvature was computed, 1 or 2.
+    bounds : Bounds, SoftmaxBounds or NoBounds
+        Bounds of the error of the erasures since the curvature was computed.
     objective : dict or None
         Parameters of the estimator that determine its objective and its predictions, when the
         curvature was computed, see `objective_of`; None if they are not known.
@@ -184,6 +199,7 @@ class ErasureState:
     limits: RowLimits = field(default_factory=RowLimits)
     order: int = 1
     objective: dict | None = None
+    bounds: Any = NoBounds("")
 
 
 def replace_fields(record, values):

@@ -153,6 +153,8 @@ class Choice(NamedTuple):
         The Hessian of the rows after the change; None if the step is of first order.
     conservative : AbstractInverse or None
         The inverse of the conservative curvature to store beside the Hessian, or instead of it.
+    safe_margin : float or None
+        `Downdate.margin` of the conservative curvature if `downdate` is the one of the Hessian.
     """
 
     step: Step
@@ -160,6 +162,7 @@ class Choice(NamedTuple):
     path: Path
     second_order: Any = None
     conservative: Any = None
+    safe_margin: float | None = None
 
     def inverses(self, change):
         """The matrices to store after a change (d,) of the parameters.
@@ -308,7 +311,7 @@ def _second_order(change, inverse):
                 solution = newton
                 order = 1
             step = step._replace(solution=solution, damped=False, order=order)
-            return Choice(step, downdate, path, second, guard)
+            return Choice(step, downdate, path, second, guard, safe.margin)
         if second.is_trusted(guard.matrix):
             step = change.step(downdate)
     return Choice(step, safe, _without_second_order(path))

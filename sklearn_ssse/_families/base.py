@@ -60,6 +60,10 @@ class Family:
         """
         return 0.0, np.inf
 
+    def stored(self, theta):
+        """The parameters theta, (d,), with the precision of the fitted attributes, as float64."""
+        return theta
+
     def with_columns(self, column_map, n_rows):
         """The same model for changed columns: the prediction of every row is the same.
 

@@ -156,6 +156,10 @@ class LinearFamily(Family):
             bound += np.abs(attributes["intercept_"]).max()
         return float(bound), float(np.finfo(coef.dtype).max)
 
+    def stored(self, theta):
+        """See `Family.stored`."""
+        return theta.astype(self._estimator.coef_.dtype).astype(np.float64)
+
     def attributes(self, theta):
         """Fitted attributes for the parameters ``theta``: new arrays of the same types."""
         theta = theta.reshape(self.shape)

@@ -5,6 +5,7 @@ as factors per layer. It must not import an estimator or an inverse.
 """
 
 from sklearn_ssse._gradients.curvatures import CURVATURES, GRADIENT, HESSIAN, Curvature, gradient
+from sklearn_ssse._gradients.fourth_order import FourthOrder
 from sklearn_ssse._gradients.scores import Layer, Scores
 from sklearn_ssse._gradients.streams import CurvatureRows, ScoreStream, SignedStream
 from sklearn_ssse._gradients.third_order import ThirdOrder, third_derivatives

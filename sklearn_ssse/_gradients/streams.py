@@ -58,6 +58,28 @@ class ScoreStream:
         """See `Scores.gram`."""
         return add_up(chunk.gram(kernels) for chunk in self.chunks())
 
+    def keeping_gram(self) -> "GramStream":
+        """The same rows, whose Gram matrix is kept once it is computed."""
+        return GramStream(self.batch, self.curvature)
+
+
+class GramStream(ScoreStream):
+    """Curvature rows of a whole data set; the Gram matrix is computed once."""
+
+    _kept: NDArray | None = None
+
+    def gram(self, kernels: Kernels = grams) -> Array:
+        """See `Scores.gram`; a new array at each call."""
+        if self._kept is not None:
+            return kernels.asarray(np.array(self._kept))
+        out = super().gram(kernels)
+        self._kept = np.array(kernels.to_numpy(out))
+        return out
+
+    def kept_gram(self) -> NDArray:
+        """The Gram matrix as a NumPy array, not to be changed."""
+        return super().gram() if self._kept is None else self._kept
+
 
 class SignedStream(ScoreStream):
     """Curvature rows summed over mini-batches, with random signs.

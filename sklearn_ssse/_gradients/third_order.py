@@ -91,7 +91,7 @@ class ThirdOrder:
         """Contract with v of shape (d,): the change of the Hessian along v, (d, d)."""
         width = self.blocks.shape[1]
         K = self.n_outputs
-        pair = _pairs(width)
+        pair = pair_positions(width)
         if K == 1:
             return (v @ self.blocks[0])[pair]
         products = v.reshape(K, width) @ self.blocks  # (n_blocks, K, n_pairs)
@@ -107,7 +107,7 @@ class ThirdOrder:
     def with_columns(self, column_map: Any) -> "ThirdOrder":
         """The tensor for input columns that are affine functions of the old ones."""
         width = self.blocks.shape[1]
-        dense = self.blocks[:, :, _pairs(width)]
+        dense = self.blocks[:, :, pair_positions(width)]
         for axis in (1, 2, 3):
             dense = column_map.gradients(dense, axis=axis)
         first, second = np.triu_indices(width)
@@ -150,7 +150,7 @@ def _add_third_moments(total: NDArray, x: NDArray, kappa: NDArray, products: NDA
 
 
 @lru_cache(maxsize=8)
-def _pairs(width: int) -> NDArray:
+def pair_positions(width: int) -> NDArray:
     """Number of the pair of columns k and l in either order, (width, width)."""
     first, second = np.triu_indices(width)
     pair = np.empty((width, width), dtype=np.intp)
@@ -167,7 +167,7 @@ def _positions(width: int) -> NDArray:
     low = np.minimum(j, first)
     high = np.maximum(j, second)
     middle = j + first + second - low - high
-    return low * first.size + _pairs(width)[middle, high]
+    return low * first.size + pair_positions(width)[middle, high]
 
 
 def triples(n_outputs: int) -> list[tuple[int, ...]]:

@@ -42,10 +42,13 @@ class LeftByTraining(NamedTuple):
     warning : str
         The message for a model that is far from the minimum, and whose gradient no erasure
         removes; empty for any other model.
+    gradient : ndarray of shape (d,)
+        The gradient of the penalised objective on the scale of a sum over rows.
     """
 
-    residual: np.ndarray | None = None
-    warning: str = ""
+    residual: np.ndarray | None
+    warning: str
+    gradient: np.ndarray
 
 
 def left_by_training(batch, inverse, is_hessian, has_own_ridge):
@@ -72,18 +75,20 @@ def left_by_training(batch, inverse, is_hessian, has_own_ridge):
         max_steps = LARGEST_STEPS if has_own_ridge else 1
         removed = _removed_by_steps(gradient, batch, inverse, max_steps)
         if removed is not None:
-            return LeftByTraining(residual=removed)
+            return LeftByTraining(removed, "", gradient)
     largest = np.abs(gradient).max() / batch.weight.sum()
     distance = distance_from_minimum(gradient, batch, inverse)
     if not (distance > TOO_FAR and largest > USUAL_TOLERANCE):
-        return LeftByTraining()
+        return LeftByTraining(None, "", gradient)
     return LeftByTraining(
-        warning="The model must be at a minimum of its penalised loss on the rows, got a gradient "
+        None,
+        "The model must be at a minimum of its penalised loss on the rows, got a gradient "
         f"{distance:.3g} times as large as the gradient of a random {SHARE:.0%} of them (at most "
         f"{TOO_FAR:g} is reliable): an erasure has an error of that size. If the model was trained "
         "on these rows, labels and weights, call `refresh` with them, or train it with a smaller "
         "`tol`, more iterations, or solver='newton-cholesky'. Otherwise pass the rows that it was "
-        "trained on."
+        "trained on.",
+        gradient,
     )
 
 
