@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_ssse._erasure.bounds import EPS, Bounds, Call, Found, NoBounds
+from sklearn_ssse._erasure.bounds import EPS, TOO_LONG, Bounds, Call, Found, NoBounds
 from sklearn_ssse._erasure.row_sums import Rows, cut_sums, fourth_order, full_sums
 from sklearn_ssse._erasure.softmax_bounds import SoftmaxBounds
 from sklearn_ssse._gradients import CURVATURES
@@ -233,10 +233,10 @@ def bounds_after(
 def over_budget(bounds: Any, limit: float | None) -> str:
     """The reason for a refresh if the bounds of the parameters exceed their limit, else empty."""
     spent = bounds.budget(limit)
+    if spent.reason == TOO_LONG:
+        return TOO_LONG
     if limit is None or spent.parameters is None or spent.parameters <= limit:
         return ""
-    if np.isinf(spent.parameters):
-        return spent.reason
     return (
         f"the bound of the distance to the retrained model is {spent.parameters:.2g} standard "
         f"errors (at most {limit:.2g} is the budget)"

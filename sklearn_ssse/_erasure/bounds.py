@@ -223,6 +223,8 @@ class Bounds:
         """What the call adds to the sums, and the bounds with these sums."""
         growth = self.metric.factor / before.metric.factor
         total = self.left + _norms(call.residual, call.inverse) * np.array([1.0, growth])
+        if not np.isfinite(total[0]):
+            return NoBounds(TOO_LONG).after(None)
         gradient = float(max(total[0] - before.gradient, 0.0))
         distance = self._distance(total[1], call.excess)
         parameters = None

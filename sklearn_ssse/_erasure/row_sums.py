@@ -94,8 +94,8 @@ class RowSums:
         Bounds of the error of the conservative curvature, of the Hessian and of the third
         derivatives, from earlier forget rows whose derivatives at the parameters of the curvature
         were not known.
-    path : float
-        Sum over the earlier steps of ``sqrt(s^T by_second s)``.
+    path, path_by_norm : float
+        Sums over the earlier steps s of ``sqrt(s^T by_second s)`` and ``sqrt(s^T by_norm s)``.
     """
 
     by_second: NDArray
@@ -108,10 +108,15 @@ class RowSums:
     hessian_error: float = 0.0
     third_error: float = 0.0
     path: float = 0.0
+    path_by_norm: float = 0.0
 
     def square(self, step: NDArray) -> float:
         """``s^T by_second s``."""
         return self.factor * _square(self.by_second, step)
+
+    def square_by_norm(self, step: NDArray) -> float:
+        """``s^T by_norm s``."""
+        return self.factor * _square(self.by_norm, step)
 
     def remainder(self, step: NDArray, length: Length) -> float:
         """Bound of the part of the retained gradient that is not linear in the step.
@@ -124,7 +129,7 @@ class RowSums:
         grown = np.exp(length.path)
         out = [grown * exponential(d, 2) * square]
         if self.by_norm is not None:
-            by_norm = self.factor * _square(self.by_norm, step)
+            by_norm = self.square_by_norm(step)
             out.append(LARGEST_THIRD / 2 * by_norm)
             if self.by_third is not None:
                 fourth = min(grown * exponential(d, 3) * square, LARGEST_FOURTH / 6 * by_norm)
@@ -149,7 +154,7 @@ class RowSums:
         grown = np.exp(length.path)
         out = [d * grown * exponential(d, 3) * square]
         if self.by_norm is not None:
-            out.append(d * LARGEST_FOURTH / 6 * self.factor * _square(self.by_norm, step))
+            out.append(d * LARGEST_FOURTH / 6 * self.square_by_norm(step))
         if self.by_fourth is not None:
             fourth = h * self.factor * _square(self.by_fourth, step) / 6
             fourth += np.expm1(length.path) * d * square / 6
@@ -165,6 +170,9 @@ class RowSums:
         """Bound of the error of the conservative curvature along the step."""
         D = length.path
         moved = np.expm1(D) / D * self.path * np.sqrt(self.square(step)) if D else 0.0
+        if self.by_norm is not None:
+            by_norm = self.path_by_norm * np.sqrt(self.square_by_norm(step))
+            moved = min(moved, LARGEST_THIRD * by_norm)
         return moved + self.curvature_error * length.size
 
     def staleness_of_hessian(self, step: NDArray, length: Length) -> float:
@@ -189,7 +197,8 @@ class RowSums:
         u = np.abs(rows.x @ step)
         weighted = rows.weight * rows.second * norms
         if not has_third:
-            return float(np.expm1(D) * (weighted @ u))
+            differs = np.minimum(np.expm1(D) * rows.second, LARGEST_THIRD * D)
+            return float((rows.weight * norms * differs) @ u)
         grown = weighted * np.exp(D)
         second = exponential(D, 2) * D**2 * (grown @ u)
         return float(second + np.expm1(D) * (grown @ u**2) / 2)
@@ -228,6 +237,8 @@ class RowSums:
             "path": (self.path + np.sqrt(self.square(step))) * np.sqrt(growth),
         }
         if self.by_norm is not None:
+            length = self.path_by_norm + np.sqrt(self.square_by_norm(step))
+            fields["path_by_norm"] = length * np.sqrt(growth)
             fields["by_norm"] = _minus(self.by_norm, rows.x, at_fit)
         if self.by_third is not None:
             third = np.maximum(np.abs(rows.third) - lost, 0.0)
@@ -239,12 +250,13 @@ class RowSums:
 
     def _errors(self, rows, norms, kept, D):
         """Terms of the forget rows in the errors of the curvature, Hessian, third derivatives."""
-        mass = rows.weight * rows.second
+        second = rows.second
         left = 1.0 - kept
-        differs = np.maximum(np.exp(D) - left, left - np.exp(-D))
-        grown = mass * np.exp(D)
+        differs = second * np.maximum(np.exp(D) - left, left - np.exp(-D))
+        differs = np.minimum(differs, LARGEST_THIRD * D + kept * second)
+        grown = rows.weight * second * np.exp(D)
         return (
-            float(mass * differs @ norms**2) if D else float((mass * (1.0 - left)) @ norms**2),
+            float((rows.weight * differs) @ norms**2),
             float(grown @ norms**2 * exponential(D, 2) * D**2),
             float(grown @ norms**3 * np.expm1(D)),
         )
@@ -334,7 +346,8 @@ def full_sums(batch: Any, inverse: NDArray, with_fourth: bool) -> tuple[RowSums,
             "by_second": mass * rows.second,
             "by_norm": mass,
             "by_third": mass * np.abs(rows.third),
-            "own": rows.weight * h * rows.second,
+            "own_by_second": rows.weight * h * rows.second,
+            "own_by_norm": rows.weight * h,
         }
         if with_fourth:
             weights["by_fourth"] = mass * h * np.abs(rows.fourth)
@@ -342,8 +355,8 @@ def full_sums(batch: Any, inverse: NDArray, with_fourth: bool) -> tuple[RowSums,
             root = x * np.sqrt(weight)[:, np.newaxis]
             gram = root.T @ root
             totals[name] = totals[name] + gram if name in totals else gram
-    own = totals.pop("own")
-    return RowSums(**totals), RowSums(own), largest
+    own = RowSums(totals.pop("own_by_second"), totals.pop("own_by_norm"))
+    return RowSums(**totals), own, largest
 
 
 def fourth_order(batch: Any) -> FourthOrder:
