@@ -56,6 +56,7 @@ TRUSTED_TYPES = [
     "sklearn_ssse._erasure.records.ErasureState",
     "sklearn_ssse._erasure.row_limits.RowLimits",
     "sklearn_ssse._erasure.second_order.SecondOrder",
+    "sklearn_ssse._erasure.tracking.TrackedRows",
     "sklearn_ssse._gradients.third_order.ThirdOrder",
     "sklearn_ssse._inverse.block.BlockInverse",
     "sklearn_ssse._inverse.diagonal.DiagonalInverse",

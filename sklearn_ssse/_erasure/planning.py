@@ -26,6 +26,7 @@ from sklearn_ssse._erasure.shares import (
 )
 from sklearn_ssse._erasure.step_size import doubts_of_curvature
 from sklearn_ssse._erasure.steps import RowChange, choose
+from sklearn_ssse._erasure.tracking import NO_DOWNDATE, tracked_after
 from sklearn_ssse._erasure.validation import (
     check_rows,
     is_multilabel,
@@ -41,7 +42,9 @@ NO_CURVATURE = (
 )
 
 
-def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
+def plan_erasure(
+    model, forget=None, added=None, epsilon=None, column_map=None, call_positions=None
+):
     """The `Erasure` that erases rows and adds rows in one step; nothing changes yet.
 
     Parameters
@@ -53,6 +56,8 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         None takes the parameter `unlearn_epsilon`.
     column_map : AffineColumns or None
         Change of the columns of the retained rows.
+    call_positions : ndarray of int or None
+        Positions of the forget rows in the call of the user, for messages; None for 0, 1, ...
 
     Returns
     -------
@@ -73,6 +78,8 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     if column_map:
         inverse, before = _with_columns(model, family, column_map)
         family = family.with_columns(column_map, before.n_rows)
+    forget, added = (_checked(model, rows) for rows in (forget, added))
+    tracked = tracked_after(before.tracked, forget, added, call_positions)
     batch = _batch(model, family, forget, column_map)
     new = _batch(model, family, added, column_map)
     after = check_remaining(
@@ -105,6 +112,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     if family.is_convex:
         doubts += _doubts_of_curvature(model, family, choice, epsilon)
     state = _with_history(choice, epsilon, added, erased, rows.limits)
+    state = replace_fields(state, {"tracked": tracked})
     record = _record_of_step(model, choice, shift, epsilon, state, size)
     return Erasure(
         model=model,
@@ -196,14 +204,19 @@ def make_record(after, relative_shift, **fields):
     )
 
 
+def _checked(model, rows):
+    """Rows (X, y, sample_weight) after `check_rows`, or None for None."""
+    return None if rows is None else check_rows(model, *rows, ensure_min_samples=0)
+
+
 def _batch(model, family, rows, column_map):
-    """The `Batch` of rows of positive weight; an empty one for None."""
+    """The `Batch` of the rows of positive weight among checked rows; an empty one for None."""
     state = model._erasure_state
     if rows is None:
         shape = (0, state.class_counts.size) if is_multilabel(model) else 0
         X = np.zeros((0, model.n_features_in_))
         return family.batch(X, np.zeros(shape, dtype=np.int64), np.zeros(0))
-    X, codes, weight = check_rows(model, *rows, ensure_min_samples=0)
+    X, codes, weight = rows
     X = column_map.rows(X) if column_map else X
     weight = row_weights(codes, weight, state.class_weight)
     return family.batch(*rows_of_positive_weight(X, codes, weight))
@@ -322,6 +335,8 @@ def _with_columns(model, family, column_map):
     The residual is a gradient by the parameters of the new columns.
     """
     state = model._erasure_state
+    if state.tracked is not None:
+        raise ErasureError(NO_DOWNDATE)
     old = model.curvature_
     inverse = old.with_columns(column_map, family.shapes)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -6,6 +6,7 @@ import numpy as np
 
 from sklearn_ssse._erasure.path import Path
 from sklearn_ssse._erasure.row_limits import RowLimits
+from sklearn_ssse._erasure.tracking import TrackedRows
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ class ErasureState:
     objective : dict or None
         Parameters of the estimator that determine its objective and its predictions, when the
         curvature was computed, see `objective_of`; None if they are not known.
+    tracked : TrackedRows or None
+        Digests of the rows that the model holds; None if it tracks no rows.
     """
 
     curvature: str
@@ -184,6 +187,7 @@ class ErasureState:
     limits: RowLimits = field(default_factory=RowLimits)
     order: int = 1
     objective: dict | None = None
+    tracked: TrackedRows | None = None
 
 
 def replace_fields(record, values):
