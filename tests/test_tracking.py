@@ -344,7 +344,7 @@ class TestRounding:
             own.without(other, codes, None)
 
     def test_chunks_and_extreme_rows(self, monkeypatch):
-        X = np.vstack([np.zeros(4), np.full(4, 1e308), np.full(4, 5e-324), np.eye(4), -np.eye(4)])
+        X = np.vstack([np.zeros(4), np.full(4, 1e308), np.full(4, 1e-200), np.eye(4), -np.eye(4)])
         codes = np.arange(11) % 2
         whole = TrackedRows.of(X, codes, None)
         assert whole.n_rows == len(whole.digests) == 11

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import chain, combinations, islice
+from itertools import chain, combinations, islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -28,12 +28,14 @@ from sklearn_ssse.exceptions import ErasureError
 KEY_BYTES = 16
 # Values are rounded to 2**-BITS of a power of two near the largest absolute value of the row.
 BITS = 30
+# Least exponent of a unit: a row whose values are all below 2**-900 counts as a row of zeros.
+LEAST_EXPONENT = -900
 # Largest error of a value, in units of the rounding: 2**-37 of the largest value of the row.
 ROUNDING_ERROR = 2.0**-7
 # Largest number of roundings of one row that are tried after the nearest one.
-MAX_ROUNDINGS = 1000
+MAX_ROUNDINGS = 100
 # Numbers of an array of rows that are rounded at once.
-CHUNK_NUMBERS = 2**19
+CHUNK_NUMBERS = 2**16
 # Positions of rows that a message lists at most.
 MAX_LISTED = 5
 
@@ -156,9 +158,10 @@ class TrackedRows:
     ) -> bool:
         """`_take` for the other roundings of one row, of which the first that is left is taken."""
         one = slice(row, row + 1)
-        tail = _tails(codes[one], None if weight is None else weight[one])[0]
-        for text in _other_roundings(X[one]):
-            digest = np.frombuffer(_digest(self.key, text + tail), dtype="<u8")[0]
+        units, exponents = _in_units(X[one])
+        (tail,) = _tails(exponents, codes[one], None if weight is None else weight[one])
+        for text in _other_roundings(units):
+            (digest,) = _as_numbers(_digest(self.key, text + tail))
             if self._take(digest, int(np.searchsorted(self.digests, digest)), left):
                 return True
         return False
@@ -206,36 +209,32 @@ def _digests(key: bytes, X: Any, codes: NDArray, weight: NDArray | None) -> tupl
     out = []
     size = max(CHUNK_NUMBERS // max(X.shape[1], 1), 1)
     for rows in slices(X.shape[0], size):
-        tails = _tails(codes[rows], None if weight is None else weight[rows])
-        texts = _texts(*_rounded(X[rows]))
-        out += [_digest(key, text + tail) for text, tail in zip(texts, tails, strict=True)]
-    digests = np.frombuffer(b"".join(out), dtype="<u8").astype(np.uint64, copy=False)
+        units, exponents = _in_units(X[rows])
+        tails = _tails(exponents, codes[rows], None if weight is None else weight[rows])
+        out += [_digest(key, text + tail) for text, tail in zip(_texts(units), tails, strict=True)]
+    digests = _as_numbers(b"".join(out))
     if weight is None:
         return digests, np.arange(len(digests))
-    rows = np.flatnonzero(weight > 0)
-    return digests[rows], rows
+    positions = np.flatnonzero(weight > 0)
+    return digests[positions], positions
 
 
 def _digest(key: bytes, text: bytes) -> bytes:
+    """The keyed digest of the bytes of a row, 8 bytes."""
     return blake2b(text, digest_size=8, key=key).digest()
 
 
-def _tails(codes: NDArray, weight: NDArray | None) -> list[bytes]:
-    """The codes of the labels and the weight of each row as bytes."""
-    weight = np.ones(len(codes)) if weight is None else weight
-    own = weight.astype("<f8").view("<i8")
-    numbers = np.column_stack([codes.astype("<i8"), own]).astype("<i8", copy=False)
-    return [row.tobytes() for row in numbers]
+def _as_numbers(digests: bytes) -> NDArray:
+    """Digests that follow each other as numbers, the same on every machine, (n_digests,)."""
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
-def _in_units(X: Any) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """The values of rows in units of their rounding.
+def _in_units(X: Any) -> tuple[Any, NDArray]:
+    """Rows in units of their rounding, as float64.
 
     Returns
     -------
-    row, column : ndarray of int of shape (n_values,)
-        Place of each value that is not 0, row by row.
-    values : ndarray of float64 of shape (n_values,)
+    units : {ndarray, CSR matrix} of shape (n_rows, n_features)
     exponents : ndarray of int of shape (n_rows,)
         The unit of a row is ``2**(exponent - BITS)``.
     """
@@ -243,53 +242,55 @@ def _in_units(X: Any) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     largest = abs(X).max(axis=1)
     if sparse.issparse(X):
         largest = largest.toarray().ravel()
-        row = np.repeat(np.arange(X.shape[0]), np.diff(X.indptr))
-        column = X.indices
-        values = X.data
-    else:
-        row, column = np.nonzero(X)
-        values = X[row, column]
     # The factor moves the boundaries between two units away from powers of two, which are common.
-    exponents = np.frexp(largest * (1.0 - 2.0**-20))[1]
-    return row, column, np.ldexp(values, BITS - exponents[row]), exponents
+    exponents = np.maximum(np.frexp(largest * (1.0 - 2.0**-20))[1], LEAST_EXPONENT)
+    factors = np.ldexp(1.0, BITS - exponents)
+    if sparse.issparse(X):
+        X.data *= np.repeat(factors, np.diff(X.indptr))
+        return X, exponents
+    X *= factors[:, np.newaxis]
+    return X, exponents
 
 
-def _rounded(X: Any) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """The same as `_in_units` with rounded values."""
-    row, column, values, exponents = _in_units(X)
-    return row, column, np.rint(values), exponents
+def _texts(units: Any) -> list[bytes]:
+    """The rounded values of each row as bytes: the column and the value, if that is not 0."""
+    values = np.rint(units.data if sparse.issparse(units) else units)
+    pairs = np.empty((*values.shape, 2), dtype="<i4")
+    pairs[..., 0] = units.indices if sparse.issparse(units) else np.arange(units.shape[1])
+    pairs[..., 1] = values
+    some = values != 0
+    if sparse.issparse(units):
+        ends = np.concatenate([[0], np.cumsum(some)])[units.indptr]
+    else:
+        ends = np.concatenate([[0], np.cumsum(some.sum(axis=1))])
+    data = (pairs if some.all() else pairs[some]).tobytes()
+    bounds = (pairs.itemsize * 2 * ends).tolist()
+    return [data[start:end] for start, end in pairwise(bounds)]
 
 
-def _texts(row: NDArray, column: NDArray, values: NDArray, exponents: NDArray) -> list[bytes]:
-    """The rounded values of each row as bytes: pairs of a column and a value, and the exponent."""
-    some = np.flatnonzero(values)
-    pairs = np.empty((len(some), 2), dtype="<i4")
-    pairs[:, 0] = column[some]
-    pairs[:, 1] = values[some]
-    counts = np.bincount(row[some], minlength=len(exponents))
-    ends = (pairs.itemsize * 2 * np.cumsum(counts)).tolist()
-    data = pairs.tobytes()
-    ends_of_units = [exponent.tobytes() for exponent in exponents.astype("<i8")]
-    starts = [0, *ends[:-1]]
-    return [
-        data[start:end] + unit for start, end, unit in zip(starts, ends, ends_of_units, strict=True)
-    ]
+def _tails(exponents: NDArray, codes: NDArray, weight: NDArray | None) -> list[bytes]:
+    """The unit, the codes of the labels and the weight of each row as bytes."""
+    weight = np.ones(len(codes)) if weight is None else weight
+    numbers = np.column_stack([exponents, codes, weight.astype("<f8").view("<i8")])
+    data = numbers.astype("<i8").tobytes()
+    width = 8 * numbers.shape[1]
+    return [data[start : start + width] for start in range(0, len(data), width)]
 
 
-def _other_roundings(x: Any) -> Iterator[bytes]:
-    """The bytes of one row (1, n_features) for other roundings of values near a boundary.
+def _other_roundings(row: Any) -> Iterator[bytes]:
+    """The bytes of a row (1, n_features) in units, for other roundings of values near a boundary.
 
     The roundings that differ from the nearest one in the fewest values are the first.
     """
-    row, column, values, exponents = _in_units(x)
-    nearest = np.rint(values)
-    excess = values - nearest
+    units = sparse.csr_matrix(row)
+    nearest = np.rint(units.data)
+    excess = units.data - nearest
     doubtful = np.flatnonzero(np.abs(excess) >= 0.5 - ROUNDING_ERROR)
     doubtful = doubtful[np.argsort(-np.abs(excess[doubtful]), kind="stable")]
     sizes = range(1, len(doubtful) + 1)
     choices = chain.from_iterable(combinations(doubtful.tolist(), size) for size in sizes)
     for chosen in islice(choices, MAX_ROUNDINGS):
-        other = nearest.copy()
         index = list(chosen)
-        other[index] += np.sign(excess[index])
-        yield _texts(row, column, other, exponents)[0]
+        units.data = nearest.copy()
+        units.data[index] += np.sign(excess[index])
+        yield _texts(units)[0]
