@@ -6,7 +6,7 @@ default solver and ``curvature="fisher"``. It then erases each of 600 rows of br
 each time from the fitted model, and counts the second erasures that are refused. The last table
 counts training rows that are refused because a projection gives a single row other last bits than
 it gave the rows at fit, for the exact values (without rounding) and for other values of the
-constants of the rounding. Half a minute on 2 cores.
+constants of the rounding. One minute on 2 cores.
 ``--quick`` uses a tenth of the rows of the first table.
 """
 
