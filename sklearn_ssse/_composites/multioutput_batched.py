@@ -97,7 +97,6 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     tracked = _tracked_after(before, X, targets, weight)
     weight = _class_weights(before, targets, weight)
     after = _remaining(before, targets, weight, tracked)
-
     x = _design(X, models)
     logits = theta @ x.T
     a, r = _factors(logits, targets, weight, before[0].curvature)

@@ -111,8 +111,7 @@ def plan_erasure(
     )
     if family.is_convex:
         doubts += _doubts_of_curvature(model, family, choice, epsilon)
-    state = _with_history(choice, epsilon, added, erased, rows.limits)
-    state = replace_fields(state, {"tracked": tracked})
+    state = _with_history(choice, epsilon, added, erased, rows.limits, tracked)
     record = _record_of_step(model, choice, shift, epsilon, state, size)
     return Erasure(
         model=model,
@@ -280,8 +279,8 @@ def _attributes_after(family, change, epsilon, batches):
     return attributes
 
 
-def _with_history(choice, epsilon, added, erased, limits):
-    """The state after the change: stale or not, weighted or not, the residual, path and limits."""
+def _with_history(choice, epsilon, added, erased, limits, tracked):
+    """The state after the change: its staleness, weights, residual, path, limits and digests."""
     step = choice.step
     after = step.after
     given = added is not None and added[2] is not None
@@ -296,6 +295,7 @@ def _with_history(choice, epsilon, added, erased, limits):
             "residual": residual_after(after.residual, epsilon),
             "path": path_after(choice.path, length, choice.downdate.effect, after, erased),
             "limits": limits,
+            "tracked": tracked,
         },
     )
 

@@ -187,7 +187,8 @@ def tracked_after(
     if tracked is None:
         return None
     if forget is not None:
-        tracked = tracked.without(*forget, call_positions)
+        X, codes, weight = forget
+        tracked = tracked.without(X, codes, weight, call_positions)
     return tracked if added is None else tracked.with_added(*added)
 
 
