@@ -109,9 +109,12 @@ def print_second_erasures(n_rows=600):
 
 
 def print_roundings():
-    """Print the share of training rows that are not recognised after a projection."""
+    """Print the share of training rows that are not recognised after a projection.
+
+    The error is the largest one of a value, as a multiple of the largest value of its row.
+    """
     print("share of refused training rows, by the constants of the rounding")
-    print(f"{'projection':70}  exact  shipped  {'  '.join(ROUNDINGS)}")
+    print(f"{'projection':70}   error   exact  shipped  {'  '.join(ROUNDINGS)}")
     rng = np.random.default_rng(0)
     for load in (load_breast_cancer, load_digits):
         X = load(return_X_y=True)[0]
@@ -125,7 +128,10 @@ def print_roundings():
                 with replaced(tracking, constants):
                     shares.append(refused_share(at_fit, later))
             name = f"{load.__name__[5:]}, {projection}"
-            print(f"{name:70} {'  '.join(f'{share:.4f}' for share in shares)}")
+            error = (abs(at_fit - later).max(axis=1) / abs(at_fit).max(axis=1)).max()
+            print(
+                f"{name:70} 2^{np.log2(error):.1f}  {'  '.join(f'{share:.4f}' for share in shares)}"
+            )
 
 
 def refused_share(at_fit, later):

@@ -31,9 +31,9 @@ KEY_BYTES = 16
 BITS = 30
 # Least exponent of a unit: a row whose values are all below 2**-900 counts as a row of zeros.
 LEAST_EXPONENT = -900
-# Largest error of a value, in units of the rounding: 2**-37 of the largest value of the row. The
-# largest error that `bench_tracking.py` measured is 2**-38, by RBFSampler.
-ROUNDING_ERROR = 2.0**-7
+# Largest error of a value, in units of the rounding: 2**-35 of the largest value of the row. The
+# largest error that `bench_tracking.py` measured is 2**-37, by RBFSampler.
+ROUNDING_ERROR = 2.0**-5
 # Largest number of roundings of one row that are tried after the nearest one.
 MAX_ROUNDINGS = 100
 # Array elements whose rows are rounded and digested at once.
