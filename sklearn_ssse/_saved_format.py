@@ -61,6 +61,7 @@ TRUSTED_TYPES = [
     "sklearn_ssse._erasure.second_order.SecondOrder",
     "sklearn_ssse._erasure.softmax_bounds.SoftmaxBounds",
     "sklearn_ssse._gradients.fourth_order.FourthOrder",
+    "sklearn_ssse._erasure.tracking.TrackedRows",
     "sklearn_ssse._gradients.third_order.ThirdOrder",
     "sklearn_ssse._inverse.block.BlockInverse",
     "sklearn_ssse._inverse.diagonal.DiagonalInverse",

@@ -99,6 +99,7 @@ MODELS = {
         {},
         np.array(["a", "b", "c"])[Y],
     ),
+    "tracked": (ErasableLogisticRegression(track_rows=True), {}, Y),
     "pipeline": (mixed(ErasableLogisticRegression()), {}, Y),
     "outputs": (MultiOutputClassifier(ErasableLogisticRegression()), {}, LABELS),
     "search": (

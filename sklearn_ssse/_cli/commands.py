@@ -169,6 +169,8 @@ def _rows(args, model):
 def _erase(args, only_plan=False):
     """Plan the erasure and carry it out; the model file, with the erased model, and the report."""
     file = _fitted_model(args)
+    if args.track:
+        _check_tracked(args, file.model)
     with _messages() as messages:
         X, y, weights, positions = _rows(args, file.model)
         options = {"positions": positions, "preprocessing": args.preprocessing}
@@ -180,6 +182,17 @@ def _erase(args, only_plan=False):
     if not records and erasable_models(file.model):
         raise CommandError(f"{args.rows} must hold rows of positive weight to erase, got none.")
     return file, _report(args, "erasures", [asdict(record) for record in records], messages)
+
+
+def _check_tracked(args, model):
+    """Refuse a file with a model that keeps no digests of its rows."""
+    models = erasable_models(model)
+    tracked = [part for part in models if part._erasure_state.tracked is not None]
+    if not models or len(tracked) < len(models):
+        raise CommandError(
+            f"Every model in {args.model} must track its rows for --track, got {len(tracked)} of "
+            f"{len(models)} that do. Fit with track_rows=True, or omit --track."
+        )
 
 
 def _report(args, key, items, messages):

@@ -184,6 +184,8 @@ def _add_choice_of_rows(add):
     text = "column with the ID of each row's person or other group; with --forget"
     add("--group-column", metavar="NAME", dest="group", help=text)
     add("--forget", metavar="ID", nargs="+", help="erase only the rows of these groups")
+    text = "erase only from models that keep digests of their rows (track_rows=True)"
+    add("--track", action="store_true", help=text)
 
 
 def _add_outputs(add, writes):

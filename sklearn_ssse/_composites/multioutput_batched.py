@@ -37,6 +37,7 @@ from sklearn_ssse._erasure import (
     replace_fields,
     residual_after,
     rows_of_positive_weight,
+    tracked_after,
 )
 from sklearn_ssse._families import pack_outputs, unpack_outputs
 from sklearn_ssse._gradients import CURVATURES, gradient
@@ -93,9 +94,9 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     theta = pack_outputs(models)
     targets = _targets(models, Y)
     _check_size(X.shape[0], *theta.shape)
+    tracked = _tracked_after(before, X, targets, weight)
     weight = _class_weights(before, targets, weight)
-    after = _remaining(before, targets, weight)
-
+    after = _remaining(before, targets, weight, tracked)
     x = _design(X, models)
     logits = theta @ x.T
     a, r = _factors(logits, targets, weight, before[0].curvature)
@@ -222,6 +223,17 @@ def _epsilons(models, epsilon):
     return epsilons
 
 
+def _tracked_after(before, X, targets, weight):
+    """The digests that each model holds after the erasure; the twin refuses rows without one."""
+    try:
+        return [
+            tracked_after(state.tracked, (X, codes, weight), None)
+            for state, codes in zip(before, targets.astype(np.int64), strict=True)
+        ]
+    except ErasureError as error:
+        raise NotTogetherError from error
+
+
 def _class_weights(before, targets, weight):
     """Weight of each row for each model, class weights included, (n_models, k)."""
     by_class = stacked(state.class_weight for state in before)
@@ -330,7 +342,7 @@ def _targets(models, Y):
     return np.ascontiguousarray(targets.T)
 
 
-def _remaining(before, targets, weight):
+def _remaining(before, targets, weight, tracked):
     """The states without the rows; the twin plans an erasure that takes nearly all of a class."""
     k = targets.shape[1]
     positive = np.stack([~targets, targets], axis=2)
@@ -350,6 +362,7 @@ def _remaining(before, targets, weight):
                 "class_counts": counts[j].copy(),
                 "class_mass": mass[j].copy(),
                 "changed": state.changed + erased[j],
+                "tracked": tracked[j],
             },
         )
         for j, state in enumerate(before)

@@ -43,6 +43,8 @@ class RoutedRows(NamedTuple):
         True if an earlier step was fitted with the weights.
     path : tuple of str
         Names of the models that were one of several, outermost first, for error messages.
+    call_positions : ndarray of int or None
+        Positions of the rows in the call of the user, for error messages; None for 0, 1, ...
     """
 
     X: object
@@ -60,6 +62,7 @@ class RoutedRows(NamedTuple):
     retained: bool = False
     weights_consumed: bool = False
     path: tuple = ()
+    call_positions: object = None
 
     @property
     def data(self):
@@ -74,7 +77,11 @@ class RoutedRows(NamedTuple):
         X = self.X.tocsr() if sparse.issparse(self.X) else self.X
         per_row = (X, self.y, self.sample_weight, self.positions)
         parts = (None if part is None else safe_indexing(part, index) for part in per_row)
-        return self._replace(**dict(zip(self._fields, parts, strict=False)))
+        taken = self._replace(**dict(zip(self._fields, parts, strict=False)))
+        call_positions = self.call_positions
+        if call_positions is None:
+            call_positions = np.arange(num_samples(self.X))
+        return taken._replace(call_positions=call_positions[index])
 
     def keep(self, *names):
         """The same rows, still held by the steps or attributes ``names``."""
@@ -182,7 +189,9 @@ def _erasures(parts):
         model, rows = sides[own[0].rows.added]
         forget, added = (sides[side].rows.data if side in sides else None for side in (False, True))
         with _at(rows.path):
-            erasure = model._plan_erasure(forget, added, rows.epsilon, rows.column_map)
+            erasure = model._plan_erasure(
+                forget, added, rows.epsilon, rows.column_map, rows.call_positions
+            )
         kept_by = tuple(dict.fromkeys(name for part in own for name in part.rows.kept_by))
         record = replace(erasure.record, kept_by=kept_by)
         out.append(erasure._replace(record=record))

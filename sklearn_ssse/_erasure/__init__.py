@@ -42,6 +42,7 @@ from sklearn_ssse._erasure.step_size import (
     is_refused,
 )
 from sklearn_ssse._erasure.steps import LEAST_REMAINING, Step, is_damped, make_step
+from sklearn_ssse._erasure.tracking import tracked_after
 from sklearn_ssse._erasure.validation import (
     as_objects,
     check_labels,

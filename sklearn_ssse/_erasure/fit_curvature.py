@@ -16,6 +16,7 @@ from sklearn_ssse._erasure.path import Path
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.row_limits import RowLimits
 from sklearn_ssse._erasure.shares import diagonal_weights, expected_square
+from sklearn_ssse._erasure.tracking import tracked_rows
 from sklearn_ssse._erasure.validation import check_rows, class_indicator, row_weights
 from sklearn_ssse._families import objective_of
 from sklearn_ssse._gradients import CURVATURES
@@ -210,6 +211,7 @@ class CurvatureMixin(CallbackSupportMixin):
     def _set_curvature(self, X, codes, weight, class_weight=None):
         """Compute the inverse and the calibration of eps, then store them."""
         state = self._new_state(codes, weight, class_weight)
+        tracked = tracked_rows(self, X, codes, weight)
         weight = row_weights(codes, weight, state.class_weight)
         family = self._family()
         structure, options, operations = self._choose_structure(family, len(codes))
@@ -246,6 +248,7 @@ class CurvatureMixin(CallbackSupportMixin):
                     limits=RowLimits.of(batch),
                     order=1 if second_order is None else 2,
                     bounds=bounds,
+                    tracked=tracked,
                 )
         if warning:
             warn(warning)

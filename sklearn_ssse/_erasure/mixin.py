@@ -41,7 +41,8 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
         ----------
         X : {array-like, sparse matrix} of shape (n_erased, n_features)
             The rows to erase, as they were given to `fit`. The model keeps no rows. It refuses rows
-            that cannot have been training rows, see `docs/guards.md`, but cannot recognise others.
+            that cannot have been training rows, see `docs/guards.md`, but cannot recognise others
+            unless it was fitted with ``track_rows=True``.
         y : array-like of shape (n_erased,)
             The labels that the rows had at `fit`.
         epsilon : float or str, default=None
@@ -60,7 +61,8 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
             If there are more forget rows than the model holds; if they are the last rows of a
             class, or have a label that was not seen at fit; if a forget row cannot have been a
             training row, because its norm is larger than the norm of any training row, or its label
-            less likely than the label of any; if the step would ruin the model; if the curvature
+            less likely than the label of any; if the model tracks its rows and a forget row is not
+            among them, or was erased before; if the step would ruin the model; if the curvature
             without the rows would be singular, or is stale; if the rows overflow; if `epsilon` is
             not valid; if a parameter of the objective was changed after the fit; for a logistic
             regression after earlier erasures, if these have erased too much since the curvature was

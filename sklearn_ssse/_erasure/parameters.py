@@ -69,8 +69,9 @@ inversion : {'auto', 'rank1', 'rank_b', 'cholesky'}, default='auto'
     "tracking_parameters": """\
 track_rows : bool, default=False
     Whether to keep a keyed 64-bit digest of each training row, so that `unlearn` refuses rows that
-    were never training rows or were erased before. The digests are personal data, see
-    `docs/proof.md`.""",
+    were never training rows or were erased before, and names their positions in the call. A change
+    of the value holds from the next `fit`, `fit_curvature` or `refresh`. It takes 16 bytes for each
+    row. The digests and their key are personal data, see `docs/guards.md`.""",
     "backend_parameters": """\
 backend : {'auto', 'numba', 'torch'}, default='auto'
     The library that builds the inverse, in float64; the inverse is stored as NumPy arrays. 'auto':

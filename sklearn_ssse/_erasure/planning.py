@@ -28,6 +28,7 @@ from sklearn_ssse._erasure.shares import (
 )
 from sklearn_ssse._erasure.step_size import doubts_of_curvature
 from sklearn_ssse._erasure.steps import RowChange, choose
+from sklearn_ssse._erasure.tracking import NO_DOWNDATE, tracked_after
 from sklearn_ssse._erasure.validation import (
     check_rows,
     is_multilabel,
@@ -43,7 +44,9 @@ NO_CURVATURE = (
 )
 
 
-def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
+def plan_erasure(
+    model, forget=None, added=None, epsilon=None, column_map=None, call_positions=None
+):
     """The `Erasure` that erases rows and adds rows in one step; nothing changes yet.
 
     Parameters
@@ -55,6 +58,8 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         None takes the parameter `unlearn_epsilon`.
     column_map : AffineColumns or None
         Change of the columns of the retained rows.
+    call_positions : ndarray of int or None
+        Positions of the forget rows in the call of the user, for messages; None for 0, 1, ...
 
     Returns
     -------
@@ -75,6 +80,8 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     if column_map:
         inverse, before = _with_columns(model, family, column_map)
         family = family.with_columns(column_map, before.n_rows)
+    forget, added = (_checked(model, rows) for rows in (forget, added))
+    tracked = tracked_after(before.tracked, forget, added, call_positions)
     batch = _batch(model, family, forget, column_map)
     new = _batch(model, family, added, column_map)
     after = check_remaining(
@@ -107,7 +114,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     )
     if family.is_convex:
         doubts += _doubts_of_curvature(model, family, choice, epsilon)
-    state = _with_history(choice, epsilon, added, erased, rows.limits)
+    state = _with_history(choice, epsilon, added, erased, rows.limits, tracked)
     found = bounds_after(model, choice, row_change, epsilon, state.residual)
     if column_map and not isinstance(found.bounds, NoBounds):
         found = NoBounds(COLUMNS).after(None)
@@ -224,14 +231,19 @@ def record_with_bounds(record, model, found):
     return replace_fields(record, fields)
 
 
+def _checked(model, rows):
+    """Rows (X, y, sample_weight) after `check_rows`, or None for None."""
+    return None if rows is None else check_rows(model, *rows, ensure_min_samples=0)
+
+
 def _batch(model, family, rows, column_map):
-    """The `Batch` of rows of positive weight; an empty one for None."""
+    """The `Batch` of the rows of positive weight among checked rows; an empty one for None."""
     state = model._erasure_state
     if rows is None:
         shape = (0, state.class_counts.size) if is_multilabel(model) else 0
         X = np.zeros((0, model.n_features_in_))
         return family.batch(X, np.zeros(shape, dtype=np.int64), np.zeros(0))
-    X, codes, weight = check_rows(model, *rows, ensure_min_samples=0)
+    X, codes, weight = rows
     X = column_map.rows(X) if column_map else X
     weight = row_weights(codes, weight, state.class_weight)
     return family.batch(*rows_of_positive_weight(X, codes, weight))
@@ -295,8 +307,8 @@ def _attributes_after(family, change, epsilon, batches):
     return attributes
 
 
-def _with_history(choice, epsilon, added, erased, limits):
-    """The state after the change: stale or not, weighted or not, the residual, path and limits."""
+def _with_history(choice, epsilon, added, erased, limits, tracked):
+    """The state after the change: its staleness, weights, residual, path, limits and digests."""
     step = choice.step
     after = step.after
     given = added is not None and added[2] is not None
@@ -311,6 +323,7 @@ def _with_history(choice, epsilon, added, erased, limits):
             "residual": residual_after(after.residual, epsilon),
             "path": path_after(choice.path, length, choice.downdate.effect, after, erased),
             "limits": limits,
+            "tracked": tracked,
         },
     )
 
@@ -350,6 +363,8 @@ def _with_columns(model, family, column_map):
     The residual is a gradient by the parameters of the new columns.
     """
     state = model._erasure_state
+    if state.tracked is not None:
+        raise ErasureError(NO_DOWNDATE)
     old = model.curvature_
     inverse = old.with_columns(column_map, family.shapes)
     with np.errstate(divide="ignore", invalid="ignore"):

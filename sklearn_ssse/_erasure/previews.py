@@ -131,9 +131,11 @@ class PreviewMixin:
         return self._requested(old, new, epsilon).record
 
     @exclusive(itself)
-    def _plan_erasure(self, forget=None, added=None, epsilon=None, column_map=None):
+    def _plan_erasure(
+        self, forget=None, added=None, epsilon=None, column_map=None, call_positions=None
+    ):
         """The `Erasure` of the rows, see `planning.plan_erasure`."""
-        return plan_erasure(self, forget, added, epsilon, column_map)
+        return plan_erasure(self, forget, added, epsilon, column_map, call_positions)
 
     def _requested(self, forget=None, added=None, epsilon=None):
         """The `Erasure` of rows that a user passed, with a warning if there are none."""

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn_ssse._erasure.bounds import NoBounds
 from sklearn_ssse._erasure.path import Path
 from sklearn_ssse._erasure.row_limits import RowLimits
+from sklearn_ssse._erasure.tracking import TrackedRows
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,8 @@ class ErasureState:
     objective : dict or None
         Parameters of the estimator that determine its objective and its predictions, when the
         curvature was computed, see `objective_of`; None if they are not known.
+    tracked : TrackedRows or None
+        Digests of the rows that the model holds; None if it tracks no rows.
     """
 
     curvature: str
@@ -200,6 +203,7 @@ class ErasureState:
     order: int = 1
     objective: dict | None = None
     bounds: Any = NoBounds("")
+    tracked: TrackedRows | None = None
 
 
 def replace_fields(record, values):
