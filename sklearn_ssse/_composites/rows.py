@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from sklearn_ssse._erasure import NO_REQUEST, Request
 from sklearn_ssse._utils.compat import num_samples, routing_enabled, safe_indexing
 from sklearn_ssse._utils.warnings import warn
 from sklearn_ssse.exceptions import ErasureError
@@ -43,6 +44,8 @@ class RoutedRows(NamedTuple):
         True if an earlier step was fitted with the weights.
     path : tuple of str
         Names of the models that were one of several, outermost first, for error messages.
+    request : Request
+        The call that the records name.
     """
 
     X: object
@@ -60,6 +63,7 @@ class RoutedRows(NamedTuple):
     retained: bool = False
     weights_consumed: bool = False
     path: tuple = ()
+    request: Request = NO_REQUEST
 
     @property
     def data(self):
@@ -182,7 +186,9 @@ def _erasures(parts):
         model, rows = sides[own[0].rows.added]
         forget, added = (sides[side].rows.data if side in sides else None for side in (False, True))
         with _at(rows.path):
-            erasure = model._plan_erasure(forget, added, rows.epsilon, rows.column_map)
+            erasure = model._plan_erasure(
+                forget, added, rows.epsilon, rows.column_map, rows.request
+            )
         kept_by = tuple(dict.fromkeys(name for part in own for name in part.rows.kept_by))
         record = replace(erasure.record, kept_by=kept_by)
         out.append(erasure._replace(record=record))

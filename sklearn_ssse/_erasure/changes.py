@@ -60,7 +60,7 @@ class Erasure(NamedTuple):
         share = float(model._erasure_state.mass / self.state.mass)
         inverse, others = self.inverses()
         path = replace_fields(self.state.path, others)
-        records = [self.record] if self.changes_rows else []
+        records = [self.record] if self.changes_rows or self.columns_change else []
         attributes = {
             **self.attributes,
             "curvature_": inverse,

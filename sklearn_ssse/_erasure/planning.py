@@ -12,12 +12,14 @@ import math
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ssse._erasure.chain import proof_fields
 from sklearn_ssse._erasure.changed_rows import ChangedRows
 from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
 from sklearn_ssse._erasure.guards import check_fresh, check_remaining
 from sklearn_ssse._erasure.objective import check_objective
 from sklearn_ssse._erasure.records import ErasureRecord, replace_fields
+from sklearn_ssse._erasure.request import NO_REQUEST
 from sklearn_ssse._erasure.shares import (
     changed_shares,
     check_shares,
@@ -41,7 +43,7 @@ NO_CURVATURE = (
 )
 
 
-def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
+def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None, request=NO_REQUEST):
     """The `Erasure` that erases rows and adds rows in one step; nothing changes yet.
 
     Parameters
@@ -53,6 +55,8 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         None takes the parameter `unlearn_epsilon`.
     column_map : AffineColumns or None
         Change of the columns of the retained rows.
+    request : Request
+        The call that the records name.
 
     Returns
     -------
@@ -105,7 +109,8 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
     if family.is_convex:
         doubts += _doubts_of_curvature(model, family, choice, epsilon)
     state = _with_history(choice, epsilon, added, erased, rows.limits)
-    record = _record_of_step(model, choice, shift, epsilon, state, size)
+    proof = proof_fields(model, family.parameters, attributes, request)
+    record = _record_of_step(model, choice, shift, epsilon, state, size, proof)
     return Erasure(
         model=model,
         record=record,
@@ -129,8 +134,8 @@ def _doubts_of_curvature(model, family, choice, epsilon):
     return tuple(doubts_of_curvature(missing, step.solution, step.square, epsilon, margin))
 
 
-def _record_of_step(model, choice, shift, epsilon, after, size):
-    """The record of one model for a relative shift of the parameters and a `StepSize`."""
+def _record_of_step(model, choice, shift, epsilon, after, size, proof):
+    """The record of one model for a relative shift, a `StepSize` and the `proof_fields`."""
     step = choice.step
     added = step.added
     return make_record(
@@ -151,6 +156,7 @@ def _record_of_step(model, choice, shift, epsilon, after, size):
         kept_curvature=choice.downdate.mean_kept,
         log_odds_change=size.mean,
         largest_log_odds_change=size.largest,
+        **proof,
     )
 
 
