@@ -119,7 +119,6 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
     squares = np.maximum(pending.square(a, solution), 0.0)
     lengths = growth * epsilons * np.sqrt(squares)
     after = _with_history(after, epsilons, lengths, _effects(pending, a, leave_out), erased)
-
     shared = {
         "n_erased": X.shape[0],
         "structure": models[0].structure_,
@@ -133,10 +132,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
         "epsilon": epsilons,
         "damped": damped,
     }
-    proofs = [
-        proof_fields(model, own, own, request)
-        for model, own in zip(models, attributes, strict=True)
-    ]
+    proofs = _proofs(models, attributes, request)
     records = _records(after, shared, numbers | _numbers(pending, sizes), proofs)
     return [
         Erasure(
@@ -150,6 +146,12 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
         )
         for j, model in enumerate(models)
     ]
+
+
+def _proofs(models, attributes, request):
+    """The `proof_fields` of each model for its fitted attributes after the change."""
+    pairs = zip(models, attributes, strict=True)
+    return [proof_fields(model, after, after, request) for model, after in pairs]
 
 
 def _doubts(model, record, size, multiple, epsilon, solution, square):
