@@ -1,6 +1,8 @@
 """The document that holds the records of every model inside an estimator, and its signature."""
 
 import sklearn
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._composites import inside, lockable_parts
 from sklearn_ssse._erasure import (
@@ -111,6 +113,8 @@ def verified(estimator, document, key):
 
 def _fitted_models(estimator):
     """The place and the model of every fitted erasable model inside an estimator, each once."""
+    if isinstance(estimator, BaseEstimator):
+        check_is_fitted(estimator)
     seen = {}
     for place, model in _places(estimator, ""):
         if "curvature_" in vars(model):
