@@ -18,6 +18,7 @@ from sklearn_ssse.linear_model import ErasableLogisticRegression
 from sklearn_ssse.metrics import GammaScorer, gamma_score, parameter_distance
 from sklearn_ssse.model_selection import TunedEpsilonCV
 from sklearn_ssse.neural_network import ErasableMLPClassifier
+from sklearn_ssse.signing import sign_records, verify_records
 
 __all__ = [
     "TRUSTED_TYPES",
@@ -38,5 +39,7 @@ __all__ = [
     "preview_unlearn",
     "rectify",
     "refresh",
+    "sign_records",
     "unlearn",
+    "verify_records",
 ]

@@ -246,7 +246,8 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         super().partial_fit(X, y, sample_weight=sample_weight, classes=classes)
         state = vars(self).get("_erasure_state")
         if state is not None:
-            self._erasure_state = replace(state, stale="from before `partial_fit`")
+            changes = {"stale": "from before `partial_fit`", "refreshes": state.refreshes + 1}
+            self._erasure_state = replace(state, **changes)
         return self
 
     @classmethod

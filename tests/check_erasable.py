@@ -2,6 +2,7 @@
 
 import pickle
 from copy import deepcopy
+from dataclasses import fields
 from unittest.mock import patch
 
 import joblib
@@ -13,7 +14,7 @@ from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
-from sklearn_ssse import ErasureError, ErasureWarning
+from sklearn_ssse import ErasureError, ErasureRecord, ErasureWarning
 from tests.warned import (
     LONG_STEP,
     MINI_BATCHES,
@@ -26,7 +27,7 @@ from tests.warned import (
 
 
 def snapshot(value, seen=None):
-    """Everything reachable from an object, as comparable bytes."""
+    """Everything reachable from an object, as comparable bytes; of a record what `==` compares."""
     seen = set() if seen is None else seen
     if id(value) in seen:
         return "cycle"
@@ -38,6 +39,8 @@ def snapshot(value, seen=None):
         return [snapshot(item, seen | {id(value)}) for item in value]
     if isinstance(value, np.random.RandomState):
         return snapshot(value.get_state(), seen)
+    if isinstance(value, ErasureRecord):
+        return {item.name: getattr(value, item.name) for item in fields(value) if item.compare}
     if hasattr(value, "__dict__"):
         return type(value).__qualname__, snapshot(vars(value), seen | {id(value)})
     return value

@@ -35,7 +35,7 @@ SOURCES = sorted(
 )
 # Imported inside a function: optional dependencies, and modules that take long to import and that
 # only some calls need.
-LATE = {"torch", "skops", "matplotlib", "pandas", "pyarrow", "skl2onnx", "numba"}
+LATE = {"cryptography", "torch", "skops", "matplotlib", "pandas", "pyarrow", "skl2onnx", "numba"}
 LATE_MODULES = {
     "sklearn.neighbors",  # 12 ms
     "sklearn_ssse._composites.meta_estimators",  # 50 ms

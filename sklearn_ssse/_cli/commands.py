@@ -4,7 +4,6 @@ import json
 import sys
 import warnings
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from sklearn_ssse._cli.writing import Output, open_outputs, write_together
 from sklearn_ssse._composites import erasable_models, inside, plan_refresh, plan_unlearn
 from sklearn_ssse._erasure import carry_out
 from sklearn_ssse._preprocessing import is_fitted_to_rows, transformers
+from sklearn_ssse._signing import content_of, read_private_key, signed
 from sklearn_ssse._utils.memory import readable
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureWarning
@@ -45,9 +45,10 @@ class _Files(NamedTuple):
 
 def run_unlearn(args):
     """Erase, then write the model and the record together. Returns the text to print."""
+    key = _signing_key(args)
     with _opened(args) as files:
         file, report = _erase(args)
-        _write(args, files, file, report, "erased")
+        _write(args, files, file, report, ("erased", key))
     return _lines(report, *ERASURES)
 
 
@@ -56,8 +57,9 @@ def run_refresh(args):
 
     Returns the text to print.
     """
+    key = _signing_key(args)
     with _opened(args) as files:
-        file = _fitted_model(args)
+        file = fitted_model(args)
         with _messages() as messages:
             X, y, weights, positions = _rows(args, file.model)
             plan = plan_refresh(file.model, X, y, weights, args.preprocessing, positions)
@@ -65,7 +67,7 @@ def run_refresh(args):
             carry_out(plan.erasures, plan.changes)
         models = [_refreshed(model) for model in erasable_models(file.model)]
         report = _report(args, "refreshed", models, messages)
-        _write(args, files, file, report, "refreshed")
+        _write(args, files, file, report, ("refreshed", key))
     return _lines(report, *REFRESHED)
 
 
@@ -85,12 +87,23 @@ def _opened(args):
         yield _Files(model, out, record, hashes, messages)
 
 
-def _write(args, files, file, report, done):
-    """Write the changed model and the report, with the hashes of both model files."""
+def _signing_key(args):
+    """The private key of the option ``--sign``, or None."""
+    return None if args.sign is None else read_private_key(args.sign)
+
+
+def _write(args, files, file, report, done_and_key):
+    """Write the changed model and the report, with the hashes of both model files.
+
+    ``done_and_key`` holds "erased" or "refreshed", and the key to sign the report with, or None.
+    """
+    done, key = done_and_key
     data = file.dumps(file.model)
     report["warnings"] = files.messages + report["warnings"]
     report |= {f"{done}_model": args.out.name, "sha256": file.sha256}
     report[f"{done}_sha256"] = sha256(data)
+    if key is not None:
+        report = signed({**content_of(file.model), **report}, key)
     text = json.dumps(report, indent=2, allow_nan=False) + "\n"
     hashes = dict(files.hashes)
     if files.model in hashes:
@@ -148,7 +161,7 @@ def _read_model(args):
     return read_model(args.model, trust_pickle=args.trust_pickle, trusted=args.trust)
 
 
-def _fitted_model(args):
+def fitted_model(args):
     """The model file, whose content must be a fitted estimator."""
     file = _read_model(args)
     if not isinstance(file.model, BaseEstimator):
@@ -168,12 +181,16 @@ def _rows(args, model):
 
 def _erase(args, only_plan=False):
     """Plan the erasure and carry it out; the model file, with the erased model, and the report."""
-    file = _fitted_model(args)
+    file = fitted_model(args)
     if args.track:
         _check_tracked(args, file.model)
     with _messages() as messages:
         X, y, weights, positions = _rows(args, file.model)
-        options = {"positions": positions, "preprocessing": args.preprocessing}
+        options = {
+            "positions": positions,
+            "preprocessing": args.preprocessing,
+            "request_id": args.request_id,
+        }
         plan = plan_unlearn(file.model, X, y, args.epsilon, sample_weight=weights, **options)
         plan.warn()
         if not only_plan:
@@ -181,7 +198,7 @@ def _erase(args, only_plan=False):
     records = [erasure.record for erasure in plan.erasures if erasure.record.n_erased]
     if not records and erasable_models(file.model):
         raise CommandError(f"{args.rows} must hold rows of positive weight to erase, got none.")
-    return file, _report(args, "erasures", [asdict(record) for record in records], messages)
+    return file, _report(args, "erasures", [record.to_dict() for record in records], messages)
 
 
 def _check_tracked(args, model):
@@ -273,7 +290,7 @@ def _inspected(model, kept):
         "curvature": state.curvature,
         "curvature_bytes": model.curvature_.nbytes,
         "curvature_stale": state.stale or None,
-        "erasures": [asdict(record) for record in records],
+        "erasures": [record.to_dict() for record in records],
         "rows_erased": sum(record.n_erased for record in records),
         "rows_added": sum(record.n_added for record in records),
         "changed_fraction": float(state.changed / state.fit_mass),

@@ -12,7 +12,8 @@ from pathlib import Path
 from sklearn_ssse._cli.commands import run_inspect, run_preview, run_refresh, run_unlearn
 from sklearn_ssse._cli.errors import printable
 from sklearn_ssse._cli.locks import WAIT_SECONDS
-from sklearn_ssse._erasure import read_epsilon
+from sklearn_ssse._cli.signatures import run_new_key, run_verify_record
+from sklearn_ssse._erasure import check_request_id, read_epsilon
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError
 
@@ -39,13 +40,25 @@ that `unlearn` takes.
 """
 RECORD = """\
 The record: the change, without any row, and the SHA-256 of both model files. Both files are
-written, or neither.
+written, or neither. With --sign, the record holds all records of the model and a signature, for the
+command `verify-record`.
 
 Other commands: the command locks its files, by a file such as .model.skops.ssse-lock beside each.
 If another command is writing one of them, it waits, for at most --wait seconds. It writes nothing
 if the model changed after it was read, or if an output changed after the command began. If a
 command is killed, `inspect` lists the files that it left, and the next command that writes the same
 model removes them.
+"""
+SIGNED = """\
+The record must have been written with --sign, or by `sign_records` in Python. The command verifies
+the signature with the public key, which you must have from the signer; that no record of the model
+was left out, moved or changed; and that the model has these records and parameters. It compares the
+model file with the one that was written with the record, byte by byte. The exit code is 1 if one of
+these does not hold, and 2 if a file cannot be opened.
+"""
+KEYS = """\
+Ed25519 keys as PEM, without a password. Only you can read the file of the private key. No file is
+overwritten.
 """
 EXAMPLES = {
     "inspect": "inspect model.skops",
@@ -54,6 +67,8 @@ EXAMPLES = {
     "      --out erased.skops --record record.json",
     "refresh": "refresh erased.skops --rows remaining.parquet --target income \\\n"
     "      --out refreshed.skops --record refresh.json",
+    "verify-record": "verify-record record.json --model erased.skops --public-key public.pem",
+    "new-key": "new-key private.pem public.pem",
 }
 WRITING = (run_unlearn, run_refresh)
 FILE = {"type": Path, "required": True}
@@ -63,8 +78,7 @@ REPEATED = {"action": "append", "default": []}
 def main(argv=None):
     """Run a command; returns the exit code."""
     args = _parser().parse_args(argv)
-    if args.run is not run_inspect:
-        _check(args.parser, args)
+    args.check(args.parser, args)
     try:
         with _stopped_in_order():
             text = args.run(args)
@@ -119,7 +133,7 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sklearn-ssse {__version__}")
-    names = "{unlearn,preview,refresh,inspect}"
+    names = "{unlearn,preview,refresh,inspect,verify-record,new-key}"
     commands = parser.add_subparsers(dest="command", required=True, metavar=names)
 
     unlearn = "erase rows from a model, and write the model and a record"
@@ -132,14 +146,7 @@ def _parser():
         ("refresh", run_refresh, refresh, f"{RETAINED}\n{RECORD}"),
         ("inspect", run_inspect, inspect, ""),
     ):
-        new = commands.add_parser(
-            name,
-            help=summary,
-            description=f"{summary.capitalize()}.",
-            epilog=_epilog(text, EXAMPLES[name]),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        new.set_defaults(run=run, parser=new)
+        new = _add_command(commands, name, summary, text, run, _check)
         _add_model(new.add_argument)
         if run is run_refresh:
             _add_rows(new.add_argument, "the retained rows", ["keep", "refit"])
@@ -147,7 +154,37 @@ def _parser():
             _add_rows(new.add_argument, "the rows to erase", ["keep", "downdate"])
             _add_choice_of_rows(new.add_argument)
         _add_outputs(new.add_argument, writes=run in WRITING)
+    _add_signatures(commands)
     return parser
+
+
+def _add_command(commands, name, summary, text, run, check):
+    """A new command; ``check(parser, args)`` ends with a usage error before any work is done."""
+    new = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=_epilog(text, EXAMPLES[name]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    new.set_defaults(run=run, parser=new, check=check)
+    return new
+
+
+def _add_signatures(commands):
+    """The commands for signed records."""
+    summary = "verify the signature of a record, and that it describes a model"
+    given = ("verify-record", summary, SIGNED, run_verify_record, _check_readable)
+    add = _add_command(commands, *given).add_argument
+    add("record", metavar="RECORD", type=Path, help="record that was written with --sign")
+    add("--model", metavar="MODEL", help="the model file", **FILE)
+    add("--public-key", metavar="KEY", help="PEM file of the signer's public key", **FILE)
+    _add_trust(add)
+    summary = "make a private key for --sign, and its public key"
+    given = ("new-key", summary, KEYS, run_new_key, _check_new)
+    add = _add_command(commands, *given).add_argument
+    add("private", metavar="PRIVATE", type=Path, help="file for the private key; keep it secret")
+    add("public", metavar="PUBLIC", type=Path, help="file for the public key")
 
 
 def _epilog(text, *examples):
@@ -157,6 +194,10 @@ def _epilog(text, *examples):
 
 def _add_model(add):
     add("model", metavar="MODEL", type=Path, help="file written by skops.io.dump, joblib or pickle")
+    _add_trust(add)
+
+
+def _add_trust(add):
     text = "load a pickle, which can run any code: only if you trust its origin"
     add("--trust-pickle", action="store_true", help=text)
     add("--trust", metavar="TYPE", help="a further type that a skops file may hold", **REPEATED)
@@ -181,6 +222,8 @@ def _add_rows(add, rows, preprocessing):
 def _add_choice_of_rows(add):
     text = "step size: a number, 'auto' or a multiple such as 0.5*auto (default: set by the model)"
     add("--epsilon", metavar="E", type=_epsilon, help=text)
+    text = "id of the request for the record, such as a case number, without personal data"
+    add("--request-id", metavar="TEXT", type=_request_id, help=text)
     text = "column with the ID of each row's person or other group; with --forget"
     add("--group-column", metavar="NAME", dest="group", help=text)
     add("--forget", metavar="ID", nargs="+", help="erase only the rows of these groups")
@@ -194,6 +237,8 @@ def _add_outputs(add, writes):
         return
     add("--out", metavar="MODEL2", help="file for the changed model", **FILE)
     add("--record", metavar="JSON", help="file for the record", **FILE)
+    text = "sign the record; KEY is a PEM file of a private Ed25519 key, see new-key"
+    add("--sign", metavar="KEY", type=Path, help=text)
     add("--force", action="store_true", help="overwrite files; needed if MODEL2 is MODEL")
     text = "how long to wait for other commands that use these files (default: %(default)s)"
     add("--wait", metavar="SECONDS", type=_seconds, default=WAIT_SECONDS, help=text)
@@ -209,6 +254,13 @@ def _epsilon(text):
     return text
 
 
+def _request_id(text):
+    try:
+        return check_request_id(text)
+    except ErasureError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _seconds(text):
     seconds = math.nan
     with suppress(ValueError):
@@ -220,7 +272,7 @@ def _seconds(text):
 
 def _check(parser, args):
     """End with a usage error before any work is done."""
-    if args.run is not run_refresh:
+    if args.run in (run_unlearn, run_preview):
         _check_groups(parser, args)
     if args.run not in WRITING:
         return
@@ -231,8 +283,29 @@ def _check(parser, args):
             parser.error(f"{option} {path} exists; add --force to overwrite it")
         if _same(path, args.rows):
             parser.error(f"{option} must not be the file of the rows, got {path}")
+        if args.sign is not None and _same(path, args.sign):
+            parser.error(f"{option} must not be the file of the key, got {path}")
     if _same(args.record, args.model) or _same(args.record, args.out):
         parser.error(f"--record must not be a model file, got {args.record}")
+
+
+def _check_readable(parser, args):
+    """End with a usage error if a file of `verify-record` cannot be opened."""
+    options = {"RECORD": args.record, "--model": args.model, "--public-key": args.public_key}
+    for option, path in options.items():
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            parser.error(f"{option} must be a file that can be read, got {path}: {error.strerror}")
+
+
+def _check_new(parser, args):
+    """End with a usage error if a file of `new-key` exists."""
+    for path in (args.private, args.public):
+        if path.exists() or not path.resolve().parent.is_dir():
+            parser.error(f"PRIVATE and PUBLIC must be new files in existing folders, got {path}")
+    if _same(args.private, args.public):
+        parser.error(f"PRIVATE and PUBLIC must be two files, got {args.private} twice")
 
 
 def _check_groups(parser, args):

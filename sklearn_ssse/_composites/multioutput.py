@@ -15,7 +15,9 @@ def route_to_outputs(estimator, rows):
     Y = check_outputs(rows.y, len(models))
     if _only_erases(rows) and registered(models[0]) is None:
         own = rows.for_model(models[0])
-        erasures = plan_together(models, own.X, Y, own.epsilon, own.sample_weight, own.kept_by)
+        erasures = plan_together(
+            models, own.X, Y, own.epsilon, own.sample_weight, own.kept_by, own.request
+        )
         if erasures is not None:
             return Plan(erasures)
     outputs = enumerate(zip(models, Y.T, strict=True))

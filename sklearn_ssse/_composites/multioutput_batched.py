@@ -23,6 +23,7 @@ from sklearn_ssse._composites.limits_together import (
 )
 from sklearn_ssse._erasure import (
     LEAST_REMAINING,
+    NO_REQUEST,
     Erasure,
     Multiple,
     are_moderate,
@@ -34,6 +35,7 @@ from sklearn_ssse._erasure import (
     is_damped,
     make_record,
     path_after,
+    proof_fields,
     replace_fields,
     residual_after,
     rows_of_positive_weight,
@@ -55,7 +57,7 @@ class NotTogetherError(Exception):
     """The outputs cannot be planned together; the twin plans them, or raises the error."""
 
 
-def plan_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()):
+def plan_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=(), request=NO_REQUEST):
     """Plan the erasures of the same rows from several similar classifiers.
 
     Parameters
@@ -68,6 +70,8 @@ def plan_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()):
         See `unlearn`.
     kept_by : tuple of str
         Field of the records.
+    request : Request
+        The call that the records name.
 
     Returns
     -------
@@ -77,12 +81,12 @@ def plan_together(models, X, Y, epsilon=None, sample_weight=None, kept_by=()):
         the first refused model is raised.
     """
     try:
-        return _plan_together(models, X, Y, epsilon, sample_weight, kept_by)
+        return _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request)
     except NotTogetherError:
         return None
 
 
-def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
+def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
     """`plan_together`, or `NotTogetherError`."""
     _require(_alike(models))
     before = [model._erasure_state for model in models]
@@ -116,7 +120,6 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
     squares = np.maximum(pending.square(a, solution), 0.0)
     lengths = growth * epsilons * np.sqrt(squares)
     after = _with_history(after, epsilons, lengths, _effects(pending, a, leave_out), erased)
-
     shared = {
         "n_erased": X.shape[0],
         "structure": models[0].structure_,
@@ -130,7 +133,8 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
         "epsilon": epsilons,
         "damped": damped,
     }
-    records = _records(after, shared, numbers | _numbers(pending, sizes))
+    proofs = _proofs(models, attributes, request)
+    records = _records(after, shared, numbers | _numbers(pending, sizes), proofs)
     return [
         Erasure(
             model=model,
@@ -143,6 +147,12 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by):
         )
         for j, model in enumerate(models)
     ]
+
+
+def _proofs(models, attributes, request):
+    """The `proof_fields` of each model for its fitted attributes after the change."""
+    pairs = zip(models, attributes, strict=True)
+    return [proof_fields(model, after, after, request) for model, after in pairs]
 
 
 def _doubts(model, record, size, multiple, epsilon, solution, square):
@@ -191,12 +201,23 @@ def _relative(change, theta):
     return np.linalg.norm(change, axis=1) / np.where(norm, norm, 1.0)
 
 
-def _records(after, shared, numbers):
-    """The record of each model: fields that all share, and arrays of the others, (n_models,)."""
+def _records(after, shared, numbers, proofs):
+    """The record of each model.
+
+    Parameters
+    ----------
+    after : list of ErasureState
+    shared : dict
+        Fields that all records share.
+    numbers : dict of ndarray of shape (n_models,)
+    proofs : list of dict
+        The `proof_fields` of each model.
+    """
     rows = zip(*(values.tolist() for values in numbers.values()), strict=True)
+    own = [dict(zip(numbers, row, strict=True)) for row in rows]
     return [
-        make_record(state, shrunken=False, **shared, **dict(zip(numbers, row, strict=True)))
-        for state, row in zip(after, rows, strict=True)
+        make_record(state, shrunken=False, **shared, **fields, **proof)
+        for state, fields, proof in zip(after, own, proofs, strict=True)
     ]
 
 

@@ -131,6 +131,8 @@ def _plan_on_copy(function, estimator, rows):
         params["preprocessing"] = rows.preprocessing
     if rows.positions is not None:
         params["positions"] = rows.positions
+    if rows.request.id:
+        params["request_id"] = rows.request.id
     with part_of_a_call():
         function(twin, rows.X, rows.y, rows.epsilon, sample_weight=rows.sample_weight, **params)
     dropped = tuple(vars(estimator).keys() - vars(twin).keys())

@@ -4,7 +4,7 @@ from sklearn_ssse._composites.groups import rows_of_groups
 from sklearn_ssse._composites.inspection import known_columns, takes_positions
 from sklearn_ssse._composites.registry import plan, plan_all
 from sklearn_ssse._composites.rows import RoutedRows
-from sklearn_ssse._erasure import any_row, check_pairs, weight_per_row
+from sklearn_ssse._erasure import Request, any_row, check_pairs, weight_per_row
 from sklearn_ssse._utils.unquoted import check_consistent_length, weights
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
@@ -22,6 +22,7 @@ def plan_unlearn(
     preprocessing="keep",
     groups=None,
     forget=None,
+    request_id=None,
     **params,
 ):
     """The `Plan` of `unlearn` with the same arguments, with an `Erasure` for each model.
@@ -34,13 +35,16 @@ def plan_unlearn(
     _check_preprocessing(preprocessing, PREPROCESSING)
     positions = params.pop("positions", None)
     weight = weight_per_row(sample_weight, X)
-    rows = RoutedRows(X, y, weight, positions, epsilon, preprocessing, params)
+    request = Request.of("unlearn", request_id)
+    rows = RoutedRows(X, y, weight, positions, epsilon, preprocessing, params, request=request)
     for part in (y, weight, positions):
         check_consistent_length(X, part)
     return _plan_of_groups(estimator, [rows], groups, forget, "forget")
 
 
-def plan_learn(estimator, X, y, epsilon=None, sample_weight=None, groups=None, only=None):
+def plan_learn(
+    estimator, X, y, epsilon=None, sample_weight=None, groups=None, only=None, request_id=None
+):
     """The `Plan` of `learn` with the same arguments, with an `Erasure` for each model.
 
     Returns
@@ -50,7 +54,8 @@ def plan_learn(estimator, X, y, epsilon=None, sample_weight=None, groups=None, o
     """
     weight = weight_per_row(sample_weight, X)
     check_consistent_length(X, y, weight)
-    rows = RoutedRows(X, y, weight, epsilon=epsilon, added=True)
+    request = Request.of("learn", request_id)
+    rows = RoutedRows(X, y, weight, epsilon=epsilon, added=True, request=request)
     return _plan_of_groups(estimator, [rows], groups, only, "only")
 
 
@@ -64,6 +69,7 @@ def plan_rectify(
     sample_weight=None,
     groups=None,
     only=None,
+    request_id=None,
 ):
     """The `Plan` of `rectify` with the same arguments, with an `Erasure` for each model.
 
@@ -75,8 +81,9 @@ def plan_rectify(
     check_pairs(X_old, X_new)
     weight = weight_per_row(sample_weight, X_old)
     check_consistent_length(X_old, y_old, X_new, y_new, weight)
-    old = RoutedRows(X_old, y_old, weight, epsilon=epsilon, replaced=True)
-    new = RoutedRows(X_new, y_new, weight, epsilon=epsilon, added=True)
+    given = {"epsilon": epsilon, "request": Request.of("rectify", request_id)}
+    old = RoutedRows(X_old, y_old, weight, replaced=True, **given)
+    new = RoutedRows(X_new, y_new, weight, added=True, **given)
     return _plan_of_groups(estimator, [old, new], groups, only, "only")
 
 

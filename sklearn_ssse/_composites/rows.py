@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from sklearn_ssse._erasure import NO_REQUEST, Request
 from sklearn_ssse._utils.compat import num_samples, routing_enabled, safe_indexing
 from sklearn_ssse._utils.warnings import warn
 from sklearn_ssse.exceptions import ErasureError
@@ -45,6 +46,8 @@ class RoutedRows(NamedTuple):
         Names of the models that were one of several, outermost first, for error messages.
     call_positions : ndarray of int or None
         Positions of the rows in the call of the user, for error messages; None for 0, 1, ...
+    request : Request
+        The call that the records name.
     """
 
     X: object
@@ -63,6 +66,7 @@ class RoutedRows(NamedTuple):
     weights_consumed: bool = False
     path: tuple = ()
     call_positions: object = None
+    request: Request = NO_REQUEST
 
     @property
     def data(self):
@@ -190,7 +194,7 @@ def _erasures(parts):
         forget, added = (sides[side].rows.data if side in sides else None for side in (False, True))
         with _at(rows.path):
             erasure = model._plan_erasure(
-                forget, added, rows.epsilon, rows.column_map, rows.call_positions
+                forget, added, rows.epsilon, rows.column_map, rows.request, rows.call_positions
             )
         kept_by = tuple(dict.fromkeys(name for part in own for name in part.rows.kept_by))
         record = replace(erasure.record, kept_by=kept_by)

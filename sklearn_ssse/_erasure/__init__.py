@@ -4,6 +4,7 @@ The folder depends on the curvature, the family of a model and the rows to erase
 depend on a concrete estimator, the calibration of eps, or a composite.
 """
 
+from sklearn_ssse._erasure.chain import check_chain, now, present_digest, proof_fields
 from sklearn_ssse._erasure.changes import Change, Erasure, carry_out
 from sklearn_ssse._erasure.epsilon import (
     RELATIVE_GRID,
@@ -31,7 +32,9 @@ from sklearn_ssse._erasure.planning import (
     path_after,
     residual_after,
 )
+from sklearn_ssse._erasure.record_json import canonical, check_version, strict_json
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
+from sklearn_ssse._erasure.request import NO_REQUEST, Request, check_request_id
 from sklearn_ssse._erasure.row_limits import RowLimits, norms_of_rows
 from sklearn_ssse._erasure.second_order import SecondOrder
 from sklearn_ssse._erasure.shares import expected_square, refusal

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_ssse._erasure.bounds import EPS, TOO_LONG, Bounds, Call, Found, NoBounds
+from sklearn_ssse._erasure.records import replace_fields
 from sklearn_ssse._erasure.row_sums import Rows, cut_sums, fourth_order, full_sums
 from sklearn_ssse._erasure.softmax_bounds import SoftmaxBounds
 from sklearn_ssse._gradients import CURVATURES
@@ -41,7 +42,6 @@ NET = "no bound is known for a neural network, whose loss is not convex"
 OTHER_CURVATURE = "no bound is known for the curvature {!r}, which is not the Hessian"
 OTHER_STRUCTURE = "no bound is known for the structure {!r}, which keeps a part of the inverse"
 BATCHES = "no bound is known for a curvature of mini-batches"
-OLD = "the model was saved by a version without bounds"
 
 
 def reason_for_none(model: Any, structure: str, state: Any) -> str:
@@ -97,15 +97,13 @@ def fourth_is_cheap(n_samples: int, n_parameters: int) -> bool:
 
 
 def largest_eigenvalue(matrix: NDArray) -> float:
-    """The largest eigenvalue of a positive definite matrix (d, d), or an upper bound if d is large."""
+    """The largest eigenvalue of a positive definite matrix (d, d); a bound of it if d is large."""
     if len(matrix) <= LARGEST_EXACT:
         return float(np.linalg.eigvalsh(matrix)[-1])
     return float(min(np.linalg.norm(matrix), np.linalg.norm(matrix, np.inf)))
 
 
-def call_of(
-    model: Any, choice: Any, second: Any, epsilon: float, residual: NDArray | None
-) -> Call:
+def call_of(model: Any, choice: Any, second: Any, epsilon: float, residual: NDArray | None) -> Call:
     """The `Call` of an erasure by one model.
 
     Parameters
@@ -199,7 +197,12 @@ def _times(scores: Any, v: NDArray) -> NDArray:
 
 
 def bounds_after(
-    model: Any, choice: Any, row_change: Any, epsilon: float, residual: NDArray | None
+    model: Any,
+    choice: Any,
+    row_change: Any,
+    epsilon: float,
+    residual: NDArray | None,
+    column_map: Any,
 ) -> Found:
     """The bounds after the erasure or the addition of rows.
 
@@ -211,6 +214,7 @@ def bounds_after(
     epsilon : float
     residual : ndarray of shape (d,) or None
         The part of the gradient that later steps subtract.
+    column_map : AffineColumns or None
 
     Returns
     -------
@@ -219,6 +223,8 @@ def bounds_after(
     bounds = row_change.before.bounds
     if isinstance(bounds, NoBounds):
         return bounds.after(None)
+    if column_map:
+        return NoBounds(COLUMNS).after(None)
     if row_change.added.n_samples:
         return NoBounds(ADDED).after(None)
     if not row_change.batch.n_samples:
@@ -241,6 +247,24 @@ def over_budget(bounds: Any, limit: float | None) -> str:
         f"the bound of the distance to the retrained model is {spent.parameters:.2g} standard "
         f"errors (at most {limit:.2g} is the budget)"
     )
+
+
+def with_bounds(state: Any, model: Any, found: Found) -> Any:
+    """The `ErasureState` after a change, with its bounds."""
+    spent = bool(over_budget(state.bounds, budget_of(model)))
+    warned = state.path.warned_of_budget or spent
+    path = replace_fields(state.path, {"warned_of_budget": warned})
+    return replace_fields(state, {"bounds": found.bounds, "path": path})
+
+
+def bound_fields(model: Any, found: Found) -> dict:
+    """The fields of a record for the bounds of a call."""
+    return {
+        "gradient_bound": found.gradient,
+        "parameter_bound": found.parameters,
+        "bound_reason": found.reason,
+        "over_budget": over_budget(found.bounds, budget_of(model)),
+    }
 
 
 def budget_of(model: Any) -> float | None:

@@ -135,6 +135,10 @@ class NoBounds:
         return ErasureBudget(None, None, limit, self.reason)
 
 
+# The bounds of a model that an earlier version saved.
+NO_BOUNDS = NoBounds("the model was saved by a version without bounds")
+
+
 @dataclass(frozen=True)
 class Bounds:
     """The bounds of a binary logistic regression.

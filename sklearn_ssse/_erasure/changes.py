@@ -61,7 +61,7 @@ class Erasure(NamedTuple):
         share = float(model._erasure_state.mass / self.state.mass)
         inverse, others = self.inverses()
         path = replace_fields(self.state.path, others)
-        records = [self.record] if self.changes_rows else []
+        records = [self.record] if self.changes_rows or self.columns_change else []
         attributes = {
             **self.attributes,
             "curvature_": inverse,
@@ -112,7 +112,6 @@ class Erasure(NamedTuple):
                 "Call `fit_curvature` on the present rows before you store the model or change it "
                 "again."
             )
-
 
     def _new_recommendation(self):
         """The reason for a refresh before this change, if no warning gave it; empty if none."""

@@ -293,6 +293,7 @@ class CurvatureMixin(CallbackSupportMixin):
             minibatch=minibatch,
             calibration=None,
             objective=objective_of(self),
+            refreshes=getattr(vars(self).get("_erasure_state"), "refreshes", 0),
         )
 
     def _choose_structure(self, family, n_samples):

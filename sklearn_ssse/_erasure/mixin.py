@@ -9,6 +9,7 @@ from sklearn_ssse._erasure.epsilon import ABSOLUTE_GRID
 from sklearn_ssse._erasure.fit_curvature import FITTED
 from sklearn_ssse._erasure.previews import PreviewMixin, old_and_new
 from sklearn_ssse._erasure.refresh import RefreshMixin
+from sklearn_ssse._erasure.request import Request
 from sklearn_ssse._erasure.validation import check_rows
 from sklearn_ssse._utils.locks import exclusive, itself
 
@@ -28,7 +29,7 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
     _traces: tuple[str, ...] = ()
     _search_grid = ABSOLUTE_GRID
 
-    def unlearn(self, X, y, epsilon=None, *, sample_weight=None):
+    def unlearn(self, X, y, epsilon=None, *, sample_weight=None, request_id=None):
         """Erase training rows from the model, in place, in one step.
 
         The step is equation (4) of `docs/method.md`,
@@ -50,6 +51,9 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
             parameter `unlearn_epsilon`.
         sample_weight : array-like of shape (n_erased,), default=None
             The weights that the rows had at `fit`.
+        request_id : str, default=None
+            The id of the request, such as a case number, for the record: 1 to 200 printable
+            characters, without personal data.
 
         Returns
         -------
@@ -107,9 +111,10 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
         >>> clf.erasures_[-1].n_erased
         20
         """
-        return self._carry_out((X, y, sample_weight), epsilon=epsilon)
+        request = Request.of("unlearn", request_id)
+        return self._carry_out((X, y, sample_weight), None, epsilon, request)
 
-    def learn(self, X, y, epsilon=None, *, sample_weight=None):
+    def learn(self, X, y, epsilon=None, *, sample_weight=None, request_id=None):
         """Add training rows to the model, in place, in one step: the opposite of `unlearn`.
 
         The step is ``theta - eps * P sum_N grad l_i(theta)`` for added rows N of weight k. With
@@ -129,6 +134,9 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
             parameter `unlearn_epsilon`.
         sample_weight : array-like of shape (n_added,), default=None
             The weights of the added rows.
+        request_id : str, default=None
+            The id of the request, such as a case number, for the record: 1 to 200 printable
+            characters, without personal data.
 
         Returns
         -------
@@ -172,9 +180,12 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
         >>> parameter_distance(original, learned, retrained) < 0.3
         True
         """
-        return self._carry_out(added=(X, y, sample_weight), epsilon=epsilon)
+        request = Request.of("learn", request_id)
+        return self._carry_out(None, (X, y, sample_weight), epsilon, request)
 
-    def rectify(self, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weight=None):
+    def rectify(
+        self, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weight=None, request_id=None
+    ):
         """Replace training rows by their corrected version, in place, in one step.
 
         It is `unlearn` for the old rows and `learn` for the new ones at once:
@@ -197,6 +208,9 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
             parameter `unlearn_epsilon`.
         sample_weight : array-like of shape (n_rows,), default=None
             The weights that the rows had at `fit`; the corrected rows get the same weights.
+        request_id : str, default=None
+            The id of the request, such as a case number, for the record: 1 to 200 printable
+            characters, without personal data.
 
         Returns
         -------
@@ -231,12 +245,12 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
         True
         """
         old, new = old_and_new(X_old, y_old, X_new, y_new, sample_weight)
-        return self._carry_out(old, new, epsilon)
+        return self._carry_out(old, new, epsilon, Request.of("rectify", request_id))
 
     @exclusive(itself)
-    def _carry_out(self, forget=None, added=None, epsilon=None):
-        """Erase and add rows, each given as (X, y, sample_weight), and give the warnings."""
-        erasure = self._requested(forget, added, epsilon)
+    def _carry_out(self, forget, added, epsilon, request):
+        """Erase and add rows, each (X, y, sample_weight) or None, and give the warnings."""
+        erasure = self._requested(forget, added, epsilon, request)
         erasure.warn()
         carry_out([erasure])
         return self

@@ -12,14 +12,15 @@ import math
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._erasure.bound_call import COLUMNS, bounds_after, budget_of, over_budget
-from sklearn_ssse._erasure.bounds import NoBounds
+from sklearn_ssse._erasure.bound_call import bound_fields, bounds_after, with_bounds
+from sklearn_ssse._erasure.chain import proof_fields
 from sklearn_ssse._erasure.changed_rows import ChangedRows
 from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
 from sklearn_ssse._erasure.guards import check_fresh, check_remaining
 from sklearn_ssse._erasure.objective import check_objective
 from sklearn_ssse._erasure.records import ErasureRecord, replace_fields
+from sklearn_ssse._erasure.request import NO_REQUEST
 from sklearn_ssse._erasure.shares import (
     changed_shares,
     check_shares,
@@ -45,7 +46,13 @@ NO_CURVATURE = (
 
 
 def plan_erasure(
-    model, forget=None, added=None, epsilon=None, column_map=None, call_positions=None
+    model,
+    forget=None,
+    added=None,
+    epsilon=None,
+    column_map=None,
+    request=NO_REQUEST,
+    call_positions=None,
 ):
     """The `Erasure` that erases rows and adds rows in one step; nothing changes yet.
 
@@ -60,6 +67,8 @@ def plan_erasure(
         Change of the columns of the retained rows.
     call_positions : ndarray of int or None
         Positions of the forget rows in the call of the user, for messages; None for 0, 1, ...
+    request : Request
+        The call that the records name.
 
     Returns
     -------
@@ -115,12 +124,11 @@ def plan_erasure(
     if family.is_convex:
         doubts += _doubts_of_curvature(model, family, choice, epsilon)
     state = _with_history(choice, epsilon, added, erased, rows.limits, tracked)
-    found = bounds_after(model, choice, row_change, epsilon, state.residual)
-    if column_map and not isinstance(found.bounds, NoBounds):
-        found = NoBounds(COLUMNS).after(None)
+    found = bounds_after(model, choice, row_change, epsilon, state.residual, column_map)
     state = with_bounds(state, model, found)
-    record = _record_of_step(model, choice, shift, epsilon, state, size)
-    record = record_with_bounds(record, model, found)
+    fields = proof_fields(model, family.parameters, attributes, request)
+    fields |= bound_fields(model, found)
+    record = _record_of_step(model, choice, shift, epsilon, state, size, fields)
     return Erasure(
         model=model,
         record=record,
@@ -144,8 +152,8 @@ def _doubts_of_curvature(model, family, choice, epsilon):
     return tuple(doubts_of_curvature(missing, step.solution, step.square, epsilon, margin))
 
 
-def _record_of_step(model, choice, shift, epsilon, after, size):
-    """The record of one model for a relative shift of the parameters and a `StepSize`."""
+def _record_of_step(model, choice, shift, epsilon, after, size, fields):
+    """The record of one model for a relative shift, a `StepSize` and further fields."""
     step = choice.step
     added = step.added
     return make_record(
@@ -166,6 +174,7 @@ def _record_of_step(model, choice, shift, epsilon, after, size):
         kept_curvature=choice.downdate.mean_kept,
         log_odds_change=size.mean,
         largest_log_odds_change=size.largest,
+        **fields,
     )
 
 
@@ -185,7 +194,7 @@ def residual_after(residual, epsilon):
     return None if residual is None else max(1.0 - epsilon, 0.0) * residual
 
 
-def make_record(after, relative_shift, **fields):
+def make_record(after, relative_shift, over_budget="", **fields):
     """The record of a change of one model.
 
     Parameters
@@ -193,6 +202,8 @@ def make_record(after, relative_shift, **fields):
     after : ErasureState
         The state after the change.
     relative_shift : float
+    over_budget : str
+        The reason for a refresh if the bounds exceed the budget, else empty.
     **fields
         Further fields of `ErasureRecord`.
 
@@ -206,29 +217,9 @@ def make_record(after, relative_shift, **fields):
         relative_shift=relative_shift,
         erased_fraction=float(after.changed / after.fit_mass),
         path_length=after.path.length,
-        refresh_recommended=after.path.recommended,
+        refresh_recommended=after.path.recommended or over_budget,
         **fields,
     )
-
-
-def with_bounds(state, model, found):
-    """The state after a change with the bounds that were `Found`."""
-    spent = bool(over_budget(state.bounds, budget_of(model)))
-    warned = state.path.warned_of_budget or spent
-    path = replace_fields(state.path, {"warned_of_budget": warned})
-    return replace_fields(state, {"bounds": found.bounds, "path": path})
-
-
-def record_with_bounds(record, model, found):
-    """The record of a model with the bounds that were `Found`."""
-    fields = {
-        "gradient_bound": found.gradient,
-        "parameter_bound": found.parameters,
-        "bound_reason": found.reason,
-    }
-    if not record.refresh_recommended:
-        fields["refresh_recommended"] = over_budget(found.bounds, budget_of(model))
-    return replace_fields(record, fields)
 
 
 def _checked(model, rows):

@@ -2,6 +2,7 @@
 
 from sklearn_ssse._erasure.no_rows import any_row, warn_of_no_rows
 from sklearn_ssse._erasure.planning import plan_erasure
+from sklearn_ssse._erasure.request import NO_REQUEST, Request
 from sklearn_ssse._erasure.validation import check_pairs
 from sklearn_ssse._utils.locks import exclusive, itself
 
@@ -9,12 +10,12 @@ from sklearn_ssse._utils.locks import exclusive, itself
 class PreviewMixin:
     """A classifier that plans a change of its rows, and returns the record of the plan."""
 
-    def preview_unlearn(self, X, y, epsilon=None, *, sample_weight=None):
+    def preview_unlearn(self, X, y, epsilon=None, *, sample_weight=None, request_id=None):
         """Return the record that `unlearn` would make with the same arguments; change nothing.
 
         Parameters
         ----------
-        X, y, epsilon, sample_weight
+        X, y, epsilon, sample_weight, request_id
             See `unlearn`.
 
         Returns
@@ -45,14 +46,15 @@ class PreviewMixin:
         >>> clf.unlearn(scale(X)[:20], y[:20]).erasures_ == [record]
         True
         """
-        return self._requested((X, y, sample_weight), epsilon=epsilon).record
+        request = Request.of("unlearn", request_id)
+        return self._requested((X, y, sample_weight), None, epsilon, request).record
 
-    def preview_learn(self, X, y, epsilon=None, *, sample_weight=None):
+    def preview_learn(self, X, y, epsilon=None, *, sample_weight=None, request_id=None):
         """Return the record that `learn` would make with the same arguments; change nothing.
 
         Parameters
         ----------
-        X, y, epsilon, sample_weight
+        X, y, epsilon, sample_weight, request_id
             See `learn`.
 
         Returns
@@ -85,14 +87,17 @@ class PreviewMixin:
         >>> clf.learn(X[:20], y[:20]).erasures_ == [record]
         True
         """
-        return self._requested(added=(X, y, sample_weight), epsilon=epsilon).record
+        request = Request.of("learn", request_id)
+        return self._requested(None, (X, y, sample_weight), epsilon, request).record
 
-    def preview_rectify(self, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weight=None):
+    def preview_rectify(
+        self, X_old, y_old, X_new, y_new, epsilon=None, *, sample_weight=None, request_id=None
+    ):
         """Return the record that `rectify` would make with the same arguments; change nothing.
 
         Parameters
         ----------
-        X_old, y_old, X_new, y_new, epsilon, sample_weight
+        X_old, y_old, X_new, y_new, epsilon, sample_weight, request_id
             See `rectify`.
 
         Returns
@@ -128,18 +133,24 @@ class PreviewMixin:
         True
         """
         old, new = old_and_new(X_old, y_old, X_new, y_new, sample_weight)
-        return self._requested(old, new, epsilon).record
+        return self._requested(old, new, epsilon, Request.of("rectify", request_id)).record
 
     @exclusive(itself)
     def _plan_erasure(
-        self, forget=None, added=None, epsilon=None, column_map=None, call_positions=None
+        self,
+        forget=None,
+        added=None,
+        epsilon=None,
+        column_map=None,
+        request=NO_REQUEST,
+        call_positions=None,
     ):
         """The `Erasure` of the rows, see `planning.plan_erasure`."""
-        return plan_erasure(self, forget, added, epsilon, column_map, call_positions)
+        return plan_erasure(self, forget, added, epsilon, column_map, request, call_positions)
 
-    def _requested(self, forget=None, added=None, epsilon=None):
+    def _requested(self, forget, added, epsilon, request):
         """The `Erasure` of rows that a user passed, with a warning if there are none."""
-        erasure = self._plan_erasure(forget, added, epsilon)
+        erasure = self._plan_erasure(forget, added, epsilon, request=request)
         if not any(any_row(rows[0], rows[2]) for rows in (forget, added) if rows is not None):
             warn_of_no_rows()
         return erasure

@@ -5,8 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_ssse._erasure.bounds import NoBounds
+from sklearn_ssse._erasure.bounds import NO_BOUNDS
 from sklearn_ssse._erasure.path import Path
+from sklearn_ssse._erasure.record_json import (
+    canonical,
+    record_from_dict,
+    record_to_dict,
+    strict_json,
+)
 from sklearn_ssse._erasure.row_limits import RowLimits
 from sklearn_ssse._erasure.tracking import TrackedRows
 
@@ -87,6 +93,30 @@ class ErasureRecord:
         errors.
     bound_reason : str
         The reason for a bound that is None; empty if there is none.
+    kind : {'unlearn', 'learn', 'rectify'}
+        The verb that was called. In a composite, `rectify` may erase or add no row of a model.
+    request_id : str
+        The id that the caller gave to the request; empty if none was given.
+    time : str
+        Time of the call in UTC, ISO 8601 in seconds. It is not compared by ``==``.
+    library_version, sklearn_version : str
+        Versions of this library and of scikit-learn. Records of a version of this library that
+        made no digests have empty strings here and in the next three fields.
+    parameters_before, parameters_after : str
+        SHA-256 of the fitted parameters before and after the change, with their names, types and
+        shapes, 64 hexadecimal digits.
+    previous : str
+        SHA-256 of the canonical JSON of the previous record of the model, 64 hexadecimal digits;
+        empty for the first record. It is not compared by ``==``, because it depends on the time.
+    refreshes : int
+        Number of trainings of the model between its `fit` and this change: calls of `refresh`, and
+        of `partial_fit`. They change the parameters and have no record. If two records that follow
+        each other have the same number, ``parameters_after`` of the first one is
+        ``parameters_before`` of the second one.
+
+    Notes
+    -----
+    `docs/records.md` describes the JSON and the chain of records.
 
     Examples
     --------
@@ -97,6 +127,8 @@ class ErasureRecord:
     >>> record = clf.preview_unlearn(X[:5], y[:5])
     >>> record.n_erased, record.n_remaining
     (5, 564)
+    >>> ErasureRecord.from_json(record.to_json()) == record
+    True
     """
 
     n_erased: int
@@ -112,7 +144,7 @@ class ErasureRecord:
     max_leverage: float
     relative_shift: float
     erased_fraction: float
-    kept_by: tuple = ()
+    kept_by: tuple[str, ...] = ()
     n_added: int = 0
     weight_added: float = 0.0
     order: int = 1
@@ -124,6 +156,120 @@ class ErasureRecord:
     gradient_bound: float | None = None
     parameter_bound: float | None = None
     bound_reason: str = ""
+    kind: str = "unlearn"
+    request_id: str = ""
+    time: str = field(default="", compare=False)
+    library_version: str = ""
+    sklearn_version: str = ""
+    parameters_before: str = ""
+    parameters_after: str = ""
+    previous: str = field(default="", compare=False)
+    refreshes: int = 0
+
+    def to_dict(self):
+        """Return the record as a dict that the module `json` can write.
+
+        Returns
+        -------
+        dict
+            The fields by name, and ``schema``, the version of the fields. Tuples are lists; nan and
+            the infinities are the strings "NaN", "Infinity" and "-Infinity". Fields that the
+            version of the library that made the record did not have are left out.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn_ssse import ErasableLogisticRegression
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> clf = ErasableLogisticRegression(solver="newton-cholesky").fit(X, y)
+        >>> found = clf.unlearn(X[:5], y[:5], request_id="case 17").erasures_[-1].to_dict()
+        >>> found["schema"], found["kind"], found["request_id"], found["previous"]
+        (1, 'unlearn', 'case 17', '')
+        """
+        return record_to_dict(self)
+
+    def to_json(self):
+        """Return the record as a JSON text, see `to_dict`.
+
+        Returns
+        -------
+        str
+            The canonical JSON: keys in alphabetical order, no spaces, ASCII. Its SHA-256 is the
+            field `previous` of the next record.
+
+        Examples
+        --------
+        >>> import hashlib
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn_ssse import ErasableLogisticRegression
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> clf = ErasableLogisticRegression(solver="newton-cholesky").fit(X, y)
+        >>> first, second = clf.unlearn(X[:5], y[:5]).unlearn(X[5:9], y[5:9]).erasures_
+        >>> second.previous == hashlib.sha256(first.to_json().encode()).hexdigest()
+        True
+        """
+        return canonical(record_to_dict(self))
+
+    @classmethod
+    def from_dict(cls, data):
+        """Return the record of a dict that `to_dict` made.
+
+        Parameters
+        ----------
+        data : dict
+            With the key ``schema`` and the fields of the record.
+
+        Returns
+        -------
+        ErasureRecord
+
+        Raises
+        ------
+        ErasureError
+            If a newer version of the library made the dict; if a field is unknown, is missing or
+            has a wrong type.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn_ssse import ErasableLogisticRegression, ErasureRecord
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> clf = ErasableLogisticRegression(solver="newton-cholesky").fit(X, y)
+        >>> record = clf.preview_unlearn(X[:5], y[:5])
+        >>> ErasureRecord.from_dict(record.to_dict()) == record
+        True
+        """
+        return record_from_dict(cls, data)
+
+    @classmethod
+    def from_json(cls, text):
+        """Return the record of a JSON text that `to_json` made.
+
+        Parameters
+        ----------
+        text : str or bytes
+            JSON, in any layout.
+
+        Returns
+        -------
+        ErasureRecord
+
+        Raises
+        ------
+        ErasureError
+            If the text is no JSON, or repeats a key; in the same cases as `from_dict`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sklearn_ssse import ErasableLogisticRegression, ErasureRecord
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> clf = ErasableLogisticRegression(solver="newton-cholesky").fit(X, y)
+        >>> record = clf.preview_unlearn(X[:5], y[:5])
+        >>> ErasureRecord.from_json(record.to_json()).n_erased
+        5
+        """
+        return record_from_dict(cls, strict_json(text))
 
 
 @dataclass(frozen=True)
@@ -180,6 +326,8 @@ class ErasureState:
         curvature was computed, see `objective_of`; None if they are not known.
     tracked : TrackedRows or None
         Digests of the rows that the model holds; None if it tracks no rows.
+    refreshes : int
+        Number of trainings after the fit, by `refresh` or `partial_fit`.
     """
 
     curvature: str
@@ -202,8 +350,9 @@ class ErasureState:
     limits: RowLimits = field(default_factory=RowLimits)
     order: int = 1
     objective: dict | None = None
-    bounds: Any = NoBounds("")
+    bounds: Any = NO_BOUNDS
     tracked: TrackedRows | None = None
+    refreshes: int = 0
 
 
 def replace_fields(record, values):

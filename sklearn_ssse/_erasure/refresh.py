@@ -9,6 +9,7 @@ from sklearn_ssse._erasure.changes import Change, carry_out
 from sklearn_ssse._erasure.fit_curvature import CurvatureMixin
 from sklearn_ssse._erasure.objective import FIXED_AT_REFRESH, check_objective
 from sklearn_ssse._erasure.planning import NO_CURVATURE
+from sklearn_ssse._erasure.records import replace_fields
 from sklearn_ssse._erasure.validation import check_rows, class_indicator
 from sklearn_ssse._utils.locks import exclusive, itself
 from sklearn_ssse._utils.warnings import warn
@@ -121,6 +122,7 @@ class RefreshMixin(CurvatureMixin):
         twin = object.__new__(type(self))
         vars(twin).update(vars(self))
         twin._train_further((X, y, sample_weight), checked)
+        vars(twin)["_erasure_state"] = replace_fields(state, {"refreshes": state.refreshes + 1})
         twin._set_curvature(*checked)
         dropped = tuple(vars(self).keys() - vars(twin).keys())
         return Change(self, vars(twin), dropped)

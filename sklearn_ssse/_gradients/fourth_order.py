@@ -1,7 +1,5 @@
 """Fourth derivatives of the loss of a binary logistic regression, summed over rows."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 

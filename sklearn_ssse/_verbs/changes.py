@@ -23,6 +23,7 @@ def unlearn(
     preprocessing="keep",
     groups=None,
     forget=None,
+    request_id=None,
     **params,
 ):
     """Erase training rows from a fitted estimator and every model inside it, in place.
@@ -62,6 +63,9 @@ def unlearn(
     forget : array-like, default=None
         The groups to erase. Only their rows are erased. Without `groups`, the labels to erase in
         the index of a pandas object.
+    request_id : str, default=None
+        The id of the request, such as a case number, for the records: 1 to 200 printable
+        characters, without personal data.
     **params : dict
         ``positions``, array-like of shape (n_erased,), for a `BaggingClassifier`: the positions of
         the rows in the data of `fit`, which identify the members that drew them. Other parameters,
@@ -108,7 +112,7 @@ def unlearn(
     543
     """
     made = plan_unlearn(
-        estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, **params
+        estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, request_id, **params
     )
     return _carry_out_plan(estimator, made)
 
@@ -117,7 +121,17 @@ unlearn.register = third_party.register
 
 
 @exclusive(lockable_parts)
-def learn(estimator, X, y, epsilon=None, *, sample_weight=None, groups=None, only=None):
+def learn(
+    estimator,
+    X,
+    y,
+    epsilon=None,
+    *,
+    sample_weight=None,
+    groups=None,
+    only=None,
+    request_id=None,
+):
     """Add training rows to a fitted estimator and every model inside it, in place.
 
     The transformers of a pipeline are applied and not changed.
@@ -143,6 +157,9 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None, groups=None, onl
     only : array-like, default=None
         The groups whose rows are added. X may hold other rows, which are not used. Without
         `groups`, `only` holds labels of the index of a pandas object.
+    request_id : str, default=None
+        The id of the request, such as a case number, for the records: 1 to 200 printable
+        characters, without personal data.
 
     Returns
     -------
@@ -180,7 +197,7 @@ def learn(estimator, X, y, epsilon=None, *, sample_weight=None, groups=None, onl
     >>> learn(pipe, X, y, groups=patient, only=[3])[-1].n_samples_remaining_
     569
     """
-    made = plan_learn(estimator, X, y, epsilon, sample_weight, groups, only)
+    made = plan_learn(estimator, X, y, epsilon, sample_weight, groups, only, request_id)
     return _carry_out_plan(estimator, made)
 
 
@@ -196,6 +213,7 @@ def rectify(
     sample_weight=None,
     groups=None,
     only=None,
+    request_id=None,
 ):
     """Replace training rows by their corrected version in a fitted estimator, in place.
 
@@ -226,6 +244,9 @@ def rectify(
         The groups whose rows are replaced. X_old and X_new may hold other rows, which are not used.
         Without `groups`, `only` holds labels of the index of X_old and of X_new, two pandas
         objects.
+    request_id : str, default=None
+        The id of the request, such as a case number, for the records: 1 to 200 printable
+        characters, without personal data.
 
     Returns
     -------
@@ -268,7 +289,8 @@ def rectify(
     >>> [pair.n_samples_remaining_ for pair in model.estimators_]
     [100, 100, 100]
     """
-    made = plan_rectify(estimator, X_old, y_old, X_new, y_new, epsilon, sample_weight, groups, only)
+    given = (epsilon, sample_weight, groups, only, request_id)
+    made = plan_rectify(estimator, X_old, y_old, X_new, y_new, *given)
     return _carry_out_plan(estimator, made)
 
 

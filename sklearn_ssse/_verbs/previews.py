@@ -22,13 +22,14 @@ def preview_unlearn(
     preprocessing="keep",
     groups=None,
     forget=None,
+    request_id=None,
     **params,
 ):
     """Return the record that `unlearn` would make with the same arguments; change nothing.
 
     Parameters
     ----------
-    estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, **params
+    estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, request_id, **params
         See `unlearn`.
 
     Returns
@@ -59,18 +60,28 @@ def preview_unlearn(
     ('standardscaler',)
     """
     made = plan_unlearn(
-        estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, **params
+        estimator, X, y, epsilon, sample_weight, preprocessing, groups, forget, request_id, **params
     )
     return _records(estimator, made)
 
 
 @exclusive(lockable_parts)
-def preview_learn(estimator, X, y, epsilon=None, *, sample_weight=None, groups=None, only=None):
+def preview_learn(
+    estimator,
+    X,
+    y,
+    epsilon=None,
+    *,
+    sample_weight=None,
+    groups=None,
+    only=None,
+    request_id=None,
+):
     """Return the record that `learn` would make with the same arguments; change nothing.
 
     Parameters
     ----------
-    estimator, X, y, epsilon, sample_weight, groups, only
+    estimator, X, y, epsilon, sample_weight, groups, only, request_id
         See `learn`.
 
     Returns
@@ -103,7 +114,7 @@ def preview_learn(estimator, X, y, epsilon=None, *, sample_weight=None, groups=N
     >>> learn(pipe, X[:20], y[:20])[-1].erasures_ == [record]
     True
     """
-    made = plan_learn(estimator, X, y, epsilon, sample_weight, groups, only)
+    made = plan_learn(estimator, X, y, epsilon, sample_weight, groups, only, request_id)
     return _records(estimator, made)
 
 
@@ -119,12 +130,13 @@ def preview_rectify(
     sample_weight=None,
     groups=None,
     only=None,
+    request_id=None,
 ):
     """Return the record that `rectify` would make with the same arguments; change nothing.
 
     Parameters
     ----------
-    estimator, X_old, y_old, X_new, y_new, epsilon, sample_weight, groups, only
+    estimator, X_old, y_old, X_new, y_new, epsilon, sample_weight, groups, only, request_id
         See `rectify`.
 
     Returns
@@ -156,7 +168,8 @@ def preview_rectify(
     >>> [(record.n_erased, record.n_added) for record in records]  # 0 and 1, 0 and 2, 1 and 2
     [(2, 2), (0, 2), (2, 0)]
     """
-    made = plan_rectify(estimator, X_old, y_old, X_new, y_new, epsilon, sample_weight, groups, only)
+    given = (epsilon, sample_weight, groups, only, request_id)
+    made = plan_rectify(estimator, X_old, y_old, X_new, y_new, *given)
     return _records(estimator, made)
 
 
