@@ -51,6 +51,8 @@ TRUSTED_TYPES = [
     "sklearn_ssse._calibration.logistic.Calibration",
     "sklearn_ssse._calibration.logistic.Exact",
     "sklearn_ssse._calibration.network.HeldOut",
+    "sklearn_ssse._erasure.certificate.Certificate",
+    "sklearn_ssse._erasure.gradient_bound.RowSums",
     "sklearn_ssse._erasure.path.Path",
     "sklearn_ssse._erasure.records.ErasureRecord",
     "sklearn_ssse._erasure.records.ErasureState",

@@ -4,6 +4,14 @@ The folder depends on the curvature, the family of a model and the rows to erase
 depend on a concrete estimator, the calibration of eps, or a composite.
 """
 
+from sklearn_ssse._erasure.certificate import (
+    Certificate,
+    check_certify,
+    check_shape,
+    is_certified,
+    largest_shift,
+    secret_normal,
+)
 from sklearn_ssse._erasure.changes import Change, Erasure, carry_out
 from sklearn_ssse._erasure.epsilon import (
     RELATIVE_GRID,
@@ -13,6 +21,7 @@ from sklearn_ssse._erasure.epsilon import (
     usual_epsilon,
 )
 from sklearn_ssse._erasure.fit_curvature import FITTED, LONG_WORK, first_well_conditioned
+from sklearn_ssse._erasure.gradient_bound import THIRD, RowSums
 from sklearn_ssse._erasure.guards import (
     TRUSTED_MARGIN,
     check_fresh,

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ssse._erasure.certificate import check_trained_with
 from sklearn_ssse._erasure.changes import assign_together
 from sklearn_ssse._erasure.epsilon import usual_epsilon
 from sklearn_ssse._erasure.guards import check_dense
@@ -176,6 +177,7 @@ class CurvatureMixin(CallbackSupportMixin):
     @with_callbacks
     def _set_curvature(self, X, codes, weight, class_weight=None):
         """Compute the inverse and the calibration of eps, then store them."""
+        check_trained_with(self)
         state = self._new_state(codes, weight, class_weight)
         weight = row_weights(codes, weight, state.class_weight)
         family = self._family()

@@ -292,7 +292,7 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
 
     def _drop_curvature(self):
         """Delete the curvature of an earlier fit, so that the model has none if this fit fails."""
-        for name in ("curvature_", "_erasure_state"):
+        for name in ("curvature_", "_erasure_state", "certificate_", "_perturbation", "_row_sums"):
             vars(self).pop(name, None)
 
     def _fit_curvature_of(self, X, y, sample_weight, rows=None):

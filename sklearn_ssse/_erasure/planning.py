@@ -12,9 +12,11 @@ import math
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_ssse._erasure.certificate import certified
 from sklearn_ssse._erasure.changed_rows import ChangedRows
 from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
+from sklearn_ssse._erasure.gradient_bound import bound_of_choice
 from sklearn_ssse._erasure.guards import check_fresh, check_remaining
 from sklearn_ssse._erasure.objective import check_objective
 from sklearn_ssse._erasure.records import ErasureRecord, replace_fields
@@ -106,7 +108,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         doubts += _doubts_of_curvature(model, family, choice, epsilon)
     state = _with_history(choice, epsilon, added, erased, rows.limits)
     record = _record_of_step(model, choice, shift, epsilon, state, size)
-    return Erasure(
+    erasure = Erasure(
         model=model,
         record=record,
         attributes=attributes,
@@ -116,6 +118,7 @@ def plan_erasure(model, forget=None, added=None, epsilon=None, column_map=None):
         columns_change=bool(column_map),
         doubts=doubts,
     )
+    return certified(erasure, lambda: bound_of_choice(model, choice, change, attributes))
 
 
 def _doubts_of_curvature(model, family, choice, epsilon):

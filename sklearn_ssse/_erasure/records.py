@@ -76,6 +76,11 @@ class ErasureRecord:
         single row, a logistic regression warns.
     largest_log_odds_change : float
         The largest of these changes.
+    certified_spent : float or None
+        Share of the budget of the certificate that this change and all before it have spent, in
+        [0, 1], without unit; None without `certify`.
+    certified_left : float or None
+        The rest of the budget.
 
     Examples
     --------
@@ -110,6 +115,8 @@ class ErasureRecord:
     refresh_recommended: str = ""
     log_odds_change: float = 0.0
     largest_log_odds_change: float = 0.0
+    certified_spent: float | None = None
+    certified_left: float | None = None
 
 
 @dataclass(frozen=True)
