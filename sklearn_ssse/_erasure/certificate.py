@@ -292,7 +292,7 @@ def _check_numbers(certify: tuple) -> None:
 def _check_expected(certify_std: tuple) -> None:
     """Refuse a tuple `certify_std` that is not ("auto", n_rows)."""
     has_form = len(certify_std) == 2 and certify_std[0] == "auto"
-    if not (has_form and isinstance(certify_std[1], Real) and 0 < certify_std[1] < np.inf):
+    if not (has_form and isinstance(certify_std[1], Real) and 0 < float(certify_std[1]) < np.inf):
         raise ErasureError(
             "certify_std must be a number > 0, 'auto' or ('auto', expected number of erased "
             f"rows), got {certify_std!r}. Pass for example certify_std=('auto', 100)."

@@ -65,7 +65,8 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
             not valid; if a parameter of the objective was changed after the fit; for a logistic
             regression after earlier erasures, if these have erased too much since the curvature was
             computed, or if a refresh is recommended and the step would change the log-odds of the
-            forget rows by more than 0.5 on average. `docs/guards.md` has the rules.
+            forget rows by more than 0.5 on average; for a certified model if its budget does not
+            suffice, or epsilon is not 1. `docs/guards.md` and `docs/certified.md` have the rules.
         ValueError
             If X, y or the weights are not valid input for this model.
 
