@@ -53,6 +53,7 @@ TRUSTED_TYPES = [
     "sklearn_ssse._calibration.network.HeldOut",
     "sklearn_ssse._erasure.bounds.Bounds",
     "sklearn_ssse._erasure.bounds.NoBounds",
+    "sklearn_ssse._erasure.certificate.Certificate",
     "sklearn_ssse._erasure.path.Path",
     "sklearn_ssse._erasure.records.ErasureRecord",
     "sklearn_ssse._erasure.records.ErasureState",

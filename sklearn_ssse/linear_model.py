@@ -8,15 +8,11 @@ from sklearn.utils import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration import logistic, second_order
-from sklearn_ssse._erasure import (
-    PARAMETER_CONSTRAINTS,
-    ErasableMixin,
-    documented,
-)
+from sklearn_ssse._erasure import PARAMETER_CONSTRAINTS, ErasableMixin, check_certify, documented
 from sklearn_ssse._families import LinearFamily
 from sklearn_ssse._from_estimator import logistic_parameters, refuse_l1
 from sklearn_ssse._gradients import CURVATURES
-from sklearn_ssse._minimum import left_by_training, take_newton_steps, takes_newton_steps
+from sklearn_ssse._minimum import left_by_training, perturb, take_newton_steps, takes_newton_steps
 from sklearn_ssse._utils.compat import Interval, Options, StrOptions, with_callbacks
 from sklearn_ssse._utils.locks import exclusive, itself
 
@@ -35,7 +31,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     `fit` trains scikit-learn's `LogisticRegression` and computes the inverse of its Fisher
     information. `unlearn` then erases rows in one closed-form step, Single-Step Sample Erasure
     [1]_, without the training data and without training again. Until then the coefficients and
-    predictions equal the parent class's, bit for bit.
+    predictions equal the parent class's, bit for bit, except with `certify`.
 
     Parameters
     ----------
@@ -90,9 +86,9 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     certify : tuple (epsilon, delta) or None, default=None
         Certified removal with these two numbers, see `docs/certified.md`. The model then minimises
         a randomly perturbed objective and no longer equals scikit-learn's.
-    certify_std : float or 'auto', default='auto'
+    certify_std : float, 'auto' or tuple ('auto', m), default='auto'
         Standard deviation sigma of the perturbation, in the unit of a gradient summed over rows.
-        'auto' chooses it for an expected number of removals.
+        ``('auto', m)`` chooses it for the erasure of m rows, 'auto' for 1 % of the rows.
     {tracking_parameters}
     {backend_parameters}
 
@@ -105,6 +101,8 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     {fitted_attributes}
     order_ : int
         Order of the next step, 1 or 2.
+    certificate_ : object
+        Only with `certify`: ``epsilon``, ``delta``, ``std``, ``budget``, ``spent`` and ``left``.
 
     See Also
     --------
@@ -167,7 +165,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         "bounds": ["boolean"],
         "budget": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "certify": [tuple, None],
-        "certify_std": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "certify_std": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"}), tuple],
     }
 
     def __init__(
@@ -265,8 +263,10 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
             full inverse if one Newton step removes most of it.
         """
         refuse_l1(self.l1_ratio)
+        check_certify(self)
         self._drop_curvature()
         super().fit(X, y, sample_weight)
+        perturb(self, X, y, sample_weight)
         return self._fit_curvature_of(X, y, sample_weight)
 
     @classmethod
@@ -391,7 +391,8 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         before = getattr(vars(self).get("_erasure_state"), "order", None)
         n_iter = int(np.max(self.n_iter_, initial=1))
         can_leave_out = is_exact and self._leave_out(state)
-        return second_order(batch, inverse, self.order, can_leave_out, n_iter, before)
+        order = self.order if self.certify is None else 1
+        return second_order(batch, inverse, order, can_leave_out, n_iter, before)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -12,6 +12,7 @@ PAGES_WITH_EXAMPLES = ["records.md", "workflows.md"]
 # These pages explain and report measurements; a page belongs to one of the two lists.
 PAGES_WITHOUT_EXAMPLES = [
     "architecture.md",
+    "certified.md",
     "constants.md",
     "constants_network.md",
     "guards.md",

@@ -4,6 +4,7 @@ import json
 import sys
 import warnings
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from sklearn_ssse._cli.model_files import read_model, sha256
 from sklearn_ssse._cli.unfinished import inspect_folder
 from sklearn_ssse._cli.writing import Output, open_outputs, write_together
 from sklearn_ssse._composites import erasable_models, inside, plan_refresh, plan_unlearn
-from sklearn_ssse._erasure import carry_out
+from sklearn_ssse._erasure import carry_out, is_certified
 from sklearn_ssse._preprocessing import is_fitted_to_rows, transformers
 from sklearn_ssse._signing import content_of, read_private_key, signed
 from sklearn_ssse._utils.memory import readable
@@ -271,6 +272,18 @@ def _row_counts(model):
     return {"rows_remaining": model.n_samples_remaining_, "rows_by_class": dict(counts)}
 
 
+def _certificate(model):
+    """The certificate of a model as JSON; None if it has none."""
+    if not is_certified(model):
+        return None
+    held = model.certificate_
+    return {
+        **asdict(held),
+        "budget": held.budget,
+        "objective": "perturbed at random: the coefficients are not scikit-learn's",
+    }
+
+
 def _inspected(model, kept):
     """The facts about one erasable model, as JSON; ``kept`` names its fitted transformers."""
     if "curvature_" not in vars(model):
@@ -297,6 +310,7 @@ def _inspected(model, kept):
         "order": getattr(model, "order_", 1),
         "path_length": state.path.length,
         "refresh_recommended": model.refresh_recommended_ or None,
+        "certificate": _certificate(model),
         # An erasure does not change these: they depend on all rows of the fit.
         "kept_after_erasure": {
             "transformers": kept,

@@ -32,6 +32,7 @@ from sklearn_ssse._erasure import (
     checked_epsilon,
     doubts_of_curvature,
     doubts_of_step,
+    is_certified,
     is_damped,
     make_record,
     path_after,
@@ -321,7 +322,7 @@ def _alike(models):
         return False
     state = models[0]._erasure_state
     coef = models[0].coef_
-    if any(model._erasure_state.path.second_order for model in models):
+    if any(model._erasure_state.path.second_order or is_certified(model) for model in models):
         return False
     if state.minibatch or state.stale or sparse.issparse(coef) or len(coef) > 1:
         return False

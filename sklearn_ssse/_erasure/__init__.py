@@ -4,6 +4,14 @@ The folder depends on the curvature, the family of a model and the rows to erase
 depend on a concrete estimator, the calibration of eps, or a composite.
 """
 
+from sklearn_ssse._erasure.certificate import (
+    Certificate,
+    check_certify,
+    check_shape,
+    is_certified,
+    largest_shift,
+    secret_normal,
+)
 from sklearn_ssse._erasure.chain import check_chain, now, present_digest, proof_fields
 from sklearn_ssse._erasure.changes import Change, Erasure, carry_out
 from sklearn_ssse._erasure.epsilon import (
@@ -36,6 +44,7 @@ from sklearn_ssse._erasure.record_json import canonical, check_version, strict_j
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._erasure.request import NO_REQUEST, Request, check_request_id
 from sklearn_ssse._erasure.row_limits import RowLimits, norms_of_rows
+from sklearn_ssse._erasure.row_sums import LARGEST_THIRD, exponential, full_sums
 from sklearn_ssse._erasure.second_order import SecondOrder
 from sklearn_ssse._erasure.shares import expected_square, refusal
 from sklearn_ssse._erasure.step_size import (

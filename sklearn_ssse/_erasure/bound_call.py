@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_ssse._erasure.bounds import EPS, TOO_LONG, Bounds, Call, Found, NoBounds
+from sklearn_ssse._erasure.certificate import is_certified
 from sklearn_ssse._erasure.records import replace_fields
 from sklearn_ssse._erasure.row_sums import Rows, cut_sums, fourth_order, full_sums
 from sklearn_ssse._erasure.softmax_bounds import SoftmaxBounds
@@ -57,11 +58,14 @@ def reason_for_none(model: Any, structure: str, state: Any) -> str:
     return "" if structure == "full" else OTHER_STRUCTURE.format(structure)
 
 
-def bounds_at_fit(batch: Any, inverse: Any, data_gram: Any, left: Any, has_third: bool) -> Any:
+def bounds_at_fit(
+    model: Any, batch: Any, inverse: Any, data_gram: Any, left: Any, has_third: bool
+) -> Any:
     """The `Bounds` of the training rows.
 
     Parameters
     ----------
+    model : ErasableLogisticRegression
     batch : LinearBatch
         The training rows.
     inverse : FullInverse
@@ -79,7 +83,8 @@ def bounds_at_fit(batch: Any, inverse: Any, data_gram: Any, left: Any, has_third
     numbers = batch.n_samples * batch.n_parameters
     sums_time = SUMS_TIME + SUMS_TIME_OF_PRODUCT * numbers * batch.n_parameters
     curvature_time = CURVATURE_TIME + CURVATURE_TIME_OF_NUMBER * numbers
-    if has_third or sums_time <= LARGEST_TIME_SHARE * curvature_time:
+    is_cheap = sums_time <= LARGEST_TIME_SHARE * curvature_time
+    if has_third or is_certified(model) or is_cheap:
         euclidean, metric, largest = full_sums(batch, P, with_fourth=has_third)
         if has_third and fourth_is_cheap(batch.n_samples, batch.n_parameters):
             fourth = fourth_order(batch)

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._erasure.bound_call import bounds_at_fit, budget_of, over_budget, reason_for_none
 from sklearn_ssse._erasure.bounds import NoBounds
+from sklearn_ssse._erasure.certificate import check_trained_with
 from sklearn_ssse._erasure.changes import assign_together
 from sklearn_ssse._erasure.epsilon import usual_epsilon
 from sklearn_ssse._erasure.guards import check_dense
@@ -210,6 +211,7 @@ class CurvatureMixin(CallbackSupportMixin):
     @with_callbacks
     def _set_curvature(self, X, codes, weight, class_weight=None):
         """Compute the inverse and the calibration of eps, then store them."""
+        check_trained_with(self)
         state = self._new_state(codes, weight, class_weight)
         tracked = tracked_rows(self, X, codes, weight)
         weight = row_weights(codes, weight, state.class_weight)
@@ -237,7 +239,7 @@ class CurvatureMixin(CallbackSupportMixin):
                 if not no_bounds:
                     left = gradient if residual is None else gradient - residual
                     has_third = second_order is not None
-                    bounds = bounds_at_fit(batch, inverse, scores.kept_gram, left, has_third)
+                    bounds = bounds_at_fit(self, batch, inverse, scores.kept_gram, left, has_third)
                 state = replace(
                     state,
                     calibration=calibration,

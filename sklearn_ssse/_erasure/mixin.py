@@ -71,7 +71,8 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
             not valid; if a parameter of the objective was changed after the fit; for a logistic
             regression after earlier erasures, if these have erased too much since the curvature was
             computed, or if a refresh is recommended and the step would change the log-odds of the
-            forget rows by more than 0.5 on average. `docs/guards.md` has the rules.
+            forget rows by more than 0.5 on average; for a certified model if its budget does not
+            suffice, or epsilon is not 1. `docs/guards.md` and `docs/certified.md` have the rules.
         ValueError
             If X, y or the weights are not valid input for this model.
 
@@ -308,7 +309,7 @@ class ErasableMixin(PreviewMixin, RefreshMixin):
 
     def _drop_curvature(self):
         """Delete the curvature of an earlier fit, so that the model has none if this fit fails."""
-        for name in ("curvature_", "_erasure_state"):
+        for name in ("curvature_", "_erasure_state", "certificate_", "_perturbation"):
             vars(self).pop(name, None)
 
     def _fit_curvature_of(self, X, y, sample_weight, rows=None):

@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._erasure.bound_call import bound_fields, bounds_after, with_bounds
+from sklearn_ssse._erasure.certificate import certified
 from sklearn_ssse._erasure.chain import proof_fields
 from sklearn_ssse._erasure.changed_rows import ChangedRows
 from sklearn_ssse._erasure.changes import Erasure
@@ -129,7 +130,7 @@ def plan_erasure(
     fields = proof_fields(model, family.parameters, attributes, request)
     fields |= bound_fields(model, found)
     record = _record_of_step(model, choice, shift, epsilon, state, size, fields)
-    return Erasure(
+    erasure = Erasure(
         model=model,
         record=record,
         attributes=attributes,
@@ -139,6 +140,7 @@ def plan_erasure(
         columns_change=bool(column_map),
         doubts=doubts,
     )
+    return certified(erasure)
 
 
 def _doubts_of_curvature(model, family, choice, epsilon):

@@ -93,6 +93,11 @@ class ErasureRecord:
         errors.
     bound_reason : str
         The reason for a bound that is None; empty if there is none.
+    certified_spent : float or None
+        Share of the budget of the certificate that this change and all before it have spent, in
+        [0, 1], without unit; None without `certify`.
+    certified_left : float or None
+        The rest of the budget.
     kind : {'unlearn', 'learn', 'rectify'}
         The verb that was called. In a composite, `rectify` may erase or add no row of a model.
     request_id : str
@@ -156,6 +161,8 @@ class ErasureRecord:
     gradient_bound: float | None = None
     parameter_bound: float | None = None
     bound_reason: str = ""
+    certified_spent: float | None = None
+    certified_left: float | None = None
     kind: str = "unlearn"
     request_id: str = ""
     time: str = field(default="", compare=False)

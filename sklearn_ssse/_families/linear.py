@@ -88,6 +88,11 @@ class LinearFamily(Family):
     ----------
     estimator : LogisticRegression
         Fitted.
+
+    Attributes
+    ----------
+    perturbation : float or ndarray of shape (d,)
+        The secret b of the additional term ``b^T theta`` of the objective; 0 without `certify`.
     """
 
     classes_may_vanish = False
@@ -101,6 +106,7 @@ class LinearFamily(Family):
         self.shapes = [self.shape]
         self.n_parameters = self.theta.size
         self.link = "logistic" if self.n_outputs == 1 else "softmax"
+        self.perturbation = vars(estimator).get("_perturbation", 0.0)
         self._estimator = estimator
 
     def rows_may_differ(self, state):
@@ -323,12 +329,15 @@ class LinearBatch(Batch):
         with np.errstate(divide="ignore"):
             loss = -np.log(own[some])
         squares = np.square(self.family.theta)
-        return float(self.weight[some] @ loss + self.family.penalty() @ squares / 2)
+        linear = np.sum(self.family.perturbation * self.family.theta)
+        return float(self.weight[some] @ loss + self.family.penalty() @ squares / 2 + linear)
 
     def objective_gradient(self):
         """Gradient of the penalised objective on the scale of a sum over rows, (d,)."""
         everything = np.ones((self.n_samples, 1))
-        return self.gradients(everything)[:, 0] + self.family.penalty() * self.family.theta
+        family = self.family
+        own = family.penalty() * family.theta + family.perturbation
+        return self.gradients(everything)[:, 0] + own
 
     def trace(self, curvature):
         """Trace of ``R^T R``, the curvature without its ridge; infinite or nan if it overflows."""

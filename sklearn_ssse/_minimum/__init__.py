@@ -6,4 +6,5 @@ must not depend on an estimator.
 
 from sklearn_ssse._minimum.distance import left_by_training
 from sklearn_ssse._minimum.newton import minimise
+from sklearn_ssse._minimum.perturbed import perturb
 from sklearn_ssse._minimum.refresh import take_newton_steps, takes_newton_steps
