@@ -12,12 +12,13 @@ from sklearn_ssse._verbs import (
     unlearn,
 )
 from sklearn_ssse._version import __version__
-from sklearn_ssse.display import GammaCurveDisplay
+from sklearn_ssse.display import ErasureReportDisplay, GammaCurveDisplay
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 from sklearn_ssse.linear_model import ErasableLogisticRegression
 from sklearn_ssse.metrics import GammaScorer, gamma_score, parameter_distance
 from sklearn_ssse.model_selection import TunedEpsilonCV
 from sklearn_ssse.neural_network import ErasableMLPClassifier
+from sklearn_ssse.verification import ErasureReport, verify_erasure
 
 __all__ = [
     "TRUSTED_TYPES",
@@ -25,6 +26,8 @@ __all__ = [
     "ErasableMLPClassifier",
     "ErasureError",
     "ErasureRecord",
+    "ErasureReport",
+    "ErasureReportDisplay",
     "ErasureWarning",
     "GammaCurveDisplay",
     "GammaScorer",
@@ -39,4 +42,5 @@ __all__ = [
     "rectify",
     "refresh",
     "unlearn",
+    "verify_erasure",
 ]
