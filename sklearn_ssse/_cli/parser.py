@@ -12,6 +12,7 @@ from pathlib import Path
 from sklearn_ssse._cli.commands import run_inspect, run_preview, run_refresh, run_unlearn
 from sklearn_ssse._cli.errors import printable
 from sklearn_ssse._cli.locks import WAIT_SECONDS
+from sklearn_ssse._cli.verify import add_verify, check_verify, run_verify
 from sklearn_ssse._erasure import read_epsilon
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError
@@ -22,6 +23,13 @@ exit codes:
   0  done
   1  refused, for the reason on standard error: a file, or the erasure; nothing was written
   2  the command itself is wrong
+"""
+VERIFY = """\
+The rows: files of the form that `unlearn` takes, with no columns but the model's and the target.
+
+The report: it is printed, and written to the files that the command names. It holds no value of a
+row. Exit code 1 also means that the report was made and that it shows a failure: nothing was
+erased, or the erasure made the model worse. The report marks such findings.
 """
 ROWS = """\
 The rows: a Parquet file, or a CSV file in UTF-8, separated by commas, whose first line names the
@@ -54,6 +62,8 @@ EXAMPLES = {
     "      --out erased.skops --record record.json",
     "refresh": "refresh erased.skops --rows remaining.parquet --target income \\\n"
     "      --out refreshed.skops --record refresh.json",
+    "verify": "verify model.skops erased.skops --rows withdrawn.csv --target income \\\n"
+    "      --retain retained.csv --test test.csv --retrain --html report.html",
 }
 WRITING = (run_unlearn, run_refresh)
 FILE = {"type": Path, "required": True}
@@ -72,7 +82,7 @@ def main(argv=None):
         print(f"{PROGRAM} {args.command}: {printable(error)}", file=sys.stderr)
         return 1
     # A change is done once its files are written, also if the report cannot be printed.
-    return 0 if _print(text) or args.run in WRITING else 1
+    return args.exit_code if _print(text) or args.run in WRITING else 1
 
 
 @contextmanager
@@ -119,7 +129,7 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sklearn-ssse {__version__}")
-    names = "{unlearn,preview,refresh,inspect}"
+    names = "{unlearn,preview,refresh,inspect,verify}"
     commands = parser.add_subparsers(dest="command", required=True, metavar=names)
 
     unlearn = "erase rows from a model, and write the model and a record"
@@ -132,14 +142,7 @@ def _parser():
         ("refresh", run_refresh, refresh, f"{RETAINED}\n{RECORD}"),
         ("inspect", run_inspect, inspect, ""),
     ):
-        new = commands.add_parser(
-            name,
-            help=summary,
-            description=f"{summary.capitalize()}.",
-            epilog=_epilog(text, EXAMPLES[name]),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        new.set_defaults(run=run, parser=new)
+        new = _add_command(commands, name, run, summary, text)
         _add_model(new.add_argument)
         if run is run_refresh:
             _add_rows(new.add_argument, "the retained rows", ["keep", "refit"])
@@ -147,7 +150,22 @@ def _parser():
             _add_rows(new.add_argument, "the rows to erase", ["keep", "downdate"])
             _add_choice_of_rows(new.add_argument)
         _add_outputs(new.add_argument, writes=run in WRITING)
+    verify = "report on an erasure: compare the model before and after it"
+    add_verify(_add_command(commands, "verify", run_verify, verify, VERIFY).add_argument, _seconds)
     return parser
+
+
+def _add_command(commands, name, run, summary, text):
+    """The parser of a new command, without its options."""
+    new = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary.capitalize()}.",
+        epilog=_epilog(text, EXAMPLES[name]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    new.set_defaults(run=run, parser=new, exit_code=0)
+    return new
 
 
 def _epilog(text, *examples):
@@ -218,6 +236,9 @@ def _seconds(text):
 
 def _check(parser, args):
     """End with a usage error before any work is done."""
+    if args.run is run_verify:
+        check_verify(parser, args, _same)
+        return
     if args.run is not run_refresh:
         _check_groups(parser, args)
     if args.run not in WRITING:

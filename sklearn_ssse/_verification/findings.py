@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sklearn_ssse._verification.sections import number
+
 # The retrained gradient, relative to the original one, above which the distances to the retrained
 # model are also distances between two ends of a solver.
 UNCONVERGED = 0.1
@@ -159,8 +161,8 @@ def _state_injection(found, out):
     if measured is None or measured["ratio"] is None:
         return
     out.add(
-        f"In the feature-injection test, a clone keeps {measured['ratio']:.2g} of the effect of a "
-        "planted column after the erasure. The ideal is 0."
+        "In the feature-injection test, the effect of the planted column after the erasure is "
+        f"{number(measured['ratio'])} times its effect before. The ideal is 0."
     )
 
 

@@ -31,8 +31,8 @@ STYLE = """
 .ssse-report thead th { color: var(--soft); font-weight: 600; }
 .ssse-report tbody th { font-weight: 400; }
 .ssse-report td { font-variant-numeric: tabular-nums; }
-.ssse-report svg { display: block; width: 100%; max-width: 40rem; height: auto; margin: .5rem 0; }
-.ssse-report svg text { fill: var(--ink); font-size: 13px; }
+.ssse-report svg { display: block; width: 100%; max-width: 30rem; height: auto; margin: .5rem 0; }
+.ssse-report svg text { fill: var(--ink); font-size: 12px; }
 .ssse-report svg .axis { stroke: var(--line); }
 .ssse-report svg .bar { stroke: var(--mark); stroke-width: 2; }
 .ssse-report svg .dot { fill: var(--mark); }
@@ -52,8 +52,8 @@ STYLE = """
   .ssse-report { --ink: #000000; --soft: #444444; --line: #bbbbbb; --panel: #ffffff;
     --paper: #ffffff; --alarm: #8a1c14; --alarm-panel: #ffffff; --mark: #000000;
     max-width: none; padding: 0; font-size: 11pt; }
-  .ssse-report section, .ssse-report li, .ssse-report tr { break-inside: avoid; }
-  .ssse-report h2 { break-after: avoid; }
+  .ssse-report li, .ssse-report tr, .ssse-report svg { break-inside: avoid; }
+  .ssse-report h2, .ssse-report p, .ssse-report thead { break-after: avoid; }
 }
 """
 PAGE = """<!DOCTYPE html>

@@ -64,7 +64,9 @@ def number(value):
     """A number with four digits; a dash for None."""
     if value is None:
         return UNKNOWN
-    if value and abs(value) < 1e-3:
+    if 0 < value < 1e-9:
+        return "below 1e-9"
+    if 0 < value < 1e-3:
         return f"{value:.2e}"
     return f"{value:.4g}"
 
@@ -115,8 +117,8 @@ def _gradient(report):
         rows.append(["Erased model relative to original", number(found["relative"])])
     return Section(
         "Gradient on the retained rows",
-        "Norm of the gradient of the penalised objective, per retained row. It is 0 at a minimum; "
-        "the retrained value is as far as its solver went.",
+        "Norm of the gradient of the penalised objective, per retained row. It is 0 at a minimum. "
+        "The gradient of the retrained model shows how close to it the solver stopped.",
         ["measure", "measured"],
         rows,
     )
@@ -132,7 +134,7 @@ def _membership(report):
     return Section(
         "Membership inference",
         "Area under the ROC curve of an attack that separates forget rows from test rows, with a "
-        "95 % bootstrap interval. The ideal is the value of the retrained model, which need not "
+        "95\u00a0% bootstrap interval. The ideal is the value of the retrained model, which need not "
         "be 0.5.",
         ["attack", *found],
         rows,
@@ -196,7 +198,7 @@ def _models(report):
         rows.append([f"{name}{made}", kind, *(_plain(cell) for cell in cells)])
     return Section(
         "Models",
-        "A solver stops when its tolerance holds, and so near a minimum, but not at it.",
+        "A solver stops near a minimum, as soon as its tolerance tol holds.",
         ["model", "type", "solver", "tol", "iterations"],
         rows,
     )
