@@ -21,6 +21,9 @@ from sklearn_ssse._verification.parts import (
 )
 from sklearn_ssse._verification.predictions import check_probabilities
 
+# Largest difference between the transformed rows, relative to their largest cell, that is rounding.
+SAME_INPUTS = 1e-9
+
 
 def gamma_of(predictions, forget, classes, metric):
     """gamma_S, see `gamma_score`.
@@ -70,20 +73,28 @@ def parameter_change(models):
     }
 
 
-def euclidean_ratio(models):
-    """The distance ratio of all parameters in the Euclidean norm."""
+def euclidean_ratio(models, forget):
+    """The distance ratio of all parameters in the Euclidean norm.
+
+    Parameters
+    ----------
+    models : Models
+    forget : Rows
+    """
+    _check_columns(models, forget)
     return _ratio(models, euclidean_norms)
 
 
-def hessian_ratio(models, retain):
+def hessian_ratio(models, forget, retain):
     """The distance ratio in the norm of the Hessian of the retained rows.
 
     Parameters
     ----------
     models : Models
-    retain : Rows
+    forget, retain : Rows
     """
     check_unweighted(models.original)
+    _check_columns(models, forget)
     parts = parts_with_rows(models.retrained, retain)
     twins = models_inside(models.erased)
     stops = np.cumsum([packed(part.model).size for part in parts])[:-1]
@@ -97,6 +108,16 @@ def hessian_ratio(models, retain):
         return np.sqrt(np.sum(squares, axis=0))
 
     return _ratio(models, norms)
+
+
+def _check_columns(models, forget):
+    """Refuse models whose parameters belong to different columns."""
+    if _difference_of_inputs(models, forget) > SAME_INPUTS:
+        raise NotComputedError(
+            "It needs parameters of the same columns, got steps before the model that transform "
+            "the rows differently, such as a scaler fitted to other rows. To compare the last "
+            "steps alone, pass rows that are transformed already, and the last steps as models."
+        )
 
 
 def _ratio(models, norms):
@@ -119,7 +140,7 @@ def _ratio(models, norms):
     return found
 
 
-def difference_of_inputs(models, forget):
+def _difference_of_inputs(models, forget):
     """Largest difference of the transformed forget rows between the models, relative to all cells.
 
     0 for estimators that transform no rows.

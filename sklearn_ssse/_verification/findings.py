@@ -1,14 +1,10 @@
 """Sentences on the measured numbers, and which of them show a failed erasure."""
 
-import numpy as np
-
 from sklearn_ssse._verification.sections import number
 
 # The retrained gradient, relative to the original one, above which the distances to the retrained
 # model are also distances between two ends of a solver.
 UNCONVERGED = 0.1
-# Largest relative difference of the transformed rows that counts as none.
-SAME_INPUTS = 1e-9
 
 
 class Findings:
@@ -33,7 +29,7 @@ class Findings:
             self.alarms.append(sentence)
 
 
-def findings_of(found, *, is_convex, inputs_moved):
+def findings_of(found, *, is_convex):
     """The `Findings` of measured numbers.
 
     Parameters
@@ -42,8 +38,6 @@ def findings_of(found, *, is_convex, inputs_moved):
         The measures by name, None for those that were not computed.
     is_convex : bool
         Whether retraining has one result, so that distances to it show the erasure alone.
-    inputs_moved : float or None
-        See `difference_of_inputs`.
     """
     out = Findings()
     if _nothing_changed(found, out):
@@ -54,7 +48,7 @@ def findings_of(found, *, is_convex, inputs_moved):
     _state_gamma(found, out)
     _state_membership(found, out)
     _state_injection(found, out)
-    _state_limits(found, is_convex, inputs_moved, out)
+    _state_limits(found, is_convex, out)
     return out
 
 
@@ -166,7 +160,7 @@ def _state_injection(found, out):
     )
 
 
-def _state_limits(found, is_convex, inputs_moved, out):
+def _state_limits(found, is_convex, out):
     """Sentences on measures that are less exact than they look."""
     gradient = found["gradient_left"]
     has_retrained = "retrained" in found["scores"]
@@ -182,10 +176,4 @@ def _state_limits(found, is_convex, inputs_moved, out):
         out.add(
             "Training again has more than one result for this model: two retrained models differ, "
             "too, so a distance ratio near 1 shows neither success nor failure."
-        )
-    if inputs_moved is not None and np.isfinite(inputs_moved) and inputs_moved > SAME_INPUTS:
-        out.add(
-            "The steps before the model transform the rows differently in the compared estimators "
-            f"(by at most {inputs_moved:.2g} of the largest cell): distance ratios compare "
-            "parameters of slightly different columns."
         )

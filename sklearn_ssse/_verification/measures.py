@@ -8,7 +8,6 @@ from sklearn_ssse._search import METRICS
 from sklearn_ssse._utils.compat import num_samples
 from sklearn_ssse._utils.unquoted import check_consistent_length
 from sklearn_ssse._verification.distances import (
-    difference_of_inputs,
     euclidean_ratio,
     gamma_of,
     hessian_ratio,
@@ -94,8 +93,7 @@ def measure_all(original, erased, retrained, rows, random_state):
         **_of_test(predictions, rows, random_state, skipped),
     }
     found["same_predictions"] = _same(predictions["original"], predictions["erased"])
-    moved = Skipped().attempt("inputs", difference_of_inputs, models, rows["forget"])
-    findings = findings_of(found, is_convex=is_convex(original), inputs_moved=moved)
+    findings = findings_of(found, is_convex=is_convex(original))
     del found["same_predictions"]
     return {
         "n_rows": {name: num_samples(given.X) for name, given in rows.items()},
@@ -147,10 +145,12 @@ def _of_retrained(models, rows, predictions, classes, skipped):
     }
     hessian = None
     if "retain" in rows:
-        hessian = skipped.attempt("distance_ratio_hessian", hessian_ratio, models, rows["retain"])
+        hessian = skipped.attempt(
+            "distance_ratio_hessian", hessian_ratio, models, rows["forget"], rows["retain"]
+        )
     else:
         skipped["distance_ratio_hessian"] = NO_RETAINED
-    euclidean = skipped.attempt("distance_ratio_euclidean", euclidean_ratio, models)
+    euclidean = skipped.attempt("distance_ratio_euclidean", euclidean_ratio, models, rows["forget"])
     return {
         "gamma": gammas,
         "distance_ratio": {"euclidean": euclidean, "hessian": hessian},

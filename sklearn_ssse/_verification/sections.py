@@ -134,8 +134,8 @@ def _membership(report):
     return Section(
         "Membership inference",
         "Area under the ROC curve of an attack that separates forget rows from test rows, with a "
-        "95\u00a0% bootstrap interval. The ideal is the value of the retrained model, which need not "
-        "be 0.5.",
+        "95\u00a0% bootstrap interval. The ideal is the value of the retrained model, which need "
+        "not be 0.5.",
         ["attack", *found],
         rows,
     )
