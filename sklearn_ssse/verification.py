@@ -122,8 +122,10 @@ def verify_erasure(
     True
     >>> report.gradient_left["relative"] < 0.2
     True
-    >>> report.not_computed
-    {}
+    >>> report.alarms
+    []
+    >>> report.not_computed["gamma_roc_auc"]
+    'It needs forget rows of two classes whose ranks differ between the models.'
 
     The report of a model whose parameters did not change shows it:
 

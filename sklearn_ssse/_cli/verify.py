@@ -13,7 +13,6 @@ from sklearn_ssse.verification import verify_erasure
 
 # Options for files of rows, and the names of these rows in `verify_erasure`.
 ROW_FILES = {"rows": "forget", "retain": "retain", "test": "test"}
-FAILED = 1
 
 
 def run_verify(args):
@@ -33,7 +32,7 @@ def run_verify(args):
                 **_rows(args, files["original"].model),
             )
         _write_outputs(args, files, report, messages + more)
-    args.exit_code = FAILED if report.alarms else 0
+    args.exit_code = 1 if report.alarms else 0
     return str(report)
 
 

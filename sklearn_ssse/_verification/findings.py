@@ -13,7 +13,7 @@ class Findings:
     Attributes
     ----------
     sentences : list of str
-        All findings.
+        All findings, the alarms first.
     alarms : list of str
         The findings that nothing was erased, or that the erasure made the model worse.
     """
@@ -49,6 +49,7 @@ def findings_of(found, *, is_convex):
     _state_membership(found, out)
     _state_injection(found, out)
     _state_limits(found, is_convex, out)
+    out.sentences.sort(key=lambda sentence: sentence not in out.alarms)
     return out
 
 
@@ -101,8 +102,19 @@ def _judge_distance(found, is_convex, out):
     out.add(
         f"The erased model is {side} the retrained model than the original is (distance ratio "
         f"{ratio:.3g}, {words}).",
-        alarm=is_convex and ratio > 1,
+        alarm=ratio > 1 and is_convex and _left_by_solver(found) <= UNCONVERGED,
     )
+
+
+def _left_by_solver(found):
+    """The gradient that the retrained model leaves, relative to the original's.
+
+    Infinite if it is not known.
+    """
+    gradient = found["gradient_left"]
+    if gradient is None or not gradient["original"]:
+        return float("inf")
+    return gradient["retrained"] / gradient["original"]
 
 
 def _judge_loss(found, is_convex, out):
@@ -162,17 +174,22 @@ def _state_injection(found, out):
 
 def _state_limits(found, is_convex, out):
     """Sentences on measures that are less exact than they look."""
-    gradient = found["gradient_left"]
-    has_retrained = "retrained" in found["scores"]
-    if is_convex and has_retrained and gradient is not None and gradient["original"] > 0:
-        left = gradient["retrained"] / gradient["original"]
-        if left > UNCONVERGED:
-            out.add(
-                f"The solver of the retrained model left {left:.2g} times the gradient of the "
-                "original on the retained rows: distances to it also measure where the solver "
-                "stopped. Train it with a smaller tol."
+    if "retrained" not in found["scores"]:
+        return
+    left = _left_by_solver(found)
+    if is_convex and left > UNCONVERGED:
+        if found["gradient_left"] is None:
+            text = "How near a minimum the solver of the retrained model stopped was not measured"
+        else:
+            text = (
+                f"The solver of the retrained model left {left:.2g} times the gradient that the "
+                "original leaves on the retained rows"
             )
-    if not is_convex and has_retrained:
+        out.add(
+            f"{text}: distances to it also measure where the solver stopped. Train the original "
+            "and the retrained model with a smaller tol."
+        )
+    if not is_convex:
         out.add(
             "Training again has more than one result for this model: two retrained models differ, "
             "too, so a distance ratio near 1 shows neither success nor failure."
