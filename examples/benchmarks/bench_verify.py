@@ -27,9 +27,8 @@ def main():
     order = np.random.default_rng(0).permutation(len(y))
     test, train = np.split(order, [len(y) // 3])
     forget, retain = np.split(train, [N_ERASED])
-    print(
-        f"{len(train)} training rows, {N_ERASED} erased, {len(test)} test rows, {X.shape[1]} columns"
-    )
+    counts = f"{len(train)} training rows, {N_ERASED} erased, {len(test)} test rows"
+    print(f"{counts}, {X.shape[1]} columns")
     for solver, tol in SOLVERS:
         original = ErasableLogisticRegression(
             curvature="fisher", solver=solver, tol=tol, max_iter=1000

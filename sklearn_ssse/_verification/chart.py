@@ -21,7 +21,12 @@ def membership_chart(found):
         for model in found
     ]
     ticks = _ticks([value for _, item in items for value in (item["low"], item["high"])])
-    width, left, right, line, gap, top = 360, 132, 22, 24, 12, 6
+    width = 360
+    left = 144
+    right = 16
+    line = 24
+    gap = 12
+    top = 6
     bottom = top + line * len(items) + gap
 
     def x(value):
