@@ -52,7 +52,7 @@ STYLE = """
   .ssse-report { --ink: #000000; --soft: #444444; --line: #bbbbbb; --panel: #ffffff;
     --paper: #ffffff; --alarm: #8a1c14; --alarm-panel: #ffffff; --mark: #000000;
     max-width: none; padding: 0; font-size: 11pt; }
-  .ssse-report li, .ssse-report tr, .ssse-report svg { break-inside: avoid; }
+  .ssse-report li, .ssse-report table, .ssse-report svg { break-inside: avoid; }
   .ssse-report h2, .ssse-report p, .ssse-report thead { break-after: avoid; }
 }
 """
