@@ -12,13 +12,14 @@ from sklearn_ssse._verbs import (
     unlearn,
 )
 from sklearn_ssse._version import __version__
-from sklearn_ssse.display import GammaCurveDisplay
+from sklearn_ssse.display import ErasureReportDisplay, GammaCurveDisplay
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 from sklearn_ssse.linear_model import ErasableLogisticRegression
 from sklearn_ssse.metrics import GammaScorer, gamma_score, parameter_distance
 from sklearn_ssse.model_selection import TunedEpsilonCV
 from sklearn_ssse.neural_network import ErasableMLPClassifier
 from sklearn_ssse.signing import sign_records, verify_records
+from sklearn_ssse.verification import ErasureReport, verify_erasure
 
 __all__ = [
     "TRUSTED_TYPES",
@@ -26,6 +27,8 @@ __all__ = [
     "ErasableMLPClassifier",
     "ErasureError",
     "ErasureRecord",
+    "ErasureReport",
+    "ErasureReportDisplay",
     "ErasureWarning",
     "GammaCurveDisplay",
     "GammaScorer",
@@ -41,5 +44,6 @@ __all__ = [
     "refresh",
     "sign_records",
     "unlearn",
+    "verify_erasure",
     "verify_records",
 ]

@@ -19,6 +19,7 @@ PAGES_WITHOUT_EXAMPLES = [
     "method.md",
     "release.md",
     "streams.md",
+    "verification.md",
     "which_eps.md",
 ]
 

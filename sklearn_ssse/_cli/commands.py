@@ -60,8 +60,8 @@ def run_refresh(args):
     """
     key = _signing_key(args)
     with _opened(args) as files:
-        file = fitted_model(args)
-        with _messages() as messages:
+        file = fitted_model(args.model, args)
+        with collected_messages() as messages:
             X, y, weights, positions = _rows(args, file.model)
             plan = plan_refresh(file.model, X, y, weights, args.preprocessing, positions)
             plan.warn()
@@ -81,7 +81,7 @@ def _opened(args):
     # A pipe cannot be read twice, and no command writes it.
     read = [model] if args.model.is_file() else []
     with ExitStack() as stack:
-        with _messages() as messages:
+        with collected_messages() as messages:
             hashes = stack.enter_context(
                 open_outputs(read, out, record, wait=args.wait, overwrite=args.force)
             )
@@ -132,7 +132,7 @@ def run_inspect(args):
         names = few([leftover["file"] for leftover in folder["leftovers"]])
         found = f"none, and files of stopped commands in its folder: {names}"
         raise CommandError(f"{args.model} must be a model file, got {found}. Inspect another.")
-    file = _read_model(args)
+    file = _read_model(args.model, args)
     try:
         kept = _fitted_transformers(file.model)
         models = erasable_models(file.model)
@@ -158,16 +158,16 @@ def run_inspect(args):
     return text
 
 
-def _read_model(args):
-    return read_model(args.model, trust_pickle=args.trust_pickle, trusted=args.trust)
+def _read_model(path, args):
+    return read_model(path, trust_pickle=args.trust_pickle, trusted=args.trust)
 
 
-def fitted_model(args):
+def fitted_model(path, args):
     """The model file, whose content must be a fitted estimator."""
-    file = _read_model(args)
+    file = _read_model(path, args)
     if not isinstance(file.model, BaseEstimator):
         kind = type(file.model).__name__
-        raise CommandError(f"{args.model} must hold a fitted model, got {kind}.")
+        raise CommandError(f"{path} must hold a fitted model, got {kind}.")
     check_is_fitted(file.model)
     return file
 
@@ -182,10 +182,10 @@ def _rows(args, model):
 
 def _erase(args, only_plan=False):
     """Plan the erasure and carry it out; the model file, with the erased model, and the report."""
-    file = fitted_model(args)
+    file = fitted_model(args.model, args)
     if args.track:
         _check_tracked(args, file.model)
-    with _messages() as messages:
+    with collected_messages() as messages:
         X, y, weights, positions = _rows(args, file.model)
         options = {
             "positions": positions,
@@ -225,7 +225,7 @@ def _report(args, key, items, messages):
 
 
 @contextmanager
-def _messages():
+def collected_messages():
     """A list for the messages of warnings, each once; it is filled and printed at the end.
 
     A warning of another library may quote a row: only its type is named.

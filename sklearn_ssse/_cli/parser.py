@@ -13,6 +13,7 @@ from sklearn_ssse._cli.commands import run_inspect, run_preview, run_refresh, ru
 from sklearn_ssse._cli.errors import printable
 from sklearn_ssse._cli.locks import WAIT_SECONDS
 from sklearn_ssse._cli.signatures import run_new_key, run_verify_record
+from sklearn_ssse._cli.verify import add_verify, check_verify, run_verify
 from sklearn_ssse._erasure import check_request_id, read_epsilon
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError
@@ -23,6 +24,13 @@ exit codes:
   0  done
   1  refused, for the reason on standard error: a file, or the erasure; nothing was written
   2  the command itself is wrong
+"""
+VERIFY = """\
+The rows: files of the form that `unlearn` takes, with no columns but the model's and the target.
+
+The report: it is printed, and written to the files that the command names. It holds no value of a
+row. Exit code 1 also means that the report was made and that it shows a failure: nothing was
+erased, or the erasure made the model worse. The report marks such findings.
 """
 ROWS = """\
 The rows: a Parquet file, or a CSV file in UTF-8, separated by commas, whose first line names the
@@ -69,6 +77,8 @@ EXAMPLES = {
     "      --out refreshed.skops --record refresh.json",
     "verify-record": "verify-record record.json --model erased.skops --public-key public.pem",
     "new-key": "new-key private.pem public.pem",
+    "verify": "verify model.skops erased.skops --rows withdrawn.csv --target income \\\n"
+    "      --retain retained.csv --test test.csv --retrain --html report.html",
 }
 WRITING = (run_unlearn, run_refresh)
 FILE = {"type": Path, "required": True}
@@ -86,7 +96,7 @@ def main(argv=None):
         print(f"{PROGRAM} {args.command}: {printable(error)}", file=sys.stderr)
         return 1
     # A change is done once its files are written, also if the report cannot be printed.
-    return 0 if _print(text) or args.run in WRITING else 1
+    return args.exit_code if _print(text) or args.run in WRITING else 1
 
 
 @contextmanager
@@ -133,7 +143,7 @@ def _parser():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sklearn-ssse {__version__}")
-    names = "{unlearn,preview,refresh,inspect,verify-record,new-key}"
+    names = "{unlearn,preview,refresh,inspect,verify,verify-record,new-key}"
     commands = parser.add_subparsers(dest="command", required=True, metavar=names)
 
     unlearn = "erase rows from a model, and write the model and a record"
@@ -154,6 +164,9 @@ def _parser():
             _add_rows(new.add_argument, "the rows to erase", ["keep", "downdate"])
             _add_choice_of_rows(new.add_argument)
         _add_outputs(new.add_argument, writes=run in WRITING)
+    verify = "report on an erasure: compare the model before and after it"
+    new = _add_command(commands, "verify", verify, VERIFY, run_verify, _check)
+    add_verify(new.add_argument, _seconds)
     _add_signatures(commands)
     return parser
 
@@ -167,7 +180,7 @@ def _add_command(commands, name, summary, text, run, check):
         epilog=_epilog(text, EXAMPLES[name]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    new.set_defaults(run=run, parser=new, check=check)
+    new.set_defaults(run=run, parser=new, check=check, exit_code=0)
     return new
 
 
@@ -272,6 +285,9 @@ def _seconds(text):
 
 def _check(parser, args):
     """End with a usage error before any work is done."""
+    if args.run is run_verify:
+        check_verify(parser, args, _same)
+        return
     if args.run in (run_unlearn, run_preview):
         _check_groups(parser, args)
     if args.run not in WRITING:

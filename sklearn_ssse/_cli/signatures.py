@@ -26,7 +26,7 @@ def run_verify_record(args):
     except ErasureError:
         must = f"{args.record} must be a whole record as JSON"
         raise CommandError(f"{must}, got another file. Get the record again.") from None
-    file = fitted_model(args)
+    file = fitted_model(args.model, args)
     remarks = verified(file.model, document, key)
     _check_hash(document, file, args)
     models = document["models"]

@@ -103,7 +103,7 @@ def _squares_of_model(V, retrained, erased, X, y, sample_weight):
         y = _placeholder_labels(retrained, num_samples(X))
     X, codes, weight = check_rows(retrained, X, y, sample_weight)
     weight = np.ones(len(codes)) if weight is None else weight
-    family, class_weight = _objective(retrained, erased, codes, weight)
+    family, class_weight = known_objective(retrained, erased, codes, weight)
     penalty = family.penalty(int((weight > 0).sum()))
     if class_weight is not None:
         weight = weight * class_weight[codes]
@@ -125,7 +125,7 @@ def _placeholder_labels(model, n_rows):
     return np.full(n_rows, model.classes_[0])
 
 
-def _objective(retrained, erased, codes, weight):
+def known_objective(retrained, erased, codes, weight):
     """The family of a model at the retrained parameters, and its class weights.
 
     Parameters

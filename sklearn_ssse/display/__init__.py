@@ -5,5 +5,6 @@
 
 from sklearn_ssse.display._epsilon_curves import AccuracyGapDisplay, GammaCurveDisplay
 from sklearn_ssse.display._leverage import LeverageDisplay
+from sklearn_ssse.display._report import ErasureReportDisplay
 
-__all__ = ["AccuracyGapDisplay", "GammaCurveDisplay", "LeverageDisplay"]
+__all__ = ["AccuracyGapDisplay", "ErasureReportDisplay", "GammaCurveDisplay", "LeverageDisplay"]
