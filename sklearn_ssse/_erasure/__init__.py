@@ -44,7 +44,8 @@ from sklearn_ssse._erasure.record_json import canonical, check_version, strict_j
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._erasure.request import NO_REQUEST, Request, check_request_id
 from sklearn_ssse._erasure.row_limits import RowLimits, norms_of_rows
-from sklearn_ssse._erasure.row_sums import LARGEST_THIRD, exponential, full_sums
+from sklearn_ssse._erasure.row_sums import LARGEST_THIRD, Rows, exponential
+from sklearn_ssse._erasure.row_sums_at_fit import full_sums
 from sklearn_ssse._erasure.second_order import SecondOrder
 from sklearn_ssse._erasure.shares import expected_square, refusal
 from sklearn_ssse._erasure.step_size import (

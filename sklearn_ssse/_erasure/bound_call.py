@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from sklearn_ssse._erasure.bounds import EPS, TOO_LONG, Bounds, Call, Found, NoBounds
 from sklearn_ssse._erasure.certificate import is_certified
 from sklearn_ssse._erasure.records import replace_fields
-from sklearn_ssse._erasure.row_sums import Rows, cut_sums, fourth_order, full_sums
+from sklearn_ssse._erasure.row_sums import Rows
+from sklearn_ssse._erasure.row_sums_at_fit import cut_sums, fourth_order, full_sums
 from sklearn_ssse._erasure.softmax_bounds import SoftmaxBounds
 from sklearn_ssse._gradients import CURVATURES
 from sklearn_ssse._utils.chunks import add_up

@@ -155,10 +155,9 @@ def _check_parameters(last, found, i, place):
     when = "now" if i is None else f"before record {i}"
     n_trainings = refreshes - last.refreshes
     if n_trainings > 0:
-        return [
-            f"{place}: training changed the parameters between a record and the parameters "
-            f"{when} ({n_trainings} times). No record describes a training."
-        ]
+        number = "once" if n_trainings == 1 else f"{n_trainings} times"
+        between = "after its last record" if i is None else f"between records {i - 1} and {i}"
+        return [f"{place}: trained {number} {between}. No record describes a training."]
     if n_trainings == 0 and parameters == last.parameters_after:
         return []
     raise ErasureError(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sklearn_ssse._erasure.bounds import EPS, Call, ErasureBudget, Found
 from sklearn_ssse._erasure.row_limits import norms_of_rows
-from sklearn_ssse._erasure.row_sums import weighted_gram
+from sklearn_ssse._erasure.row_sums_at_fit import weighted_gram
 from sklearn_ssse._utils.chunks import add_up, slices
 
 # Largest third derivative of the loss along a unit vector of outputs, for any number of classes:

@@ -103,8 +103,8 @@ def verified(estimator, document, key):
     places = [found["place"] for found in present]
     if [found["place"] for found in models] != places:
         raise ErasureError(
-            f"The document must describe the {len(places)} models inside the estimator, got "
-            f"{len(models)} models or other places. Pass the estimator that was signed."
+            "The models of the document must have the places of the models inside the estimator, "
+            "got other places. Pass the estimator that was signed."
         )
     for found, own in zip(models, present, strict=True):
         _check_same(found, own)
