@@ -30,8 +30,10 @@ class PendingDowndates:
 
     Attributes
     ----------
+    kept_shares : ndarray of shape (n_outputs, k)
+        Share of each row's curvature that stays in the curvature, see `kept_share`.
     kept : ndarray of shape (n_outputs,)
-        Mean share of the rows' curvature that stays in the curvature, see `kept_share`.
+        Its mean over the rows.
     """
 
     def __init__(self, models, x, r):
@@ -41,7 +43,7 @@ class PendingDowndates:
         has_residuals = residuals[0] is not None
         self._inverses = inverses
         self._residuals = np.array(residuals) if has_residuals else None
-        self._x = x
+        self.x = x
         self.r = r
         k, d = x.shape
         m = len(inverses)
@@ -63,12 +65,12 @@ class PendingDowndates:
         self._B = r[:, :, np.newaxis] * V
         self.margin = 1.0 - np.maximum(self.spectrum[:, -1], 0.0)
         self.leverage = np.einsum("jii->ji", M).max(axis=1)
-        self._kept = np.zeros((m, k))
+        self.kept_shares = np.zeros((m, k))
         own = np.maximum(np.einsum("jii->ji", self.G), 0.0)
         self.unweighted_leverage = own
         if lengths.any():
-            self._kept = kept_share(np.where(r != 0, own, 0.0), lengths[:, np.newaxis])
-        self.kept = self._kept.mean(axis=1)
+            self.kept_shares = kept_share(np.where(r != 0, own, 0.0), lengths[:, np.newaxis])
+        self.kept = self.kept_shares.mean(axis=1)
 
     @property
     def least_margin(self):
@@ -83,7 +85,7 @@ class PendingDowndates:
         if damped.any():
             damped_factor = downdate_factor(self.spectrum, damped=True)
             factor = np.where(damped[:, np.newaxis], damped_factor, factor)
-        along = times(a, self.G) + self._offset @ self._x.T
+        along = times(a, self.G) + self._offset @ self.x.T
         return a + times(times(along, self._B) * factor, self._B.transpose(0, 2, 1))
 
     def step(self, c):
@@ -92,7 +94,7 @@ class PendingDowndates:
 
     def square(self, a, solution):
         """``g^T s`` of each output for the gradient ``g = x^T a - g_0``, (n_outputs,)."""
-        product = np.einsum("jk,jk->j", a, solution @ self._x.T)
+        product = np.einsum("jk,jk->j", a, solution @ self.x.T)
         if self._residuals is None:
             return product
         return product - np.einsum("jd,jd->j", self._residuals, solution)
@@ -103,12 +105,12 @@ class PendingDowndates:
         spectrum = self.spectrum
         B = self._B
         rows = self.r
-        if self._kept.any():
-            rows = rows * np.sqrt(1.0 - self._kept)
+        if self.kept_shares.any():
+            rows = rows * np.sqrt(1.0 - self.kept_shares)
             spectrum, V = np.linalg.eigh(rows[:, :, np.newaxis] * self.G * rows[:, np.newaxis])
             B = rows[:, :, np.newaxis] * V
         basis = self.Z.transpose(0, 2, 1) @ (B * np.sqrt(downdate_factor(spectrum))[:, np.newaxis])
-        leaving = np.square(rows) @ np.square(self._x)
+        leaving = np.square(rows) @ np.square(self.x)
         out = list(self._inverses)
 
         def downdate(j):

@@ -13,6 +13,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from sklearn_ssse._calibration import common_epsilons
+from sklearn_ssse._composites.bounds_together import bounds_together, have_bounds
 from sklearn_ssse._composites.downdates_together import PendingDowndates, stacked, times
 from sklearn_ssse._composites.limits_together import (
     erased_together,
@@ -110,6 +111,8 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
     _require((pending.margin >= pending.least_margin).all())
     leave_out = models[0]._leave_out(before[0])
     damped = is_damped(pending.margin) & leave_out
+    bounded = have_bounds(before)
+    _require(not bounded or (leave_out and not damped.any()))
     c = pending.solve(a, damped) if leave_out else a
     growth = _growth(before, after, leave_out)
     epsilons, multiples = _epsilons_of(epsilons, before, pending, a, c, targets, growth, leave_out)
@@ -121,6 +124,8 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
     squares = np.maximum(pending.square(a, solution), 0.0)
     lengths = growth * epsilons * np.sqrt(squares)
     after = _with_history(after, epsilons, lengths, _effects(pending, a, leave_out), erased)
+    _require(not bounded or (epsilons == 1.0).all())
+    after, bounds = bounds_together(models, before, pending, logits, weight, a, change, after)
     shared = {
         "n_erased": X.shape[0],
         "structure": models[0].structure_,
@@ -134,7 +139,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
         "epsilon": epsilons,
         "damped": damped,
     }
-    proofs = _proofs(models, attributes, request)
+    proofs = _proofs(models, attributes, bounds, request)
     records = _records(after, shared, numbers | _numbers(pending, sizes), proofs)
     return [
         Erasure(
@@ -150,10 +155,10 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
     ]
 
 
-def _proofs(models, attributes, request):
-    """The `proof_fields` of each model for its fitted attributes after the change."""
-    pairs = zip(models, attributes, strict=True)
-    return [proof_fields(model, after, after, request) for model, after in pairs]
+def _proofs(models, attributes, bounds, request):
+    """The `proof_fields` of each model after the change, and the fields of its bounds."""
+    parts = zip(models, attributes, bounds, strict=True)
+    return [proof_fields(model, own, own, request) | fields for model, own, fields in parts]
 
 
 def _doubts(model, record, size, multiple, epsilon, solution, square):
@@ -212,7 +217,7 @@ def _records(after, shared, numbers, proofs):
         Fields that all records share.
     numbers : dict of ndarray of shape (n_models,)
     proofs : list of dict
-        The `proof_fields` of each model.
+        Further fields of each record.
     """
     rows = zip(*(values.tolist() for values in numbers.values()), strict=True)
     own = [dict(zip(numbers, row, strict=True)) for row in rows]

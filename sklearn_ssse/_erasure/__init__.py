@@ -4,6 +4,9 @@ The folder depends on the curvature, the family of a model and the rows to erase
 depend on a concrete estimator, the calibration of eps, or a composite.
 """
 
+from sklearn_ssse._erasure.bound_call import make_call, rounding_of_inverse, rounding_of_step
+from sklearn_ssse._erasure.bounds import NoBounds
+from sklearn_ssse._erasure.budget import bound_fields, with_bounds
 from sklearn_ssse._erasure.certificate import (
     Certificate,
     check_certify,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import NamedTuple
 
-from sklearn_ssse._erasure.bound_call import budget_of, over_budget
+from sklearn_ssse._erasure.budget import budget_of, over_budget
 from sklearn_ssse._erasure.guards import DOUBTFUL_MARGIN, TRUSTED_MARGIN
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._utils.warnings import warn

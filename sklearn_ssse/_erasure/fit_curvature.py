@@ -6,8 +6,9 @@ from functools import partial
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._erasure.bound_call import bounds_at_fit, budget_of, over_budget, reason_for_none
 from sklearn_ssse._erasure.bounds import NoBounds
+from sklearn_ssse._erasure.bounds_at_fit import bounds_at_fit, reason_for_none
+from sklearn_ssse._erasure.budget import budget_of, over_budget
 from sklearn_ssse._erasure.certificate import check_trained_with
 from sklearn_ssse._erasure.changes import assign_together
 from sklearn_ssse._erasure.epsilon import usual_epsilon

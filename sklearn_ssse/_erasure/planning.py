@@ -12,7 +12,8 @@ import math
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_ssse._erasure.bound_call import bound_fields, bounds_after, with_bounds
+from sklearn_ssse._erasure.bound_call import bounds_after
+from sklearn_ssse._erasure.budget import bound_fields, with_bounds
 from sklearn_ssse._erasure.certificate import certified
 from sklearn_ssse._erasure.chain import proof_fields
 from sklearn_ssse._erasure.changed_rows import ChangedRows
@@ -107,12 +108,8 @@ def plan_erasure(
         check_shares(before, erased)
     rows = ChangedRows.checked(batch, new, before, inverse)
     row_change = _row_change(model, batch, new, before, after)
-    choice = choose(row_change, inverse)
-    step = choice.step
-    epsilon, multiple = _epsilon_of(epsilon, step, batch.n_samples + new.n_samples)
-    change = epsilon * step.direction
-    if epsilon != 1.0:
-        choice = choice.checked(change)
+    choice, epsilon, multiple = _choice_and_length(row_change, inverse, epsilon)
+    change = epsilon * choice.step.direction
     attributes = _attributes_after(family, change, epsilon, (batch, new))
     shift = float(np.linalg.norm(change) / (np.linalg.norm(family.theta) or 1.0))
     size, doubts = rows.judged(
@@ -127,8 +124,8 @@ def plan_erasure(
     state = _with_history(choice, epsilon, added, erased, rows.limits, tracked)
     found = bounds_after(model, choice, row_change, epsilon, state.residual, column_map)
     state = with_bounds(state, model, found)
-    fields = proof_fields(model, family.parameters, attributes, request)
-    fields |= bound_fields(model, found)
+    proof = proof_fields(model, family.parameters, attributes, request)
+    fields = proof | bound_fields(model, found)
     record = _record_of_step(model, choice, shift, epsilon, state, size, fields)
     erasure = Erasure(
         model=model,
@@ -141,6 +138,16 @@ def plan_erasure(
         doubts=doubts,
     )
     return certified(erasure)
+
+
+def _choice_and_length(row_change, inverse, epsilon):
+    """The `Choice` of a step, its eps, and eps as a multiple of the automatic one."""
+    choice = choose(row_change, inverse)
+    n_rows = row_change.batch.n_samples + row_change.added.n_samples
+    epsilon, multiple = _epsilon_of(epsilon, choice.step, n_rows)
+    if epsilon != 1.0:
+        choice = choice.checked(epsilon * choice.step.direction)
+    return choice, epsilon, multiple
 
 
 def _doubts_of_curvature(model, family, choice, epsilon):

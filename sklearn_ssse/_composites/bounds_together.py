@@ -1,0 +1,87 @@
+"""The bounds of an erasure from all outputs of a classifier together."""
+
+import numpy as np
+from scipy.special import expit
+
+from sklearn_ssse._erasure import (
+    NoBounds,
+    Rows,
+    bound_fields,
+    make_call,
+    rounding_of_inverse,
+    rounding_of_step,
+    with_bounds,
+)
+from sklearn_ssse._gradients import third_derivatives
+
+
+def have_bounds(states):
+    """Whether one of the models has bounds."""
+    return not all(isinstance(state.bounds, NoBounds) for state in states)
+
+
+def bounds_together(models, states, pending, logits, weight, gradients, change, after):
+    """The states after a change with their bounds, and the `bound_fields` of each model.
+
+    The steps use the curvature without the forget rows, in full, and are not damped.
+
+    Parameters
+    ----------
+    models : list of ErasableLogisticRegression
+    states : list of ErasureState
+        Before the change.
+    pending : PendingDowndates
+    logits, weight : ndarray of shape (n_models, k)
+        Outputs for the forget rows, and their weights.
+    gradients : ndarray of shape (n_models, k)
+        Derivatives of the loss of the rows by the output, times their weights.
+    change : ndarray of shape (n_models, d)
+        The steps, of eps = 1.
+    after : list of ErasureState
+        After the change, with the bounds before it.
+
+    Returns
+    -------
+    after : list of ErasureState
+    fields : list of dict
+    """
+    found = []
+    for j, (model, state) in enumerate(zip(models, states, strict=True)):
+        call = None
+        if not isinstance(state.bounds, NoBounds):
+            row = (logits[j], weight[j], gradients[j], change[j])
+            call = _call(model, state, pending, j, *row, after[j].residual)
+        found.append(state.bounds.after(call))
+    parts = list(zip(after, models, found, strict=True))
+    fields = [bound_fields(model, own) for _, model, own in parts]
+    return [with_bounds(*part) for part in parts], fields
+
+
+def _call(model, state, pending, j, logits, weight, gradients, change, residual):
+    """The `Call` of output j."""
+    x = pending.x
+    p = expit(logits)
+    v = p * (1.0 - p)
+    rows = Rows(x, weight, v, third_derivatives(p, "logistic"), v * (1.0 - 6.0 * v))
+    inverse = model.curvature_
+    family = model._family()
+    step = family.stored(family.theta + change) - family.theta
+    gradient = gradients @ x
+    if state.residual is not None:
+        gradient = gradient - state.residual
+    own = (weight * v * (x @ step)) @ x
+    rounding = rounding_of_inverse(inverse, pending.margin[j], gradient)
+    return make_call(
+        rows,
+        step,
+        np.zeros_like(step),
+        inverse,
+        inverse.ridge - family.penalty(),
+        square=step @ (gradient + own),
+        margin=float(pending.margin[j]),
+        kept=pending.kept_shares[j],
+        residual=residual,
+        rounding=rounding + rounding_of_step(inverse, step, change, gradient),
+        has_third=False,
+        mass=state.mass,
+    )

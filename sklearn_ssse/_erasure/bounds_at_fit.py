@@ -1,0 +1,99 @@
+"""The bounds of a model at fit, or the reason for which there are none."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sklearn_ssse._erasure.bounds import Bounds
+from sklearn_ssse._erasure.certificate import is_certified
+from sklearn_ssse._erasure.row_sums_at_fit import cut_sums, fourth_order, full_sums
+from sklearn_ssse._erasure.softmax_bounds import SoftmaxBounds
+from sklearn_ssse._gradients import CURVATURES
+from sklearn_ssse._inverse import INVERSES
+
+# Estimated times in milliseconds: of `full_sums` for any data and for each product of two columns
+# in a row; of the curvature for any data and for each number of X. Measured on 150 to 200,000 rows.
+SUMS_TIME = 0.15
+SUMS_TIME_OF_PRODUCT = 2e-7
+CURVATURE_TIME = 0.9
+CURVATURE_TIME_OF_NUMBER = 1e-5
+# The fourth derivatives, for each product of two columns in a row.
+FOURTH_TIME_OF_PRODUCT = 5e-6
+# Largest estimated time of the fourth derivatives, as a share of the time of the curvature for any
+# data.
+LARGEST_FOURTH_SHARE = 0.3
+# Largest estimated time of `full_sums`, as a share of the time of the curvature. Beyond it, the
+# model keeps `cut_sums`.
+LARGEST_TIME_SHARE = 0.25
+# Number of parameters up to which the largest eigenvalue is computed, and not a bound of it.
+LARGEST_EXACT = 200
+
+NOT_KEPT = "the sums for bounds are not kept, with bounds=False"
+NET = "no bound is known for a neural network, whose loss is not convex"
+OTHER_CURVATURE = "no bound is known for the curvature {!r}, which is not the Hessian"
+OTHER_STRUCTURE = "no bound is known for the structure {!r}, which keeps a part of the inverse"
+BATCHES = "no bound is known for a curvature of mini-batches"
+
+
+def reason_for_none(model: Any, structure: str, state: Any) -> str:
+    """The reason for which a model has no bounds; empty if it has."""
+    if not hasattr(model, "bounds"):
+        return NET
+    if not model.bounds:
+        return NOT_KEPT
+    if not CURVATURES[state.curvature].is_hessian:
+        return OTHER_CURVATURE.format(state.curvature)
+    if state.minibatch:
+        return BATCHES
+    return "" if INVERSES[structure].is_matrix else OTHER_STRUCTURE.format(structure)
+
+
+def bounds_at_fit(
+    model: Any, batch: Any, inverse: Any, data_gram: Any, left: Any, has_third: bool
+) -> Any:
+    """The `Bounds` of the training rows.
+
+    Parameters
+    ----------
+    model : ErasableLogisticRegression
+    batch : LinearBatch
+        The training rows.
+    inverse : FullInverse
+    data_gram : callable
+        Returns the curvature of the rows without the ridge, (d, d).
+    left : ndarray of shape (d,)
+        The gradient that training left and that later steps do not subtract.
+    has_third : bool
+        Whether the model keeps the third derivatives.
+    """
+    if batch.family.link != "logistic":
+        return SoftmaxBounds.of(batch, float(np.linalg.norm(left)))
+    P = inverse.matrix
+    fourth = None
+    numbers = batch.n_samples * batch.n_parameters
+    sums_time = SUMS_TIME + SUMS_TIME_OF_PRODUCT * numbers * batch.n_parameters
+    curvature_time = CURVATURE_TIME + CURVATURE_TIME_OF_NUMBER * numbers
+    is_cheap = sums_time <= LARGEST_TIME_SHARE * curvature_time
+    if has_third or is_certified(model) or is_cheap:
+        euclidean, metric, largest = full_sums(batch, P, with_fourth=has_third)
+        if has_third and fourth_is_cheap(batch.n_samples, batch.n_parameters):
+            fourth = fourth_order(batch)
+    else:
+        euclidean, metric, largest = cut_sums(batch, data_gram(), largest_eigenvalue(P))
+    norms = np.sqrt(np.maximum([left @ left, left @ (P @ left)], 0.0))
+    return Bounds(euclidean, metric, largest, norms, fourth=fourth)
+
+
+def fourth_is_cheap(n_samples: int, n_parameters: int) -> bool:
+    """Whether the fourth derivatives take a small share of the time of the curvature, estimated."""
+    pairs = n_parameters * (n_parameters + 1) // 2
+    time = n_samples * (FOURTH_TIME_OF_PRODUCT * pairs + SUMS_TIME_OF_PRODUCT * pairs**2)
+    return time <= LARGEST_FOURTH_SHARE * CURVATURE_TIME
+
+
+def largest_eigenvalue(matrix: NDArray) -> float:
+    """The largest eigenvalue of a positive definite matrix (d, d); a bound of it if d is large."""
+    if len(matrix) <= LARGEST_EXACT:
+        return float(np.linalg.eigvalsh(matrix)[-1])
+    return float(min(np.linalg.norm(matrix), np.linalg.norm(matrix, np.inf)))
