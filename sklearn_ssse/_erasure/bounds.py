@@ -232,7 +232,7 @@ class Bounds:
         gradient = float(max(total[0] - before.gradient, 0.0))
         distance = self._distance(total[1], call.excess * growth**2)
         parameters = None
-        if np.isfinite(distance):
+        if np.isfinite(distance + before.parameters):
             parameters = max(distance - before.parameters, 0.0)
         after = replace(
             self,
