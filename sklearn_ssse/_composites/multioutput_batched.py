@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from sklearn_ssse._calibration import common_epsilons
-from sklearn_ssse._composites.bounds_together import bounds_together, have_bounds
+from sklearn_ssse._composites.bounds_together import bounds_together
 from sklearn_ssse._composites.downdates_together import PendingDowndates, stacked, times
 from sklearn_ssse._composites.limits_together import (
     erased_together,
@@ -115,8 +115,6 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
     _require((pending.margin >= pending.least_margin).all())
     leave_out = models[0]._leave_out(before[0])
     damped = is_damped(pending.margin) & leave_out
-    bounded = have_bounds(before)
-    _require(not bounded or (leave_out and not damped.any()))
     c = pending.solve(a, damped) if leave_out else a
     growth = _growth(before, after, leave_out)
     epsilons, multiples = _epsilons_of(epsilons, before, pending, a, c, targets, growth, leave_out)
@@ -128,8 +126,9 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
     squares = np.maximum(pending.square(a, solution), 0.0)
     lengths = growth * epsilons * np.sqrt(squares)
     after = _with_history(after, epsilons, lengths, _effects(pending, a, leave_out), erased)
-    _require(not bounded or (epsilons == 1.0).all())
-    after, bounds = bounds_together(models, before, pending, logits, weight, a, change, after)
+    rows = (logits, weight, a)
+    step = (change, growth * epsilons, damped, leave_out)
+    after, bounds = bounds_together(models, before, pending, *rows, *step, after)
     steps = list(zip(sizes, multiples, epsilons, solution, squares, strict=True))
     numbers = {
         "relative_shift": relative_shifts(change, theta),

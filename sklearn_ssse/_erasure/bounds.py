@@ -202,7 +202,7 @@ class Bounds:
             change = Change(length, grown, bool(i), at_fit)
             sums.append(own.without(rows, norms[i], call.kept, call.step, change))
         left[1] *= growth
-        if self.metric.by_second is self.euclidean.by_second:
+        if self.metric.by_norm is None:  # of `cut_sums`: both norms have the same sum
             sums[1] = replace(sums[1], by_second=sums[0].by_second)
         after = replace(
             self,

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from sklearn_ssse._erasure.bounds import Bounds
 from sklearn_ssse._erasure.certificate import is_certified
@@ -18,8 +19,10 @@ SUMS_TIME = 0.15
 SUMS_TIME_OF_PRODUCT = 2e-7
 CURVATURE_TIME = 0.9
 CURVATURE_TIME_OF_NUMBER = 1e-5
-# The fourth derivatives, for each product of two columns in a row.
-FOURTH_TIME_OF_PRODUCT = 5e-6
+# The fourth derivatives, for each product of two columns in a row, and for each product of two such
+# products.
+FOURTH_TIME_OF_PRODUCT = 2e-6
+FOURTH_TIME_OF_PAIR = 5e-8
 # Largest estimated time of the fourth derivatives, as a share of the time of the curvature for any
 # data.
 LARGEST_FOURTH_SHARE = 0.3
@@ -74,8 +77,9 @@ def bounds_at_fit(
     numbers = batch.n_samples * batch.n_parameters
     sums_time = SUMS_TIME + SUMS_TIME_OF_PRODUCT * numbers * batch.n_parameters
     curvature_time = CURVATURE_TIME + CURVATURE_TIME_OF_NUMBER * numbers
-    is_cheap = sums_time <= LARGEST_TIME_SHARE * curvature_time
-    if has_third or is_certified(model) or is_cheap:
+    is_cheap = not sparse.issparse(batch.X) and sums_time <= LARGEST_TIME_SHARE * curvature_time
+    wanted = has_third or model.bounds == "all" or is_certified(model)
+    if wanted or is_cheap:
         euclidean, metric, largest = full_sums(batch, P, with_fourth=has_third)
         if has_third and fourth_is_cheap(batch.n_samples, batch.n_parameters):
             fourth = fourth_order(batch)
@@ -88,7 +92,7 @@ def bounds_at_fit(
 def fourth_is_cheap(n_samples: int, n_parameters: int) -> bool:
     """Whether the fourth derivatives take a small share of the time of the curvature, estimated."""
     pairs = n_parameters * (n_parameters + 1) // 2
-    time = n_samples * (FOURTH_TIME_OF_PRODUCT * pairs + SUMS_TIME_OF_PRODUCT * pairs**2)
+    time = n_samples * (FOURTH_TIME_OF_PRODUCT * pairs + FOURTH_TIME_OF_PAIR * pairs**2)
     return time <= LARGEST_FOURTH_SHARE * CURVATURE_TIME
 
 

@@ -12,10 +12,12 @@ AUTO_BUDGET = 0.1
 
 def over_budget(bounds: Any, limit: float | None) -> str:
     """The reason for a refresh if the bounds of the parameters exceed their limit, else empty."""
+    if limit is None:
+        return ""
     spent = bounds.budget(limit)
     if spent.reason == TOO_LONG:
         return TOO_LONG
-    if limit is None or spent.parameters is None or spent.parameters <= limit:
+    if spent.parameters is None or spent.parameters <= limit:
         return ""
     return (
         f"the bound of the distance to the retrained model is {spent.parameters:.2g} standard "
@@ -42,7 +44,7 @@ def bound_fields(model: Any, found: Found) -> dict:
 
 
 def budget_of(model: Any) -> float | None:
-    """The parameter `budget` of a model in standard errors; None for a model without one."""
+    """The parameter `budget` of a model in standard errors; None for no limit."""
     budget = getattr(model, "budget", None)
     if budget == "auto":
         return AUTO_BUDGET * model.curvature_.n_parameters**0.5
