@@ -13,11 +13,13 @@ from sklearn_ssse._erasure.softmax_bounds import SoftmaxBounds
 from sklearn_ssse._gradients import CURVATURES
 from sklearn_ssse._inverse import INVERSES
 
-# Estimated times in milliseconds: of `full_sums` for any data and for each product of two columns
-# in a row; of the curvature for any data and for each number of X. Measured on 150 to 200,000 rows.
-SUMS_TIME = 0.15
-SUMS_TIME_OF_PRODUCT = 2e-7
-CURVATURE_TIME = 0.9
+# Estimated times in milliseconds: of `full_sums` for any data, for each number of X and for each
+# product of two columns in a row; of the curvature for any data and for each number of X. Measured
+# on 150 to 200,000 rows.
+SUMS_TIME = 0.12
+SUMS_TIME_OF_NUMBER = 4e-6
+SUMS_TIME_OF_PRODUCT = 1e-7
+CURVATURE_TIME = 0.8
 CURVATURE_TIME_OF_NUMBER = 1e-5
 # The fourth derivatives, for each product of two columns in a row, and for each product of two such
 # products.
@@ -25,7 +27,7 @@ FOURTH_TIME_OF_PRODUCT = 2e-6
 FOURTH_TIME_OF_PAIR = 5e-8
 # Largest estimated time of the fourth derivatives, as a share of the time of the curvature for any
 # data.
-LARGEST_FOURTH_SHARE = 0.3
+LARGEST_FOURTH_SHARE = 0.2
 # Largest estimated time of `full_sums`, as a share of the time of the curvature. Beyond it, the
 # model keeps `cut_sums`.
 LARGEST_TIME_SHARE = 0.25
@@ -75,13 +77,14 @@ def bounds_at_fit(
     P = inverse.matrix
     fourth = None
     numbers = batch.n_samples * batch.n_parameters
-    sums_time = SUMS_TIME + SUMS_TIME_OF_PRODUCT * numbers * batch.n_parameters
+    per_number = SUMS_TIME_OF_NUMBER + SUMS_TIME_OF_PRODUCT * batch.n_parameters
+    sums_time = SUMS_TIME + per_number * numbers
     curvature_time = CURVATURE_TIME + CURVATURE_TIME_OF_NUMBER * numbers
     is_cheap = not sparse.issparse(batch.X) and sums_time <= LARGEST_TIME_SHARE * curvature_time
-    wanted = has_third or model.bounds == "all" or is_certified(model)
-    if wanted or is_cheap:
-        euclidean, metric, largest = full_sums(batch, P, with_fourth=has_third)
-        if has_third and fourth_is_cheap(batch.n_samples, batch.n_parameters):
+    with_all = model.bounds == "all" or is_certified(model)
+    if has_third or with_all or is_cheap:
+        euclidean, metric, largest = full_sums(batch, P, with_fourth=has_third, with_all=with_all)
+        if has_third and (with_all or fourth_is_cheap(batch.n_samples, batch.n_parameters)):
             fourth = fourth_order(batch)
     else:
         euclidean, metric, largest = cut_sums(batch, data_gram(), largest_eigenvalue(P))
