@@ -116,7 +116,7 @@ def test_the_page_shows_the_output_of_the_commands(request_folder):
 def test_the_page_states_the_budget(request_folder):
     path = request_folder.path / "request" / "erased.skops"
     model = skops.load(path, trusted=skops.get_untrusted_types(file=path))[-1]
-    found = re.search(r"budget is\s+0\.1 sqrt\((\d+)\), which is (\S+)\.\s", PAGE)
+    found = re.search(r"budget\s+is\s+0\.1 sqrt\((\d+)\), which is (\S+)\.\s", PAGE)
     assert int(found[1]) == model.coef_.size + model.intercept_.size
     assert found[2] == f"{model.erasure_budget_.limit:.2f}"
 
