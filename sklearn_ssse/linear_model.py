@@ -79,11 +79,11 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         after fit.
     bounds : bool or 'all', default=True
         Whether to keep sums over the rows that bound the error of each erasure without data, for
-        'fisher' with structure 'full', see `docs/bounds.md`. The bounds are in the records. 'all'
-        keeps sums for smaller bounds, which can take longer than the curvature.
+        'fisher' with structure 'full', see `docs/bounds.md`. 'all' keeps sums for smaller bounds.
     budget : float, 'auto' or None, default='auto'
         Sum of the parameter bounds of the erasures, in standard errors, beyond which
-        `refresh_recommended_` recommends a refresh. 'auto': ``0.1 sqrt(d)``. None: no limit.
+        `refresh_recommended_` recommends a refresh; also without a bound, if it is a number.
+        'auto': ``0.1 sqrt(d)``. None: no limit.
     certify : tuple (epsilon, delta) or None, default=None
         Certified removal with these two numbers, see `docs/certified.md`. The model then minimises
         a randomly perturbed objective and no longer equals scikit-learn's.
@@ -117,9 +117,6 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     n and k are sums of sample weights, class weights included. `fit` computes the damping, the
     calibration of eps (a few numbers) and the class weights over all rows, and an erasure does not
     change them. `fit_curvature` computes the first two again, `refresh` all of them.
-
-    From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows the passes over the rows of a
-    long build.
 
     References
     ----------

@@ -217,8 +217,7 @@ def test_inspect(folder, fitted, capsys):
     assert (found["rows_remaining"], found["rows_erased"]) == (N - K, K)
     assert found["parameters"] == fitted[-1].coef_.size + 1
     assert found["curvature_bytes"] == fitted[-1].curvature_.nbytes
-    assert found["order"] == 1
-    assert "too long for a bound" in found["refresh_recommended"]
+    assert (found["order"], found["refresh_recommended"]) == (1, None)
     assert found["path_length"] == found["erasures"][0]["path_length"] > 0
     assert found["kept_after_erasure"]["transformers"] == ["columntransformer"]
     assert found["kept_after_erasure"]["kept_by"] == ["columntransformer"]

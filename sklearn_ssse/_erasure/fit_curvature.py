@@ -149,7 +149,7 @@ class CurvatureMixin(CallbackSupportMixin):
         """
         check_is_fitted(self, "curvature_")
         state = self._erasure_state
-        return state.path.recommended or over_budget(state.bounds, budget_of(self))
+        return state.path.recommended or over_budget(self, state.bounds)
 
     @property
     def erasure_budget_(self):

@@ -1,6 +1,7 @@
 """The sums over the training rows that bound the error of an erasure, computed at fit."""
 
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -72,12 +73,9 @@ def full_sums(
 
 def fourth_order(batch: Any) -> FourthOrder:
     """The `FourthOrder` of the training rows of a binary logistic regression."""
-    total = None
-    for chunk in slices(batch.n_samples, batch.chunk_size):
-        rows = Rows.of(batch, chunk)
-        part = FourthOrder.of_rows(rows.x, rows.weight * rows.fourth)
-        total = part if total is None else total.plus(part)
-    return total
+    chunks = slices(batch.n_samples, batch.chunk_size)
+    rows = (Rows.of(batch, chunk) for chunk in chunks)
+    return reduce(FourthOrder.plus, (FourthOrder.of_rows(r.x, r.weight * r.fourth) for r in rows))
 
 
 def cut_sums(
