@@ -84,12 +84,16 @@ def call_of(model: Any, choice: Any, second: Any, epsilon: float, residual: NDAr
         square = s @ (along + own)
         rounding = rounding_of_inverse(inverse, margin, gradient)
     else:
-        along = second.hessian @ s
-        rounding = EPS * float(np.trace(second.hessian)) * float(np.linalg.norm(s))
-        square = s @ np.linalg.solve(inverse.matrix, s)
+        whole = np.linalg.solve(inverse.matrix, s)
+        square = s @ whole
         margin = margin if choice.safe_margin is None else choice.safe_margin
+        rounding = EPS * float(np.trace(second.hessian)) * float(np.linalg.norm(s))
         if family.link == "logistic":
-            along = along + second.third.along(s) @ s / 2
+            along = second.hessian @ s + second.third.along(s) @ s / 2
+        else:
+            # `SoftmaxBounds` has bounds of the error of the conservative curvature only.
+            along = whole - own
+            rounding += rounding_of_inverse(inverse, margin, whole)
     return make_call(
         Rows.of(step.batch),
         s,

@@ -236,7 +236,7 @@ class Bounds:
         if not np.isfinite(total[0]):
             return NoBounds(TOO_LONG).after(None)
         gradient = float(max(total[0] - before.gradient, 0.0))
-        distance = self._distance(total[1], call.excess)
+        distance = self._distance(total[1], call.excess * growth**2)
         parameters = None
         if np.isfinite(distance):
             parameters = max(distance - before.parameters, 0.0)
@@ -256,7 +256,7 @@ class Bounds:
         left : float
             Norm of the gradient in the metric of the conservative inverse curvature.
         excess : float
-            See `Call`.
+            Largest part of the conservative curvature that is ridge beyond the penalty.
         """
         wrong = self.metric.curvature_error + excess
         if not wrong < LARGEST_ERROR or not np.isfinite(left):
