@@ -1,5 +1,7 @@
 """The format number of saved models, and the types that they may contain."""
 
+from inspect import Parameter, signature
+
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError
 
@@ -98,3 +100,10 @@ def checked(state):
             f"format {found}, of a newer version. Load it after: pip install -U sklearn-ssse"
         )
     return {name: value for name, value in state.items() if name != KEY}
+
+
+def with_new_parameters(state, cls):
+    """The state of a saved model with the defaults of parameters that its version did not have."""
+    found = signature(cls.__init__).parameters.values()
+    new = [item for item in found if item.default is not Parameter.empty and item.name not in state]
+    return {**state, **{item.name: item.default for item in new}}

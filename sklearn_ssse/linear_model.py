@@ -40,7 +40,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     l1_ratio : float, default=0.0
         Must be 0: an l1 penalty has no Hessian at a coefficient of zero, so that `fit` refuses it.
     dual, tol, fit_intercept, intercept_scaling, random_state, solver, max_iter, verbose, warm_start
-        As in :class:`sklearn.linear_model.LogisticRegression`, with its defaults. All six solvers.
+        As in :class:`sklearn.linear_model.LogisticRegression`. All six solvers.
     class_weight : dict or 'balanced', default=None
         As in the parent class. The weights of `fit` are frozen: 'balanced' is not computed again
         after an erasure, but at the next `refresh`.
@@ -77,12 +77,13 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         retraining, and adapted to each forget set; 1 for 'fisher'. A str such as '0.5*auto' is a
         multiple of that. It is read at `unlearn`, so ``set_params(unlearn_epsilon=...)`` works
         after fit.
-    bounds : bool, default=True
-        Whether to keep the sums over the rows that bound the error of each erasure without data,
-        for 'fisher' with structure 'full', see `docs/bounds.md`. The bounds are in the records.
-    budget : float or 'auto', default='auto'
-        Largest sum of the parameter bounds of the erasures, in standard errors, beyond which
-        `refresh_recommended_` recommends a refresh. 'auto': ``0.1 sqrt(d)``.
+    bounds : bool or 'all', default=True
+        Whether to keep sums over the rows that bound the error of each erasure without data, for
+        'fisher' with structure 'full', see `docs/bounds.md`. 'all' keeps sums for smaller bounds.
+    budget : float, 'auto' or None, default='auto'
+        Sum of the parameter bounds of the erasures, in standard errors, beyond which
+        `refresh_recommended_` recommends a refresh; also without a bound, if it is a number.
+        'auto': ``0.1 sqrt(d)``. None: no limit.
     certify : tuple (epsilon, delta) or None, default=None
         Certified removal with these two numbers, see `docs/certified.md`. The model then minimises
         a randomly perturbed objective and no longer equals scikit-learn's.
@@ -116,9 +117,6 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     n and k are sums of sample weights, class weights included. `fit` computes the damping, the
     calibration of eps (a few numbers) and the class weights over all rows, and an erasure does not
     change them. `fit_curvature` computes the first two again, `refresh` all of them.
-
-    From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows the passes over the rows of a
-    long build.
 
     References
     ----------
@@ -162,8 +160,8 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         },
         **PARAMETER_CONSTRAINTS,
         "order": [Options(Integral, {1, 2}), StrOptions({"auto"})],
-        "bounds": ["boolean"],
-        "budget": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "bounds": ["boolean", StrOptions({"all"})],
+        "budget": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"}), None],
         "certify": [tuple, None],
         "certify_std": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"}), tuple],
     }

@@ -21,7 +21,13 @@ from sklearn_ssse._erasure.certificate import Certificate, largest_shift, secret
 
 EPSILON = 1.0
 DELTA = 1e-5
-CERTIFIED = {"C": 0.01, "curvature": "fisher", "certify": (EPSILON, DELTA), "certify_std": 10.0}
+CERTIFIED = {
+    "C": 0.01,
+    "curvature": "fisher",
+    "certify": (EPSILON, DELTA),
+    "certify_std": 10.0,
+    "budget": None,
+}
 
 
 @pytest.fixture(scope="module")
@@ -103,9 +109,10 @@ def test_weights_are_covered(data):
             np.repeat(X, weight.astype(int), axis=0), np.repeat(y, weight.astype(int))
         )
     assert np.allclose(weighted.coef_, repeated.coef_, atol=1e-8)
+    i = [int(np.argmin(weighted.predict_proba(X)[np.arange(len(y)), y]))]
     bounds = [
-        weighted.unlearn(X[:1], y[:1], sample_weight=weight[:1]),
-        repeated.unlearn(*(np.repeat(rows[:1], int(weight[0]), axis=0) for rows in data)),
+        weighted.unlearn(X[i], y[i], sample_weight=weight[i]),
+        repeated.unlearn(*(np.repeat(rows[i], int(weight[i[0]]), axis=0) for rows in data)),
     ]
     first, second = (bound.certificate_.spent for bound in bounds)
     assert first == pytest.approx(second, rel=1e-3)

@@ -8,7 +8,7 @@ import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-PAGES_WITH_EXAMPLES = ["bounds.md", "records.md", "workflows.md"]
+PAGES_WITH_EXAMPLES = ["bounds.md", "proof.md", "records.md", "workflows.md"]
 # These pages explain and report measurements; a page belongs to one of the two lists.
 PAGES_WITHOUT_EXAMPLES = [
     "architecture.md",

@@ -243,8 +243,10 @@ def test_trusted_types_are_types_that_files_hold():
         for model in (trained(name), fresh(name)):
             found.update(sio.get_untrusted_types(data=sio.dumps(model)))
     certified = {"C": 0.01, "curvature": "fisher", "certify": (1.0, 1e-5), "certify_std": 5.0}
-    model = ErasableLogisticRegression(**certified).fit(X, Y > 0)
-    found.update(sio.get_untrusted_types(data=sio.dumps(model)))
+    second = {"curvature": "fisher", "order": 2, "bounds": "all"}
+    for params in (certified, second):
+        model = ErasableLogisticRegression(**params).fit(X, Y > 0)
+        found.update(sio.get_untrusted_types(data=sio.dumps(model)))
     assert found <= set(TRUSTED_TYPES)
     for name in TRUSTED_TYPES:
         module, _, attribute = name.rpartition(".")

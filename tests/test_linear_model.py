@@ -158,6 +158,7 @@ def test_equation_4_and_4_again(problem, curvature, weighted):
         "curvature": curvature,
         "unlearn_epsilon": 1.0,
         "tol": 1e-8,
+        "budget": None,
     }
     clf = ErasableLogisticRegression(**params).fit(X, y, w)
     n, P = w.sum(), reference.fisher_inverse(clf, X, y, w, curvature, 1e-2) / w.sum()
@@ -630,7 +631,7 @@ def test_an_erasure_removes_the_error_of_the_solver_too(real_data, name, C):
     X, y = real_data[name]
     S = np.random.default_rng(0).choice(len(y), len(y) // 50, replace=False)
     keep = without(S, len(y))
-    model = ErasableLogisticRegression(C=C, curvature="fisher").fit(X, y)
+    model = ErasableLogisticRegression(C=C, curvature="fisher", budget=None).fit(X, y)
     converged = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-10).fit(X[keep], y[keep])
     assert relative(model._erasure_state.residual, reference.residual(model, X, y)) < 1e-6
     away = relative(theta(model), theta(converged))

@@ -26,6 +26,7 @@ from sklearn_ssse import (
 from sklearn_ssse._composites import RoutedRows, bare_copies
 from sklearn_ssse._composites.multioutput_batched import plan_together
 from sklearn_ssse._composites.registry import plan_all
+from sklearn_ssse._erasure.bounds import Bounds
 from sklearn_ssse._erasure.changes import carry_out
 from tests.check_erasable import snapshot
 from tests.warned import LONG_STEP, MINI_BATCHES, NO_ROWS, REFRESH, TOO_LONG, may_warn
@@ -33,6 +34,8 @@ from tests.warned import LONG_STEP, MINI_BATCHES, NO_ROWS, REFRESH, TOO_LONG, ma
 N_OUTPUTS = 5
 RTOL = 1e-12
 # Fields of a record that differ if the parameters differ by rounding, or the calls by their time.
+# Of bounds, which amplify the rounding of a step.
+BOUND_RTOL = 1e-9
 NOT_COMPARED = ("parameters_before", "parameters_after", "previous", "time")
 
 
@@ -65,7 +68,7 @@ def data():
 
 
 def fitted(data, sample_weight=None, **params):
-    estimator = ErasableLogisticRegression(**{"order": 1, **params})
+    estimator = ErasableLogisticRegression(**{"order": 1, "budget": None, **params})
     return MultiOutputClassifier(estimator).fit(*data, sample_weight)
 
 
@@ -83,6 +86,18 @@ def assert_close(value, expected):
 def assert_same_inverse(inverse, expected):
     for name in ("matrix", "ridge", "diagonal"):
         assert_close(getattr(inverse, name), getattr(expected, name))
+
+
+def assert_same_bounds(bounds, expected):
+    """Bounds to rounding, which their sums add to."""
+    for one, other in [
+        (bounds, expected),
+        (bounds.euclidean, expected.euclidean),
+        (bounds.metric, expected.metric),
+    ]:
+        for name, value in vars(other).items():
+            if isinstance(value, float | np.ndarray):
+                assert np.allclose(getattr(one, name), value, rtol=RTOL, atol=1e-10), name
 
 
 def assert_equal(model, twin):
@@ -105,7 +120,10 @@ def assert_equal(model, twin):
             for name, value in b.items():
                 if isinstance(value, float | np.ndarray):
                     # Margins and fractions are differences from 1, known to its rounding.
-                    assert np.allclose(a[name], value, rtol=RTOL, atol=1e-14), name
+                    rtol = BOUND_RTOL if name.endswith("_bound") else RTOL
+                    assert np.allclose(a[name], value, rtol=rtol, atol=1e-14), name
+                elif name == "bounds" and isinstance(value, Bounds):
+                    assert_same_bounds(a[name], value)
                 elif name not in ("calibration", "path", *NOT_COMPARED):
                     assert type(a[name]) is type(value), name
                     assert a[name] == value, name

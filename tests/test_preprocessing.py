@@ -155,7 +155,9 @@ def test_models_without_erased_rows_follow_the_scaler(wine):
         assert np.linalg.norm(scores[0] - scores[1]) < 0.3 * max(
             np.linalg.norm(scores[2] - scores[1]), 1.0
         )
-        assert erasable_models(pairs[0])[0].erasures_ == []
+        # The columns of this model change with the scaler, and so do its parameters.
+        (record,) = erasable_models(pairs[0])[0].erasures_
+        assert record.n_erased == 0
     weight = np.ones(len(y))
     weight[:20] = 0.0
     pipe = make_pipeline(StandardScaler(), EXACT).fit(

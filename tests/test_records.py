@@ -366,6 +366,13 @@ def leaves(value, path=()):
         yield path
 
 
+def changed(value):
+    """Another value of the same type."""
+    if value is None or isinstance(value, bool):
+        return not value
+    return value * 2 + type(value)(1)
+
+
 def test_every_changed_leaf_is_found(model):
     document = json.loads(json.dumps(sign_records(model, KEY)))
     paths = list(leaves(document))
@@ -376,7 +383,7 @@ def test_every_changed_leaf_is_found(model):
         for key in path[:-1]:
             part = part[key]
         old = part[path[-1]]
-        part[path[-1]] = not old if isinstance(old, bool) else old * 2 + type(old)(1)
+        part[path[-1]] = changed(old)
         with pytest.raises(ErasureError, match=r"must (be signed by the owner|have a signature)"):
             verify_records(forged, model, KEY.public_key())
 

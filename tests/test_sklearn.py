@@ -41,6 +41,7 @@ def parent_fails(estimator):
     [ErasableLogisticRegression(solver=solver, random_state=0, max_iter=1000) for solver in SOLVERS]
     + [
         ErasableLogisticRegression(curvature="fisher"),
+        ErasableLogisticRegression(curvature="fisher", track_rows=True, bounds="all"),
         ErasableLogisticRegression(inversion="rank1", damping=1e-3, unlearn_epsilon=1.0),
         ErasableMLPClassifier((20,), random_state=0, max_iter=300, learning_rate_init=0.01),
         ErasableMLPClassifier((10,), random_state=0, solver="lbfgs", curvature="fisher"),

@@ -48,8 +48,8 @@ STRUCTURES = [
 
 PARAMS = [
     {"curvature": "empirical_fisher"},
-    {"curvature": "fisher", "order": 1},
-    {"curvature": "fisher", "order": 2},
+    {"curvature": "fisher", "order": 1, "budget": None},
+    {"curvature": "fisher", "order": 2, "budget": None},
 ]
 
 
@@ -114,7 +114,7 @@ def test_a_share_of_later_forget_rows_is_kept(
     """The first erasure obeys law 2; a second one subtracts ``1 - kept`` of each row."""
     X, y = binary if n_classes == 2 else four_classes
     w = np.random.default_rng(0).uniform(0.5, 2.0, len(y))
-    options = {"damping": 0.02, "order": 1, "unlearn_epsilon": 0.8}
+    options = {"damping": 0.02, "order": 1, "unlearn_epsilon": 0.8, "budget": None}
     model = ErasableLogisticRegression(curvature=curvature, **structure, **options).fit(X, y, w)
     start = copy.deepcopy(model)
     width = X.shape[1] + 1
@@ -353,7 +353,8 @@ def test_the_unit_of_the_weights_does_not_matter(binary, curvature, many):
     found = []
     for unit in (0.01, 1.0, 100.0):
         w = np.full(len(y), unit)
-        base = ErasableLogisticRegression(curvature=curvature, order=1, C=1 / unit, **EXACT)
+        params = {"curvature": curvature, "order": 1, "budget": None, **EXACT}
+        base = ErasableLogisticRegression(C=1 / unit, **params)
         estimator = MultiOutputClassifier(base) if many else base
         Y = np.column_stack([y, 1 - y]) if many else y
         estimator.fit(X, Y, sample_weight=w)
@@ -395,7 +396,9 @@ def rare(n_rare=20):
     return X, y
 
 
-@pytest.mark.parametrize("params", [{}, {"curvature": "fisher", "order": 2}], ids=str)
+@pytest.mark.parametrize(
+    "params", [{}, {"curvature": "fisher", "order": 2, "budget": None}], ids=str
+)
 def test_recommended_beyond_a_share_of_a_class(params, no_limit_of_effect):
     X, y = rare()
     model = ErasableLogisticRegression(**params).fit(X, y).unlearn(X[:5], y[:5])
@@ -742,7 +745,8 @@ def test_a_stream_with_refreshes_remains_close(real_data, name, order):
     """To half of the rows, refreshed whenever it is recommended or a call is refused."""
     X, y = small_data(real_data, name)
     n = len(y)
-    start = ErasableLogisticRegression(curvature="fisher", order=order).fit(X, y)
+    params = {"curvature": "fisher", "order": order, "budget": None}
+    start = ErasableLogisticRegression(**params).fit(X, y)
     original = retrained(X, y, np.ones(n, dtype=bool), 1.0)
     model = start
     rows = np.random.default_rng(0).permutation(n)[: n // 2]

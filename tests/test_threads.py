@@ -124,7 +124,8 @@ def rows():
 
 @pytest.fixture(scope="module")
 def fitted(rows):
-    model = Logged(C=0.1, damping=1e-3, unlearn_epsilon=1.0, curvature="fisher")
+    params = {"C": 0.1, "damping": 1e-3, "unlearn_epsilon": 1.0, "budget": None}
+    model = Logged(curvature="fisher", **params)
     return model.fit(*rows)
 
 
@@ -483,8 +484,9 @@ def injecting(function, n):
 @pytest.mark.parametrize(
     "build", [downdated, outputs, classes, bagged, third_party, network, refreshed]
 )
-def test_an_exception_at_any_line_leaves_all_old_or_all_new(build):
+def test_an_exception_at_any_line_leaves_all_old_or_all_new(build, monkeypatch):
     """A trace function raises it, at more places than a signal can."""
+    monkeypatch.setattr("sklearn_ssse._erasure.chain.now", lambda: "2026-01-01T00:00:00+00:00")
     few = DATA[0][:4], DATA[1][:4]
 
     def prepared():

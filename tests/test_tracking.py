@@ -59,7 +59,8 @@ ANY = (DAMPED, LONG_STEP, PREFIT, REFRESH, STALE)
 
 
 def logistic(**params):
-    return ErasableLogisticRegression(curvature="fisher", track_rows=True, **params)
+    params = {"curvature": "fisher", "budget": None, **params}
+    return ErasableLogisticRegression(track_rows=True, **params)
 
 
 def cancer(n=None):

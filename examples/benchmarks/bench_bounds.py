@@ -39,11 +39,12 @@ SOLVERS = {
     "newton-cholesky, tol 1e-10": {"solver": "newton-cholesky", "tol": 1e-10},
     "lbfgs, tol 1e-4": {"solver": "lbfgs", "tol": 1e-4, "max_iter": 1000},
 }
-# Label of each kind of step, `order` of the fit, and `order` of the erasure.
+# Label of each kind of step: `order` of the fit and of the erasure, and `bounds`.
 STEPS = {
-    "Newton": (1, 1),
-    "Newton, third derivatives kept": (2, 1),
-    "Halley": (2, 2),
+    "Newton": (1, 1, True),
+    "Newton, bounds='all'": (1, 1, "all"),
+    "Newton, third derivatives kept": (2, 1, True),
+    "Halley": (2, 2, True),
 }
 RANDOM_SHARES = [0.0, 0.01, 0.05, 0.2]
 CLASS_SHARES = [0.01, 0.05, 0.2]
@@ -203,10 +204,11 @@ def measured(sets, fitted, stream, seeds):
 def fitted_binary(X, y, C):
     """Models of two classes, by name."""
     for solver, params in SOLVERS.items():
-        for step, (order, at_erasure) in STEPS.items():
+        for step, (order, at_erasure, bounds) in STEPS.items():
             if order == 2 and X.shape[1] > MAX_COLUMNS:
                 continue
-            model = ErasableLogisticRegression(C=C, curvature="fisher", order=order, **params)
+            own = params | {"C": C, "curvature": "fisher", "order": order, "bounds": bounds}
+            model = ErasableLogisticRegression(**own)
             yield f"{step}; {solver}", model.fit(X, y).set_params(order=at_erasure)
 
 

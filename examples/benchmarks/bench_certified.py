@@ -216,7 +216,7 @@ def table_adult(seeds):
     """Print the table "adult"."""
     X, y = adult()
     X = X.astype(np.float64)
-    for C in (0.001, 0.01, 0.1):
+    for C in (0.001, 0.01, 0.1, 1.0):
         for epsilon in (0.1, 1.0, 5.0):
             found = np.array([_adult_cell(X, y, C, epsilon, seed) for seed in range(seeds)])
             refused = int(np.isnan(found[:, 3]).sum())

@@ -310,6 +310,8 @@ def _inspected(model, kept):
         "order": getattr(model, "order_", 1),
         "path_length": state.path.length,
         "refresh_recommended": model.refresh_recommended_ or None,
+        "bounds": model.erasure_budget_._asdict(),
+        "tracks_rows": state.tracked is not None,
         "certificate": _certificate(model),
         # An erasure does not change these: they depend on all rows of the fit.
         "kept_after_erasure": {

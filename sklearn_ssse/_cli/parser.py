@@ -22,7 +22,8 @@ PROGRAM = "python -m sklearn_ssse"
 EXIT_CODES = """\
 exit codes:
   0  done
-  1  refused, for the reason on standard error: a file, or the erasure; nothing was written
+  1  refused, for the reason on standard error: a file, or the erasure; nothing was written;
+     for `verify` also: the report has an alarm, and its files are written
   2  the command itself is wrong
 """
 VERIFY = """\
@@ -36,7 +37,8 @@ ROWS = """\
 The rows: a Parquet file, or a CSV file in UTF-8, separated by commas, whose first line names the
 columns. It holds the rows as they were in the training data: every column that the model was given
 (by name, in any order; in their order for a model without column names), the target, and otherwise
-only columns that the command names. The model cannot check whether rows were in the training data.
+only columns that the command names. Without --track the model cannot check whether rows were in the
+training data.
 No message quotes a value of a row. Columns of a Parquet file keep their types. For a CSV file, the
 steps of the model define whether a column is text or numbers. If only a step of your own uses a
 column, name it by --text if it is text.

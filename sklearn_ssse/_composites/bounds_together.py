@@ -1,5 +1,7 @@
 """The bounds of an erasure from all outputs of a classifier together."""
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.special import expit
 
@@ -15,15 +17,18 @@ from sklearn_ssse._erasure import (
 from sklearn_ssse._gradients import third_derivatives
 
 
-def have_bounds(states):
-    """Whether one of the models has bounds."""
-    return not all(isinstance(state.bounds, NoBounds) for state in states)
+class _Solved(NamedTuple):
+    """The step of one output as a multiple of the solution, and the kind of the solution."""
+
+    factor: float
+    damped: bool
+    leave_out: bool
 
 
-def bounds_together(models, states, pending, logits, weight, gradients, change, after):
+def bounds_together(
+    models, states, pending, logits, weight, gradients, change, factors, damped, leave_out, after
+):
     """The states after a change with their bounds, and the `bound_fields` of each model.
-
-    The steps use the curvature without the forget rows, in full, and are not damped.
 
     Parameters
     ----------
@@ -36,7 +41,12 @@ def bounds_together(models, states, pending, logits, weight, gradients, change, 
     gradients : ndarray of shape (n_models, k)
         Derivatives of the loss of the rows by the output, times their weights.
     change : ndarray of shape (n_models, d)
-        The steps, of eps = 1.
+        The steps.
+    factors : ndarray of shape (n_models,)
+        The steps as multiples of the solutions.
+    damped : ndarray of bool of shape (n_models,)
+    leave_out : bool
+        Whether the solutions use the curvature without the forget rows.
     after : list of ErasureState
         After the change, with the bounds before it.
 
@@ -50,14 +60,15 @@ def bounds_together(models, states, pending, logits, weight, gradients, change, 
         call = None
         if not isinstance(state.bounds, NoBounds):
             row = (logits[j], weight[j], gradients[j], change[j])
-            call = _call(model, state, pending, j, *row, after[j].residual)
+            solved = _Solved(factors[j], damped[j], leave_out)
+            call = _call(model, state, pending, j, *row, solved, after[j].residual)
         found.append(state.bounds.after(call))
     parts = list(zip(after, models, found, strict=True))
     fields = [bound_fields(model, own) for _, model, own in parts]
     return [with_bounds(*part) for part in parts], fields
 
 
-def _call(model, state, pending, j, logits, weight, gradients, change, residual):
+def _call(model, state, pending, j, logits, weight, gradients, change, solved, residual):
     """The `Call` of output j."""
     x = pending.x
     p = expit(logits)
@@ -70,14 +81,18 @@ def _call(model, state, pending, j, logits, weight, gradients, change, residual)
     if state.residual is not None:
         gradient = gradient - state.residual
     own = (weight * v * (x @ step)) @ x
+    if solved.damped:
+        along = np.linalg.solve(inverse.matrix, change) - own
+    else:
+        along = solved.factor * gradient - (0.0 if solved.leave_out else own)
     rounding = rounding_of_inverse(inverse, pending.margin[j], gradient)
     return make_call(
         rows,
         step,
-        np.zeros_like(step),
+        along - gradient,
         inverse,
         inverse.ridge - family.penalty(),
-        square=step @ (gradient + own),
+        square=step @ (along + own),
         margin=float(pending.margin[j]),
         kept=pending.kept_shares[j],
         residual=residual,

@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.special import expit
 
 from sklearn_ssse._calibration import common_epsilons
-from sklearn_ssse._composites.bounds_together import bounds_together, have_bounds
+from sklearn_ssse._composites.bounds_together import bounds_together
 from sklearn_ssse._composites.downdates_together import PendingDowndates, stacked, times
 from sklearn_ssse._composites.limits_together import (
     erased_together,
@@ -21,6 +21,12 @@ from sklearn_ssse._composites.limits_together import (
     rows_accepted,
     sizes_hold,
     sizes_together,
+)
+from sklearn_ssse._composites.records_together import (
+    own_fields,
+    records_together,
+    relative_shifts,
+    step_fields,
 )
 from sklearn_ssse._erasure import (
     LEAST_REMAINING,
@@ -35,9 +41,7 @@ from sklearn_ssse._erasure import (
     doubts_of_step,
     is_certified,
     is_damped,
-    make_record,
     path_after,
-    proof_fields,
     replace_fields,
     residual_after,
     rows_of_positive_weight,
@@ -111,8 +115,6 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
     _require((pending.margin >= pending.least_margin).all())
     leave_out = models[0]._leave_out(before[0])
     damped = is_damped(pending.margin) & leave_out
-    bounded = have_bounds(before)
-    _require(not bounded or (leave_out and not damped.any()))
     c = pending.solve(a, damped) if leave_out else a
     growth = _growth(before, after, leave_out)
     epsilons, multiples = _epsilons_of(epsilons, before, pending, a, c, targets, growth, leave_out)
@@ -124,23 +126,19 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
     squares = np.maximum(pending.square(a, solution), 0.0)
     lengths = growth * epsilons * np.sqrt(squares)
     after = _with_history(after, epsilons, lengths, _effects(pending, a, leave_out), erased)
-    _require(not bounded or (epsilons == 1.0).all())
-    after, bounds = bounds_together(models, before, pending, logits, weight, a, change, after)
-    shared = {
-        "n_erased": X.shape[0],
-        "structure": models[0].structure_,
-        "leave_out": leave_out,
-        "kept_by": kept_by,
-    }
+    rows = (logits, weight, a)
+    step = (change, growth * epsilons, damped, leave_out)
+    after, bounds = bounds_together(models, before, pending, *rows, *step, after)
     steps = list(zip(sizes, multiples, epsilons, solution, squares, strict=True))
     numbers = {
-        "relative_shift": _relative(change, theta),
+        "relative_shift": relative_shifts(change, theta),
         "weight_erased": weight.sum(axis=1),
         "epsilon": epsilons,
         "damped": damped,
     }
-    proofs = _proofs(models, attributes, bounds, request)
-    records = _records(after, shared, numbers | _numbers(pending, sizes), proofs)
+    shared = {"n_erased": X.shape[0], "leave_out": leave_out, "kept_by": kept_by}
+    own = own_fields(models, attributes, bounds, request)
+    records = records_together(after, shared, numbers | step_fields(pending, sizes), own)
     return [
         Erasure(
             model=model,
@@ -155,12 +153,6 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
     ]
 
 
-def _proofs(models, attributes, bounds, request):
-    """The `proof_fields` of each model after the change, and the fields of its bounds."""
-    parts = zip(models, attributes, bounds, strict=True)
-    return [proof_fields(model, own, own, request) | fields for model, own, fields in parts]
-
-
 def _doubts(model, record, size, multiple, epsilon, solution, square):
     """Messages for the step of one model: its `StepSize`, eps, solution (d,) and ``g^T s``."""
     missing = None
@@ -171,17 +163,6 @@ def _doubts(model, record, size, multiple, epsilon, solution, square):
         *doubts_of_step(size, multiple, epsilon),
         *doubts_of_curvature(missing, solution, square, epsilon, margin),
     )
-
-
-def _numbers(pending, sizes):
-    """Fields of the records from the downdates and the sizes of the steps, each (n_models,)."""
-    return {
-        "margin": pending.margin,
-        "max_leverage": pending.leverage,
-        "kept_curvature": pending.kept,
-        "log_odds_change": np.array([size.mean for size in sizes]),
-        "largest_log_odds_change": np.array([size.largest for size in sizes]),
-    }
 
 
 def _effects(pending, a, leave_out):
@@ -199,32 +180,6 @@ def _factors(logits, targets, weight, curvature):
     a = gradient(*outputs).reshape(targets.shape) * weight
     seeds = CURVATURES[curvature].seed(*outputs)
     return a, np.sqrt(weight) * seeds.reshape(targets.shape)
-
-
-def _relative(change, theta):
-    """Norm of each row of ``change`` divided by the norm of the row of theta, (n_models,)."""
-    norm = np.linalg.norm(theta, axis=1)
-    return np.linalg.norm(change, axis=1) / np.where(norm, norm, 1.0)
-
-
-def _records(after, shared, numbers, proofs):
-    """The record of each model.
-
-    Parameters
-    ----------
-    after : list of ErasureState
-    shared : dict
-        Fields that all records share.
-    numbers : dict of ndarray of shape (n_models,)
-    proofs : list of dict
-        Further fields of each record.
-    """
-    rows = zip(*(values.tolist() for values in numbers.values()), strict=True)
-    own = [dict(zip(numbers, row, strict=True)) for row in rows]
-    return [
-        make_record(state, shrunken=False, **shared, **fields, **proof)
-        for state, fields, proof in zip(after, own, proofs, strict=True)
-    ]
 
 
 def _require(holds):

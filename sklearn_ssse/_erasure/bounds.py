@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_ssse._erasure.row_sums import Change, Length, Rows, RowSums
+from sklearn_ssse._erasure.row_sums import Change, Length, Rows, RowSums, exponential
 from sklearn_ssse._gradients import FourthOrder
 
 # Relative rounding error of a float64.
@@ -191,19 +191,25 @@ class Bounds:
         expanded = self._expanded(call)
         rounding = call.rounding + EPS * call.mass * self.largest_norms[0]
         roundings = rounding * np.array([1.0, np.trace(call.inverse) ** 0.5])
+        is_shared = self.euclidean.by_norm is None  # of `cut_sums`: both norms have the same sum
+        raw = self.euclidean.squares(call.step)
+        by_second = None
         for i, own in enumerate((self.euclidean, self.metric)):
-            length = Length(float(sizes[i]), output, self.path)
+            if i and not is_shared:
+                raw = own.squares(call.step)
+            squares_of_step = (own.factor * raw[0], own.factor * raw[1])
+            length = Length(*squares_of_step, float(sizes[i]), output, self.path)
             error = known[i] + _unknown(own, rows, norms[i], call, length, h)
             if expanded is not None:
-                error = min(error, expanded[i] + own.remainder_after_fourth(call.step, length))
+                fifth = exponential(output, 4) * output**2 * length.square
+                error = min(error, expanded[i] + fifth)
             left[i] = self.left[i] + error + roundings[i]
             grown = growth if i else 1.0
             at_fit = norms[1] / self.metric.factor
-            change = Change(length, grown, bool(i), at_fit)
-            sums.append(own.without(rows, norms[i], call.kept, call.step, change))
+            change = Change(length, grown, bool(i), at_fit, by_second)
+            sums.append(own.without(rows, norms[i], call.kept, change))
+            by_second = sums[0].by_second if is_shared else None
         left[1] *= growth
-        if self.metric.by_second is self.euclidean.by_second:
-            sums[1] = replace(sums[1], by_second=sums[0].by_second)
         after = replace(
             self,
             euclidean=sums[0],
@@ -275,9 +281,9 @@ def _unknown(
     D = length.path
     of_rows = own.staleness_of_rows(rows, norms, step, D, call.has_third)
     if call.has_third:
-        stale = own.staleness_of_hessian(step, length)
+        stale = own.staleness_of_hessian(length)
         return own.remainder_after_third(step, length, h) + stale + of_rows
-    return own.remainder(step, length) + own.staleness(step, length) + of_rows
+    return own.remainder(step, length) + own.staleness(length) + of_rows
 
 
 def _norms(gradient: NDArray | None, inverse: NDArray) -> NDArray:

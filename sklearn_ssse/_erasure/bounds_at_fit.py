@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from sklearn_ssse._erasure.bounds import Bounds
 from sklearn_ssse._erasure.certificate import is_certified
@@ -12,17 +13,21 @@ from sklearn_ssse._erasure.softmax_bounds import SoftmaxBounds
 from sklearn_ssse._gradients import CURVATURES
 from sklearn_ssse._inverse import INVERSES
 
-# Estimated times in milliseconds: of `full_sums` for any data and for each product of two columns
-# in a row; of the curvature for any data and for each number of X. Measured on 150 to 200,000 rows.
-SUMS_TIME = 0.15
-SUMS_TIME_OF_PRODUCT = 2e-7
-CURVATURE_TIME = 0.9
+# Estimated times in milliseconds: of `full_sums` for any data, for each number of X and for each
+# product of two columns in a row; of the curvature for any data and for each number of X. Measured
+# on 150 to 200,000 rows.
+SUMS_TIME = 0.12
+SUMS_TIME_OF_NUMBER = 4e-6
+SUMS_TIME_OF_PRODUCT = 1e-7
+CURVATURE_TIME = 0.8
 CURVATURE_TIME_OF_NUMBER = 1e-5
-# The fourth derivatives, for each product of two columns in a row.
-FOURTH_TIME_OF_PRODUCT = 5e-6
+# The fourth derivatives, for each product of two columns in a row, and for each product of two such
+# products.
+FOURTH_TIME_OF_PRODUCT = 2e-6
+FOURTH_TIME_OF_PAIR = 5e-8
 # Largest estimated time of the fourth derivatives, as a share of the time of the curvature for any
 # data.
-LARGEST_FOURTH_SHARE = 0.3
+LARGEST_FOURTH_SHARE = 0.2
 # Largest estimated time of `full_sums`, as a share of the time of the curvature. Beyond it, the
 # model keeps `cut_sums`.
 LARGEST_TIME_SHARE = 0.25
@@ -72,12 +77,14 @@ def bounds_at_fit(
     P = inverse.matrix
     fourth = None
     numbers = batch.n_samples * batch.n_parameters
-    sums_time = SUMS_TIME + SUMS_TIME_OF_PRODUCT * numbers * batch.n_parameters
+    per_number = SUMS_TIME_OF_NUMBER + SUMS_TIME_OF_PRODUCT * batch.n_parameters
+    sums_time = SUMS_TIME + per_number * numbers
     curvature_time = CURVATURE_TIME + CURVATURE_TIME_OF_NUMBER * numbers
-    is_cheap = sums_time <= LARGEST_TIME_SHARE * curvature_time
-    if has_third or is_certified(model) or is_cheap:
-        euclidean, metric, largest = full_sums(batch, P, with_fourth=has_third)
-        if has_third and fourth_is_cheap(batch.n_samples, batch.n_parameters):
+    is_cheap = not sparse.issparse(batch.X) and sums_time <= LARGEST_TIME_SHARE * curvature_time
+    with_all = model.bounds == "all" or is_certified(model)
+    if has_third or with_all or is_cheap:
+        euclidean, metric, largest = full_sums(batch, P, with_fourth=has_third, with_all=with_all)
+        if has_third and (with_all or fourth_is_cheap(batch.n_samples, batch.n_parameters)):
             fourth = fourth_order(batch)
     else:
         euclidean, metric, largest = cut_sums(batch, data_gram(), largest_eigenvalue(P))
@@ -88,7 +95,7 @@ def bounds_at_fit(
 def fourth_is_cheap(n_samples: int, n_parameters: int) -> bool:
     """Whether the fourth derivatives take a small share of the time of the curvature, estimated."""
     pairs = n_parameters * (n_parameters + 1) // 2
-    time = n_samples * (FOURTH_TIME_OF_PRODUCT * pairs + SUMS_TIME_OF_PRODUCT * pairs**2)
+    time = n_samples * (FOURTH_TIME_OF_PRODUCT * pairs + FOURTH_TIME_OF_PAIR * pairs**2)
     return time <= LARGEST_FOURTH_SHARE * CURVATURE_TIME
 
 

@@ -10,12 +10,18 @@ from sklearn_ssse._erasure.records import replace_fields
 AUTO_BUDGET = 0.1
 
 
-def over_budget(bounds: Any, limit: float | None) -> str:
-    """The reason for a refresh if the bounds of the parameters exceed their limit, else empty."""
+def over_budget(model: Any, bounds: Any) -> str:
+    """The reason for a refresh if the bounds exceed the budget of a model; empty if they do not.
+
+    A budget that is a number is also exceeded if the steps are too long for a bound.
+    """
+    limit = budget_of(model)
+    if limit is None:
+        return ""
     spent = bounds.budget(limit)
     if spent.reason == TOO_LONG:
-        return TOO_LONG
-    if limit is None or spent.parameters is None or spent.parameters <= limit:
+        return "" if model.budget == "auto" else TOO_LONG
+    if spent.parameters is None or spent.parameters <= limit:
         return ""
     return (
         f"the bound of the distance to the retrained model is {spent.parameters:.2g} standard "
@@ -25,7 +31,7 @@ def over_budget(bounds: Any, limit: float | None) -> str:
 
 def with_bounds(state: Any, model: Any, found: Found) -> Any:
     """The `ErasureState` after a change, with its bounds."""
-    spent = bool(over_budget(state.bounds, budget_of(model)))
+    spent = bool(over_budget(model, state.bounds))
     warned = state.path.warned_of_budget or spent
     path = replace_fields(state.path, {"warned_of_budget": warned})
     return replace_fields(state, {"bounds": found.bounds, "path": path})
@@ -37,12 +43,12 @@ def bound_fields(model: Any, found: Found) -> dict:
         "gradient_bound": found.gradient,
         "parameter_bound": found.parameters,
         "bound_reason": found.reason,
-        "over_budget": over_budget(found.bounds, budget_of(model)),
+        "over_budget": over_budget(model, found.bounds),
     }
 
 
 def budget_of(model: Any) -> float | None:
-    """The parameter `budget` of a model in standard errors; None for a model without one."""
+    """The parameter `budget` of a model in standard errors; None for no limit."""
     budget = getattr(model, "budget", None)
     if budget == "auto":
         return AUTO_BUDGET * model.curvature_.n_parameters**0.5

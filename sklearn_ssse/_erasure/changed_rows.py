@@ -62,7 +62,7 @@ class ChangedRows(NamedTuple):
             out.append(StepSize.of(log_odds, after, rows.weight))
         return out
 
-    def judged(self, moved, before, after, step, *, is_whole):
+    def judged(self, moved, before, after, step, inverse):
         """The `StepSize` of a step, and doubts about it; an error for a step that ruins the model.
 
         Parameters
@@ -70,11 +70,11 @@ class ChangedRows(NamedTuple):
         moved : ndarray of shape (d,)
             The parameters after the step.
         before, after : ErasureState
-        is_whole : bool
-            False for a structure that keeps a part of the inverse.
         step : tuple of float
             The length of the step as a multiple of the norm of the parameters, eps as a multiple of
             the automatic one, and eps.
+        inverse : AbstractInverse
+            The stored inverse.
 
         Returns
         -------
@@ -93,4 +93,4 @@ class ChangedRows(NamedTuple):
             return size, (*doubts, *doubts_of_net(length, multiple, epsilon))
         if before.path.recommended:
             check_size_late(forget)
-        return size, (*doubts, *doubts_of_step(size, multiple, epsilon, is_whole=is_whole))
+        return size, (*doubts, *doubts_of_step(size, multiple, epsilon, is_whole=inverse.is_matrix))

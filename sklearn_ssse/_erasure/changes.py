@@ -5,7 +5,7 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import NamedTuple
 
-from sklearn_ssse._erasure.budget import budget_of, over_budget
+from sklearn_ssse._erasure.budget import over_budget
 from sklearn_ssse._erasure.guards import DOUBTFUL_MARGIN, TRUSTED_MARGIN
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
 from sklearn_ssse._utils.warnings import warn
@@ -120,7 +120,7 @@ class Erasure(NamedTuple):
             return "" if state.path.warned else state.path.recommended
         if state.path.warned_of_budget:
             return ""
-        return over_budget(state.bounds, budget_of(self.model))
+        return over_budget(self.model, state.bounds)
 
 
 def carry_out(erasures, changes=()):

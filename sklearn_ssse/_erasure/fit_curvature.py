@@ -24,7 +24,7 @@ from sklearn_ssse._families import objective_of
 from sklearn_ssse._gradients import CURVATURES
 from sklearn_ssse._inverse import INVERSES, choose_structure, sizes
 from sklearn_ssse._kernels import choose_backend, load
-from sklearn_ssse._saved_format import checked, stamped
+from sklearn_ssse._saved_format import checked, stamped, with_new_parameters
 from sklearn_ssse._utils.compat import CallbackSupportMixin, with_callbacks
 from sklearn_ssse._utils.locks import exclusive, itself
 from sklearn_ssse._utils.progress import SILENT, begun
@@ -149,7 +149,7 @@ class CurvatureMixin(CallbackSupportMixin):
         """
         check_is_fitted(self, "curvature_")
         state = self._erasure_state
-        return state.path.recommended or over_budget(state.bounds, budget_of(self))
+        return state.path.recommended or over_budget(self, state.bounds)
 
     @property
     def erasure_budget_(self):
@@ -207,7 +207,7 @@ class CurvatureMixin(CallbackSupportMixin):
         return stamped(super().__getstate__())
 
     def __setstate__(self, state):
-        super().__setstate__(checked(state))
+        super().__setstate__(with_new_parameters(checked(state), type(self)))
 
     @with_callbacks
     def _set_curvature(self, X, codes, weight, class_weight=None):

@@ -89,8 +89,7 @@ def plan_erasure(
     epsilon = checked_epsilon(model, epsilon)
     family = model._family()
     if column_map:
-        inverse, before = _with_columns(model, family, column_map)
-        family = family.with_columns(column_map, before.n_rows)
+        family, inverse, before = _with_columns(model, family, column_map)
     forget, added = (_checked(model, rows) for rows in (forget, added))
     tracked = tracked_after(before.tracked, forget, added, call_positions)
     batch = _batch(model, family, forget, column_map)
@@ -112,20 +111,15 @@ def plan_erasure(
     change = epsilon * choice.step.direction
     attributes = _attributes_after(family, change, epsilon, (batch, new))
     shift = float(np.linalg.norm(change) / (np.linalg.norm(family.theta) or 1.0))
-    size, doubts = rows.judged(
-        family.theta + change,
-        before,
-        after,
-        (shift, multiple, epsilon),
-        is_whole=inverse.is_matrix,
-    )
+    moved = family.theta + change
+    size, doubts = rows.judged(moved, before, after, (shift, multiple, epsilon), inverse)
     if family.is_convex:
         doubts += _doubts_of_curvature(model, family, choice, epsilon)
     state = _with_history(choice, epsilon, added, erased, rows.limits, tracked)
     found = bounds_after(model, choice, row_change, epsilon, state.residual, column_map)
     state = with_bounds(state, model, found)
-    proof = proof_fields(model, family.parameters, attributes, request)
-    fields = proof | bound_fields(model, found)
+    fields = bound_fields(model, found)
+    fields |= proof_fields(model, family.parameters, attributes, request)
     record = _record_of_step(model, choice, shift, epsilon, state, size, fields)
     erasure = Erasure(
         model=model,
@@ -358,7 +352,7 @@ def path_after(path, length, effect, after, erased):
 
 
 def _with_columns(model, family, column_map):
-    """The inverse and the state of a model whose columns change.
+    """The family, the inverse and the state of a model whose columns change.
 
     The residual is a gradient by the parameters of the new columns.
     """
@@ -378,7 +372,8 @@ def _with_columns(model, family, column_map):
     if state.residual is not None:
         residual = map_first_layer(state.residual, family.shapes, column_map.gradients)
         fields["residual"] = residual
-    return inverse, replace_fields(state, fields)
+    family = family.with_columns(column_map, state.n_rows)
+    return family, inverse, replace_fields(state, fields)
 
 
 def _collected(scores):

@@ -58,6 +58,10 @@ class Length(NamedTuple):
 
     Attributes
     ----------
+    square : float
+        ``s^T by_second s``.
+    square_by_norm : float
+        ``s^T by_norm s``; infinity if that is not kept.
     size : float
         Norm of the step s, dual to the norm of the rows: ``|x^T s| <= |x| size``.
     output : float
@@ -66,6 +70,8 @@ class Length(NamedTuple):
         D, the sum of the outputs d of the earlier steps since the curvature was computed.
     """
 
+    square: float
+    square_by_norm: float
     size: float
     output: float
     path: float
@@ -109,13 +115,10 @@ class RowSums:
     path: float = 0.0
     path_by_norm: float = 0.0
 
-    def square(self, step: NDArray) -> float:
-        """``s^T by_second s``."""
-        return self.factor * _square(self.by_second, step)
-
-    def square_by_norm(self, step: NDArray) -> float:
-        """``s^T by_norm s``."""
-        return self.factor * _square(self.by_norm, step)
+    def squares(self, step: NDArray) -> tuple[float, float]:
+        """``s^T by_second s`` and ``s^T by_norm s`` without the factor; infinity for None."""
+        by_norm = np.inf if self.by_norm is None else _square(self.by_norm, step)
+        return _square(self.by_second, step), by_norm
 
     def remainder(self, step: NDArray, length: Length) -> float:
         """Bound of the part of the retained gradient that is not linear in the step.
@@ -123,18 +126,16 @@ class RowSums:
         The gradient of a row changes by ``(v u + r) x``. ``|r|`` is at most ``v phi(|u|)``, at
         most ``LARGEST_THIRD u^2 / 2``, and at most ``|kappa| u^2 / 2`` plus the fourth order.
         """
-        square = self.square(step)
+        square = length.square
         d = length.output
         grown = np.exp(length.path)
-        out = [grown * exponential(d, 2) * square]
-        if self.by_norm is not None:
-            by_norm = self.square_by_norm(step)
-            out.append(LARGEST_THIRD / 2 * by_norm)
-            if self.by_third is not None:
-                fourth = min(grown * exponential(d, 3) * square, LARGEST_FOURTH / 6 * by_norm)
-                third = self.factor * _square(self.by_third, step)
-                third += np.expm1(length.path) * square
-                out.append(third / 2 + d * fourth)
+        by_norm = length.square_by_norm
+        out = [grown * exponential(d, 2) * square, LARGEST_THIRD / 2 * by_norm]
+        if self.by_third is not None:
+            fourth = min(grown * exponential(d, 3) * square, LARGEST_FOURTH / 6 * by_norm)
+            third = self.factor * _square(self.by_third, step)
+            third += np.expm1(length.path) * square
+            out.append(third / 2 + d * fourth)
         return min(out)
 
     def remainder_after_third(self, step: NDArray, length: Length, h: float) -> float:
@@ -148,12 +149,11 @@ class RowSums:
             Factor of ``sqrt(x^T P x)`` since the curvature was computed, times the norm of the step
             in the metric of the curvature.
         """
-        square = self.square(step)
+        square = length.square
         d = length.output
         grown = np.exp(length.path)
         out = [d * grown * exponential(d, 3) * square]
-        if self.by_norm is not None:
-            out.append(d * LARGEST_FOURTH / 6 * self.square_by_norm(step))
+        out.append(d * LARGEST_FOURTH / 6 * length.square_by_norm)
         if self.by_fourth is not None:
             fourth = h * self.factor * _square(self.by_fourth, step) / 6
             fourth += np.expm1(length.path) * d * square / 6
@@ -161,25 +161,21 @@ class RowSums:
         moved = np.expm1(length.path) * square / 2
         return min(out) + moved + self.third_error * length.size**2 / 2
 
-    def remainder_after_fourth(self, step: NDArray, length: Length) -> float:
-        """Bound of the part of the gradient beyond the fourth derivatives, for a first step."""
-        return exponential(length.output, 4) * length.output**2 * self.square(step)
-
-    def staleness(self, step: NDArray, length: Length) -> float:
+    def staleness(self, length: Length) -> float:
         """Bound of the error of the conservative curvature along the step."""
         D = length.path
-        moved = np.expm1(D) / D * self.path * np.sqrt(self.square(step)) if D else 0.0
+        moved = np.expm1(D) / D * self.path * np.sqrt(length.square) if D else 0.0
         if self.by_norm is not None:
-            by_norm = self.path_by_norm * np.sqrt(self.square_by_norm(step))
+            by_norm = self.path_by_norm * np.sqrt(length.square_by_norm)
             moved = min(moved, LARGEST_THIRD * by_norm)
         return moved + self.curvature_error * length.size
 
-    def staleness_of_hessian(self, step: NDArray, length: Length) -> float:
+    def staleness_of_hessian(self, length: Length) -> float:
         """Bound of the error of the Hessian that followed the parameters, along the step."""
         D = length.path
         moved = 0.0
         if D:
-            across = D * self.path * np.sqrt(self.square(step))
+            across = D * self.path * np.sqrt(length.square)
             moved = exponential(D, 2) * min(length.output * self.path**2, across)
         return moved + self.hessian_error * length.size
 
@@ -203,7 +199,7 @@ class RowSums:
         return float(second + np.expm1(D) * (grown @ u**2) / 2)
 
     def without(
-        self, rows: Rows, norms: NDArray, kept: NDArray | float, step: NDArray, change: "Change"
+        self, rows: Rows, norms: NDArray, kept: NDArray | float, change: "Change"
     ) -> "RowSums":
         """The sums after a step, without its forget rows.
 
@@ -214,7 +210,6 @@ class RowSums:
             Norms of the rows.
         kept : ndarray of shape (k,) or float
             Share of each row's curvature that stays in the conservative curvature.
-        step : ndarray of shape (d,)
         change : Change
         """
         D = change.length.path
@@ -227,16 +222,21 @@ class RowSums:
         floored = rows.weight * np.maximum(norms, self.least_norm)
         floored = at_fit if change.has_own_norm else floored
         lost = np.expm1(D) * rows.second
+        by_second = self.by_second
+        if change.by_second is None:
+            by_second = _minus(by_second, rows.x, floored * rows.second * np.exp(-D))
+        else:
+            by_second = change.by_second
         fields = {
-            "by_second": _minus(self.by_second, rows.x, floored * rows.second * np.exp(-D)),
+            "by_second": by_second,
             "factor": self.factor * growth,
             "curvature_error": (self.curvature_error + errors[0]) * growth**2,
             "hessian_error": hessian_error * growth**2,
             "third_error": third_error * growth**3,
-            "path": (self.path + np.sqrt(self.square(step))) * np.sqrt(growth),
+            "path": (self.path + np.sqrt(change.length.square)) * np.sqrt(growth),
         }
         if self.by_norm is not None:
-            length = self.path_by_norm + np.sqrt(self.square_by_norm(step))
+            length = self.path_by_norm + np.sqrt(change.length.square_by_norm)
             fields["path_by_norm"] = length * np.sqrt(growth)
             fields["by_norm"] = _minus(self.by_norm, rows.x, at_fit)
         if self.by_third is not None:
@@ -273,12 +273,15 @@ class Change(NamedTuple):
         Whether the norm is ``sqrt(x^T P x)``, which grows, and not the Euclidean norm.
     h : ndarray of shape (k,)
         At most ``sqrt(x^T P x)`` of the forget rows for the P of the fit.
+    by_second : ndarray of shape (d, d) or None
+        `RowSums.by_second` after the change, if the other norm has the same sum.
     """
 
     length: Length
     growth: float
     has_own_norm: bool
     h: NDArray
+    by_second: NDArray | None = None
 
 
 def exponential(d: float, order: int) -> float:
@@ -309,4 +312,5 @@ def _square(matrix: NDArray, step: NDArray) -> float:
 def _minus(matrix: NDArray, x: NDArray, weight: NDArray) -> NDArray:
     """A matrix without ``sum weight_i x_i x_i^T``."""
     root = x * np.sqrt(weight)[:, np.newaxis]
-    return matrix - root.T @ root
+    out = root.T @ root
+    return np.subtract(matrix, out, out=out)

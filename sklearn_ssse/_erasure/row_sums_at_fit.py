@@ -1,6 +1,7 @@
 """The sums over the training rows that bound the error of an erasure, computed at fit."""
 
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ def weighted_gram(batch: Any, rows: Any, weight: NDArray) -> NDArray:
     return Scores([Layer(batch.inputs(rows), deltas, batch.family.bias)]).gram()
 
 
-def full_sums(batch: Any, inverse: NDArray, with_fourth: bool) -> tuple[RowSums, RowSums, NDArray]:
+def full_sums(
+    batch: Any, inverse: NDArray, *, with_fourth: bool = False, with_all: bool = False
+) -> tuple[RowSums, RowSums, NDArray]:
     """The sums for both norms, and the largest Euclidean norm and ``x^T P x`` of a row.
 
     Parameters
@@ -32,6 +35,8 @@ def full_sums(batch: Any, inverse: NDArray, with_fourth: bool) -> tuple[RowSums,
         P.
     with_fourth : bool
         Whether to keep the fourth derivatives.
+    with_all : bool
+        Whether to keep the third derivatives, and `by_norm` for both norms.
 
     Returns
     -------
@@ -51,28 +56,26 @@ def full_sums(batch: Any, inverse: NDArray, with_fourth: bool) -> tuple[RowSums,
         weights = {
             "by_second": mass * rows.second,
             "by_norm": mass,
-            "by_third": mass * np.abs(rows.third),
             "own_by_second": rows.weight * h * rows.second,
-            "own_by_norm": rows.weight * h,
         }
+        if with_all:
+            weights["own_by_norm"] = rows.weight * h
+            weights["by_third"] = mass * np.abs(rows.third)
         if with_fourth:
             weights["by_fourth"] = mass * h * np.abs(rows.fourth)
         for name, weight in weights.items():
             root = x * np.sqrt(weight)[:, np.newaxis]
             gram = root.T @ root
             totals[name] = totals[name] + gram if name in totals else gram
-    own = RowSums(totals.pop("own_by_second"), totals.pop("own_by_norm"))
+    own = RowSums(totals.pop("own_by_second"), totals.pop("own_by_norm", None))
     return RowSums(**totals), own, largest
 
 
 def fourth_order(batch: Any) -> FourthOrder:
     """The `FourthOrder` of the training rows of a binary logistic regression."""
-    total = None
-    for chunk in slices(batch.n_samples, batch.chunk_size):
-        rows = Rows.of(batch, chunk)
-        part = FourthOrder.of_rows(rows.x, rows.weight * rows.fourth)
-        total = part if total is None else total.plus(part)
-    return total
+    chunks = slices(batch.n_samples, batch.chunk_size)
+    rows = (Rows.of(batch, chunk) for chunk in chunks)
+    return reduce(FourthOrder.plus, (FourthOrder.of_rows(r.x, r.weight * r.fourth) for r in rows))
 
 
 def cut_sums(

@@ -34,11 +34,13 @@ class FourthOrder:
         tau : ndarray of shape (n_samples,)
             Fourth derivatives of the loss of each row by its output, times its weight.
         """
-        first, second = np.triu_indices(x.shape[1])
-        total = np.zeros((first.size, first.size))
-        for rows in slices(len(x), max(64, PRODUCTS // first.size)):
-            z = x[rows][:, first] * x[rows][:, second]
-            total += z.T @ (z * tau[rows, np.newaxis])
+        width = x.shape[1]
+        n_pairs = width * (width + 1) // 2
+        total = np.zeros((n_pairs, n_pairs))
+        for rows in slices(len(x), max(64, PRODUCTS // n_pairs)):
+            columns = np.ascontiguousarray(x[rows].T)
+            z = np.concatenate([columns[j] * columns[j:] for j in range(width)])
+            total += (z * tau[rows]) @ z.T
         return cls(total)
 
     def plus(self, other: "FourthOrder") -> "FourthOrder":

@@ -115,7 +115,7 @@ def _expected_bound(batch, m, kernels):
     """
     build = partial(FullInverse.build, batch.scores(HESSIAN), kernels=kernels)
     inverse = first_well_conditioned(build, logistic.automatic_ridges(batch, HESSIAN))
-    sums, _, largest = full_sums(batch, inverse.matrix, with_fourth=False)
+    sums, _, largest = full_sums(batch, inverse.matrix)
     matrices = (sums.by_norm, sums.by_second, np.linalg.inv(inverse.matrix))
     n = batch.n_samples
     share = m / n

@@ -56,7 +56,8 @@ def unlearn(
         are also erased from the sums and counts of `StandardScaler` and `SimpleImputer`, exactly,
         and the model is re-parametrised so that this changes no prediction. An `ErasureWarning`
         names the steps with other statistics. In either case the record names the steps that still
-        hold the rows (``kept_by``).
+        hold the rows (``kept_by``). 'downdate' is refused for models with ``track_rows=True`` and
+        for certified models.
     groups : array-like of shape (n_rows,) or str, default=None
         The group of each row of X, such as a person; or the name of the column of X that holds the
         groups. The column is dropped if the estimator was fitted without it.

@@ -223,8 +223,8 @@ def the_script_can_use_the_model(error):
 
 
 def records_hold_no_array(world):
-    """The fields of a record are numbers, strings, truth values and tuples of strings."""
-    allowed = (bool, int, float, str)
+    """The fields of a record are numbers, strings, truth values, None and tuples of strings."""
+    allowed = (bool, int, float, str, type(None))
     for model in world.erasable():
         for record in model.erasures_[-1:]:
             for item in dataclasses.fields(record):
