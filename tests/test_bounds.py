@@ -177,6 +177,7 @@ def test_ratios_of_a_single_call_are_small():
 
 
 CASES = {
+    "all sums": {"bounds": "all"},
     "no intercept": {"fit_intercept": False},
     "penalised intercept": {"solver": "liblinear"},
     "class weights": {"class_weight": {0: 0.5, 1: 3.0}},
@@ -334,25 +335,26 @@ def sums_of(X, weight, P, params):
     )
 
 
+@pytest.mark.parametrize("bounds", [True, "all"])
 @pytest.mark.parametrize("order", [1, 2])
-def test_sums_after_the_first_call_are_sums_over_the_retained_rows(order):
+def test_sums_after_the_first_call_are_sums_over_the_retained_rows(order, bounds):
     """At the parameters of the fit: nothing of the forget rows is in them."""
     X, y = random_rows()
     weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
-    original = fitted(X, y, weight, C=0.1, order=order)
+    original = fitted(X, y, weight, C=0.1, order=order, bounds=bounds)
     S = forget_set(y, 0.1, False)
     model = erased(original, X, y, S, weight=weight)
     retained = np.setdiff1d(np.arange(len(y)), S)
     P = original.curvature_.matrix
     expected = sums_of(X[retained], weight[retained], P, theta(original))
-    bounds = model._erasure_state.bounds
-    for sums, own in zip((bounds.euclidean, bounds.metric), expected, strict=True):
+    kept = model._erasure_state.bounds
+    for sums, own in zip((kept.euclidean, kept.metric), expected, strict=True):
         for name, matrix in own.items():
             found = getattr(sums, name)
             if found is not None:
                 np.testing.assert_allclose(found, matrix, rtol=1e-9, atol=1e-9)
         assert sums.curvature_error == sums.hessian_error == sums.third_error == 0
-    assert bounds.fourth is None
+    assert kept.fourth is None
 
 
 def test_one_matrix_after_the_first_call_is_of_the_retained_rows(monkeypatch):
@@ -387,22 +389,36 @@ def test_budget_warns_once_and_refresh_empties_it():
         assert model.refresh_recommended_ == ""
 
 
+def test_all_sums_give_smaller_bounds():
+    X, y = cancer()
+    S = forget_set(y, 0.05, False)
+    some, every = (
+        erased(fitted(X, y, C=0.01, order=1, bounds=bounds), X, y, S).erasure_budget_
+        for bounds in (True, "all")
+    )
+    assert every.gradient < some.gradient
+    assert every.parameters <= some.parameters
+
+
 def test_automatic_budget():
     X, y = cancer()
     model = fitted(X, y, C=0.01)
     assert model.erasure_budget_.limit == AUTO_BUDGET * (X.shape[1] + 1) ** 0.5
 
 
-def test_steps_that_are_too_long_have_no_bound_of_the_parameters():
+@pytest.mark.parametrize("budget", ["auto", None, 1000.0])
+def test_steps_that_are_too_long_have_no_bound_of_the_parameters(budget):
+    """Only a budget that is a number then recommends a refresh."""
     X, y = cancer(30)
-    model = erased(fitted(X, y, C=100, order=1), X, y, forget_set(y, 0.05, True))
-    budget = model.erasure_budget_
-    assert budget.parameters == np.inf
-    assert np.isfinite(budget.gradient)
+    S = forget_set(y, 0.05, True)
+    model = erased(fitted(X, y, C=100, order=1, budget=budget), X, y, S)
+    spent = model.erasure_budget_
+    assert spent.parameters == np.inf
+    assert np.isfinite(spent.gradient)
     record = model.erasures_[-1]
     assert record.parameter_bound is None
     assert "too long" in record.bound_reason
-    assert "too long" in model.refresh_recommended_
+    assert ("too long" in model.refresh_recommended_) == isinstance(budget, float)
 
 
 def test_fit_curvature_measures_the_gradient_again():
