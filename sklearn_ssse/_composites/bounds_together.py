@@ -76,6 +76,7 @@ def _call(model, state, pending, j, logits, weight, gradients, change, solved, r
     rows = Rows(x, weight, v, third_derivatives(p, "logistic"), v * (1.0 - 6.0 * v))
     inverse = model.curvature_
     family = model._family()
+    penalty = family.penalty()
     step = family.stored(family.theta + change) - family.theta
     gradient = gradients @ x
     if state.residual is not None:
@@ -91,7 +92,7 @@ def _call(model, state, pending, j, logits, weight, gradients, change, solved, r
         step,
         along - gradient,
         inverse,
-        inverse.ridge - family.penalty(),
+        inverse.ridge - penalty,
         square=step @ (along + own),
         margin=float(pending.margin[j]),
         kept=pending.kept_shares[j],
@@ -99,4 +100,5 @@ def _call(model, state, pending, j, logits, weight, gradients, change, solved, r
         rounding=rounding + rounding_of_step(inverse, step, change, gradient),
         has_third=False,
         mass=state.mass,
+        penalty=float(np.linalg.norm(penalty * (family.theta + step))),
     )

@@ -94,12 +94,13 @@ def call_of(model: Any, choice: Any, second: Any, epsilon: float, residual: NDAr
             # `SoftmaxBounds` has bounds of the error of the conservative curvature only.
             along = whole - own
             rounding += rounding_of_inverse(inverse, margin, whole)
+    penalty = family.penalty(step.before.n_rows)
     return make_call(
         Rows.of(step.batch),
         s,
         along - gradient,
         inverse,
-        inverse.ridge - family.penalty(step.before.n_rows),
+        inverse.ridge - penalty,
         square=square,
         margin=margin,
         kept=kept,
@@ -107,6 +108,7 @@ def call_of(model: Any, choice: Any, second: Any, epsilon: float, residual: NDAr
         rounding=rounding + rounding_of_step(inverse, s, change, gradient),
         has_third=second is not None,
         mass=step.before.mass,
+        penalty=float(np.linalg.norm(penalty * (family.theta + s))),
     )
 
 

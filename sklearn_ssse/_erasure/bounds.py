@@ -34,7 +34,7 @@ class ErasureBudget(NamedTuple):
     ----------
     gradient : float or None
         Bound of the norm of the gradient of the penalised objective that is left on the retained
-        rows, on the scale of a sum over rows.
+        rows, on the scale of a sum over rows. 0 before the first call.
     parameters : float or None
         Bound of the distance to the retrained parameters, in standard errors: in the norm of the
         Hessian of the retained rows. Infinity if the steps are too long for a bound.
@@ -99,6 +99,8 @@ class Call(NamedTuple):
         Largest part of the conservative curvature that is ridge beyond the penalty.
     mass : float
         Weight of the rows before the step.
+    penalty : float
+        Norm of the gradient of the penalty after the step.
     """
 
     rows: Rows
@@ -113,6 +115,7 @@ class Call(NamedTuple):
     rounding: float
     excess: float
     mass: float
+    penalty: float
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,8 @@ class Bounds:
     left : ndarray of shape (2,)
         Bounds of the gradient that is left and that later steps do not subtract, in the Euclidean
         norm and in the norm of P.
+    norm_sum : float
+        ``sum w |x|`` over the retained rows, which no gradient of their loss exceeds.
     path : float
         D, see `Length`.
     gradient, parameters : float
@@ -164,6 +169,7 @@ class Bounds:
     metric: RowSums
     largest_norms: NDArray
     left: NDArray
+    norm_sum: float
     path: float = 0.0
     gradient: float = 0.0
     parameters: float = 0.0
@@ -210,12 +216,15 @@ class Bounds:
             sums.append(own.without(rows, norms[i], call.kept, change))
             by_second = sums[0].by_second if is_shared else None
         left[1] *= growth
+        norm_sum = self.norm_sum - float(rows.weight @ norms[0])
+        left[0] = min(left[0], norm_sum + call.penalty + _norms(call.residual, call.inverse)[0])
         after = replace(
             self,
             euclidean=sums[0],
             metric=sums[1],
             largest_norms=self.largest_norms * np.array([1.0, growth]),
             left=left,
+            norm_sum=norm_sum,
             path=self.path + output,
             fourth=None,
         )

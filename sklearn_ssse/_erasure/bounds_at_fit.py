@@ -8,7 +8,7 @@ from scipy import sparse
 
 from sklearn_ssse._erasure.bounds import Bounds
 from sklearn_ssse._erasure.certificate import is_certified
-from sklearn_ssse._erasure.row_sums_at_fit import cut_sums, fourth_order, full_sums
+from sklearn_ssse._erasure.row_sums_at_fit import cut_sums, euclidean_norms, fourth_order, full_sums
 from sklearn_ssse._erasure.softmax_bounds import SoftmaxBounds
 from sklearn_ssse._gradients import CURVATURES
 from sklearn_ssse._inverse import INVERSES
@@ -89,7 +89,8 @@ def bounds_at_fit(
     else:
         euclidean, metric, largest = cut_sums(batch, data_gram(), largest_eigenvalue(P))
     norms = np.sqrt(np.maximum([left @ left, left @ (P @ left)], 0.0))
-    return Bounds(euclidean, metric, largest, norms, fourth=fourth)
+    norm_sum = float(batch.weight @ euclidean_norms(batch))
+    return Bounds(euclidean, metric, largest, norms, norm_sum, fourth=fourth)
 
 
 def fourth_is_cheap(n_samples: int, n_parameters: int) -> bool:

@@ -153,12 +153,16 @@ class RowSums:
         d = length.output
         grown = np.exp(length.path)
         out = [d * grown * exponential(d, 3) * square]
-        out.append(d * LARGEST_FOURTH / 6 * length.square_by_norm)
+        moved = np.expm1(length.path) * square / 2
+        if self.by_norm is not None:
+            by_norm = length.square_by_norm
+            out.append(d * LARGEST_FOURTH / 6 * by_norm)
+            differs = min(LARGEST_FOURTH * length.path, 2 * LARGEST_THIRD)
+            moved = min(moved, differs * by_norm / 2)
         if self.by_fourth is not None:
             fourth = h * self.factor * _square(self.by_fourth, step) / 6
             fourth += np.expm1(length.path) * d * square / 6
             out.append(fourth + grown * exponential(d, 4) * d**2 * square)
-        moved = np.expm1(length.path) * square / 2
         return min(out) + moved + self.third_error * length.size**2 / 2
 
     def staleness(self, length: Length) -> float:
@@ -177,6 +181,10 @@ class RowSums:
         if D:
             across = D * self.path * np.sqrt(length.square)
             moved = exponential(D, 2) * min(length.output * self.path**2, across)
+            if self.by_norm is not None:
+                across = D * self.path_by_norm * np.sqrt(length.square_by_norm)
+                least = min(length.output * self.path_by_norm**2, across)
+                moved = min(moved, LARGEST_FOURTH / 2 * least)
         return moved + self.hessian_error * length.size
 
     def staleness_of_rows(

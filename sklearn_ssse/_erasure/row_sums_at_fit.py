@@ -71,6 +71,11 @@ def full_sums(
     return RowSums(**totals), own, largest
 
 
+def euclidean_norms(batch: Any) -> NDArray:
+    """Euclidean norms of the rows of a linear batch, intercept included, (n_samples,)."""
+    return np.sqrt(np.square(norms_of_rows(batch.X)) + batch.family.bias)
+
+
 def fourth_order(batch: Any) -> FourthOrder:
     """The `FourthOrder` of the training rows of a binary logistic regression."""
     chunks = slices(batch.n_samples, batch.chunk_size)
@@ -95,8 +100,7 @@ def cut_sums(
     largest_inverse : float
         Largest eigenvalue of the inverse curvature P.
     """
-    bias = batch.family.bias
-    norms = np.sqrt(np.square(norms_of_rows(batch.X)) + bias)
+    norms = euclidean_norms(batch)
     positive = batch.weight > 0
     cut = float(np.quantile(norms, CUT))
     top = np.flatnonzero((norms > cut) & positive)

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_ssse._erasure.bounds import EPS, Call, ErasureBudget, Found
-from sklearn_ssse._erasure.row_limits import norms_of_rows
-from sklearn_ssse._erasure.row_sums_at_fit import weighted_gram
+from sklearn_ssse._erasure.row_sums_at_fit import euclidean_norms, weighted_gram
 from sklearn_ssse._utils.chunks import add_up, slices
 
 # Largest third derivative of the loss along a unit vector of outputs, for any number of classes:
@@ -57,7 +56,7 @@ class SoftmaxBounds:
     @classmethod
     def of(cls, batch: Any, left: float) -> "SoftmaxBounds":
         """The bounds of the training rows, with the norm of the gradient that training left."""
-        norms = np.sqrt(np.square(norms_of_rows(batch.X)) + batch.family.bias)
+        norms = euclidean_norms(batch)
         mass = batch.weight * norms
         by_norm = add_up(
             weighted_gram(batch, rows, mass[rows])
