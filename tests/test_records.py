@@ -416,6 +416,15 @@ def test_a_forger_cannot_name_the_key_of_another(model):
         verify_records(forged, model, KEY.public_key())
 
 
+def test_a_document_of_great_depth(model):
+    """The encoder of JSON refuses depths that its parser may accept."""
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(ErasureError, match="must be signed by the owner of this key"):
+        verify_records({**sign_records(model, KEY), "deep": deep}, model, KEY.public_key())
+
+
 @pytest.mark.parametrize("document", [None, [], {}, {"signature": "00"}, {"algorithm": "Ed25519"}])
 def test_no_document(model, document):
     with pytest.raises(ErasureError, match=r"must (be a dict|have a signature)"):
