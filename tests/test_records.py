@@ -157,7 +157,10 @@ def test_other_texts_are_refused(model):
     with pytest.raises(ErasureError, match="A record must be a dict, got list"):
         ErasureRecord.from_json("[]")
     text = model.erasures_[0].to_json()
-    for other in (text[:-1], text.replace('"damped"', '"damped":true,"damped"'), "{NaN}", b"\xff"):
+    assert '"order":1,' in text
+    repeated = text.replace('"damped"', '"damped":true,"damped"')
+    not_finite = [text.replace('"order":1,', f'"order":{x},') for x in ("NaN", "-Infinity")]
+    for other in (text[:-1], repeated, *not_finite, b"\xff"):
         with pytest.raises(ErasureError, match="must be JSON with distinct keys"):
             ErasureRecord.from_json(other)
 
@@ -587,6 +590,11 @@ def test_new_keys(folder):
     assert run("new-key", "one.pem", "one.pem") == 2
     assert (folder / "private.pem").read_bytes() == before
     assert not (folder / "other.pem").exists()
+    (folder / "link.pem").symlink_to("target.pem")
+    assert run("new-key", "link.pem", "other.pem") == 1
+    assert run("new-key", "other.pem", "link.pem") == 1
+    assert not (folder / "target.pem").exists()
+    assert not (folder / "other.pem").exists()
 
 
 def test_what_verify_record_refuses(folder, capsys):
@@ -639,6 +647,12 @@ def test_the_whole_file_is_compared(folder, capsys):
     skops.dump(model, "swapped.skops")
     assert verify(model="swapped.skops") == 1
     assert "must be the file that was written with" in capsys.readouterr().err
+
+
+def test_a_note_if_the_record_has_no_hash_of_the_file(folder, fitted, capsys):
+    (folder / "own.json").write_text(json.dumps(sign_records(fitted, "private.pem")))
+    assert verify("own.json", "model.skops") == 0
+    assert "note: the record has no SHA-256 of the model file" in capsys.readouterr().out
 
 
 def test_signing_fails_before_anything_is_written(folder, capsys):

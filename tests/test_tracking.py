@@ -344,6 +344,19 @@ class TestRounding:
         with pytest.raises(ErasureError, match="got 300 of 300"):
             own.without(other, codes, None)
 
+    def test_multiples_of_a_row_are_told_apart(self):
+        X = np.random.default_rng(0).normal(size=(300, 20))
+        codes = np.zeros(300, dtype=int)
+        own = TrackedRows.of(X, codes, None)
+        with pytest.raises(ErasureError, match="got 300 of 300"):
+            own.without(2 * X, codes, None)
+
+    def test_the_digests_depend_on_the_key(self):
+        X = np.random.default_rng(0).normal(size=(300, 20))
+        codes = np.zeros(300, dtype=int)
+        one, other = (TrackedRows.of(X, codes, None).digests for _ in range(2))
+        assert not np.intersect1d(one, other).size
+
     def test_chunks_and_extreme_rows(self, monkeypatch):
         X = np.vstack([np.zeros(4), np.full(4, 1e308), np.full(4, 1e-200), np.eye(4), -np.eye(4)])
         codes = np.arange(11) % 2
