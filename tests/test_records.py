@@ -201,6 +201,8 @@ def test_a_record_of_an_older_version_keeps_its_digest(model):
         ("", "got an empty str"),
         ("x" * 201, "got 201 characters"),
         ("a\nb", "a character that cannot be printed"),
+        ("a\x1b[2J", "a character that cannot be printed"),
+        ("a\u202eb", "a character that cannot be printed"),
         (17, "got int"),
     ],
 )
@@ -255,6 +257,12 @@ def swap(model):
     model.erasures_ = [model.erasures_[i] for i in (1, 0, 2)]
 
 
+def claim_a_training(model):
+    """A last record that claims more trainings than the model had."""
+    *first, last = model.erasures_
+    model.erasures_ = [*first, replace(last, refreshes=last.refreshes + 1)]
+
+
 def move_parameters(model):
     model.coef_ = model.coef_ * (1 + 1e-15)
 
@@ -266,6 +274,7 @@ BREAKS = {
     "swapped": (swap, "a record 1 that is not the first one"),
     "edited": (partial(changed, n_erased=1), "a record 3 that is not the one after record 2"),
     "time": (partial(changed, time="2020-01-01T00:00:00+00:00"), "record 3 that is not"),
+    "refreshes": (claim_a_training, "parameters now that are not those after the last record"),
     "parameters": (move_parameters, "parameters now that are not those after the last record"),
 }
 
@@ -478,7 +487,7 @@ def bad_private_keys():
     yield private_pem().splitlines()[1].decode(), "The file of the private key must be readable"
 
 
-@pytest.mark.parametrize(("key", "message"), bad_private_keys())
+@pytest.mark.parametrize(("key", "message"), list(bad_private_keys()))
 def test_bad_private_keys_are_refused_and_not_quoted(model, key, message):
     with pytest.raises(ErasureError, match=message) as error:
         sign_records(model, key)

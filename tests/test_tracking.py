@@ -571,3 +571,11 @@ class TestCommandLine:
         message = "Every model in plain.skops must track its rows for --track, got 0 of 1"
         assert message in capsys.readouterr().err
         assert not (files / "erased.skops").exists()
+
+    def test_one_model_without_digests_is_refused(self, files, capsys):
+        skops = pytest.importorskip("skops.io")
+        X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+        members = [("a", logistic()), ("b", logistic().set_params(track_rows=False))]
+        skops.dump(VotingClassifier(members).fit(scale(X), y), "both.skops")
+        assert self.run("preview", "both.skops", "--track") == 1
+        assert "must track its rows for --track, got 1 of 2" in capsys.readouterr().err
