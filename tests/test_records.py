@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsOneClassifier
 from sklearn.multioutput import MultiOutputClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_ssse import (
@@ -656,6 +656,18 @@ def test_the_whole_file_is_compared(folder, capsys):
     skops.dump(model, "swapped.skops")
     assert verify(model="swapped.skops") == 1
     assert "must be the file that was written with" in capsys.readouterr().err
+
+
+def test_names_in_a_model_file_cannot_control_the_terminal(folder, binary, capsys):
+    skops = pytest.importorskip("skops.io")
+    steps = [("s\x1b[2J\n  n erased: 0", StandardScaler()), ("model", ErasableLogisticRegression())]
+    skops.dump(Pipeline(steps).fit(*binary), "model.skops")
+    assert change("unlearn", "model.skops", "rows.csv", "erased.skops") == 0
+    assert run("inspect", "erased.skops") == 0
+    out, error = capsys.readouterr()
+    assert r"kept by: s\x1b[2J\n  n erased: 0" in out
+    assert "\x1b" not in out + error
+    assert "\n  n erased: 0" not in out
 
 
 def test_a_note_if_the_record_has_no_hash_of_the_file(folder, fitted, capsys):

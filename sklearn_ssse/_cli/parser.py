@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sklearn_ssse._cli.commands import run_inspect, run_preview, run_refresh, run_unlearn
-from sklearn_ssse._cli.errors import printable
+from sklearn_ssse._cli.errors import printable, visible
 from sklearn_ssse._cli.locks import WAIT_SECONDS
 from sklearn_ssse._cli.signatures import run_new_key, run_verify_record
 from sklearn_ssse._cli.verify import add_verify, check_verify, run_verify
@@ -96,7 +96,8 @@ def main(argv=None):
         with _stopped_in_order():
             text = args.run(args)
     except Exception as error:
-        print(f"{PROGRAM} {args.command}: {printable(error)}", file=sys.stderr)
+        message = visible(printable(error), kept="\n")
+        print(f"{PROGRAM} {args.command}: {message}", file=sys.stderr)
         return 1
     # A change is done once its files are written, also if the report cannot be printed.
     return args.exit_code if _print(text) or args.run in WRITING else 1
@@ -129,7 +130,7 @@ def _print(text):
     """Print a text; False if standard output cannot be written."""
     # A name may have characters that the encoding of the terminal lacks.
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    text = text.encode(encoding, "backslashreplace").decode(encoding)
+    text = visible(text, kept="\n").encode(encoding, "backslashreplace").decode(encoding)
     try:
         print(text, flush=True)
     except OSError:
