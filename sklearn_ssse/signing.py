@@ -67,7 +67,7 @@ def sign_records(model, key):
 
 
 def verify_records(document, model, public_key):
-    """Verify that a key signed a document, and that it describes the model completely.
+    """Verify that a key signed a document, and that it has all records of a model.
 
     The signature is verified with ``public_key``, never with the key that the document names. Then
     the records of each model must be a chain: each holds the digest of the record before it, and
@@ -105,6 +105,14 @@ def verify_records(document, model, public_key):
     See Also
     --------
     sign_records : The inverse.
+
+    Notes
+    -----
+    The records and the parameters of the erasable models are compared: coefficients and intercepts.
+    Other attributes, such as ``classes_``, and other steps, such as a scaler, are not compared. The
+    command `verify-record` also compares the SHA-256 of the whole model file, if `unlearn` or
+    `refresh` on the command line wrote the record. The owner of the key can sign records of calls
+    that were never made; `docs/records.md` lists the limits.
 
     Examples
     --------

@@ -98,7 +98,9 @@ def test_third_parties_register(binary):
 
     X, y = binary
     box = Box(ErasableLogisticRegression().fit(X, y))
-    assert unlearn(box, X[:3], y[:3]).inner.n_samples_remaining_ == len(y) - 3
+    unlearn(box, X[:3], y[:3], request_id="case 9")
+    assert box.inner.n_samples_remaining_ == len(y) - 3
+    assert box.inner.erasures_[-1].request_id == "case 9"
 
 
 @pytest.mark.parametrize("preprocessing", ["keep", "downdate"])

@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsOneClassifier
 from sklearn.multioutput import MultiOutputClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_ssse import (
@@ -157,7 +157,10 @@ def test_other_texts_are_refused(model):
     with pytest.raises(ErasureError, match="A record must be a dict, got list"):
         ErasureRecord.from_json("[]")
     text = model.erasures_[0].to_json()
-    for other in (text[:-1], text.replace('"damped"', '"damped":true,"damped"'), "{NaN}", b"\xff"):
+    assert '"order":1,' in text
+    repeated = text.replace('"damped"', '"damped":true,"damped"')
+    not_finite = [text.replace('"order":1,', f'"order":{x},') for x in ("NaN", "-Infinity")]
+    for other in (text[:-1], repeated, *not_finite, b"\xff"):
         with pytest.raises(ErasureError, match="must be JSON with distinct keys"):
             ErasureRecord.from_json(other)
 
@@ -198,6 +201,8 @@ def test_a_record_of_an_older_version_keeps_its_digest(model):
         ("", "got an empty str"),
         ("x" * 201, "got 201 characters"),
         ("a\nb", "a character that cannot be printed"),
+        ("a\x1b[2J", "a character that cannot be printed"),
+        ("a\u202eb", "a character that cannot be printed"),
         (17, "got int"),
     ],
 )
@@ -252,6 +257,12 @@ def swap(model):
     model.erasures_ = [model.erasures_[i] for i in (1, 0, 2)]
 
 
+def claim_a_training(model):
+    """A last record that claims more trainings than the model had."""
+    *first, last = model.erasures_
+    model.erasures_ = [*first, replace(last, refreshes=last.refreshes + 1)]
+
+
 def move_parameters(model):
     model.coef_ = model.coef_ * (1 + 1e-15)
 
@@ -263,6 +274,7 @@ BREAKS = {
     "swapped": (swap, "a record 1 that is not the first one"),
     "edited": (partial(changed, n_erased=1), "a record 3 that is not the one after record 2"),
     "time": (partial(changed, time="2020-01-01T00:00:00+00:00"), "record 3 that is not"),
+    "refreshes": (claim_a_training, "parameters now that are not those after the last record"),
     "parameters": (move_parameters, "parameters now that are not those after the last record"),
 }
 
@@ -416,6 +428,15 @@ def test_a_forger_cannot_name_the_key_of_another(model):
         verify_records(forged, model, KEY.public_key())
 
 
+def test_a_document_of_great_depth(model):
+    """The encoder of JSON refuses depths that its parser may accept."""
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(ErasureError, match="must be signed by the owner of this key"):
+        verify_records({**sign_records(model, KEY), "deep": deep}, model, KEY.public_key())
+
+
 @pytest.mark.parametrize("document", [None, [], {}, {"signature": "00"}, {"algorithm": "Ed25519"}])
 def test_no_document(model, document):
     with pytest.raises(ErasureError, match=r"must (be a dict|have a signature)"):
@@ -466,7 +487,7 @@ def bad_private_keys():
     yield private_pem().splitlines()[1].decode(), "The file of the private key must be readable"
 
 
-@pytest.mark.parametrize(("key", "message"), bad_private_keys())
+@pytest.mark.parametrize(("key", "message"), list(bad_private_keys()))
 def test_bad_private_keys_are_refused_and_not_quoted(model, key, message):
     with pytest.raises(ErasureError, match=message) as error:
         sign_records(model, key)
@@ -578,6 +599,11 @@ def test_new_keys(folder):
     assert run("new-key", "one.pem", "one.pem") == 2
     assert (folder / "private.pem").read_bytes() == before
     assert not (folder / "other.pem").exists()
+    (folder / "link.pem").symlink_to("target.pem")
+    assert run("new-key", "link.pem", "other.pem") == 1
+    assert run("new-key", "other.pem", "link.pem") == 1
+    assert not (folder / "target.pem").exists()
+    assert not (folder / "other.pem").exists()
 
 
 def test_what_verify_record_refuses(folder, capsys):
@@ -630,6 +656,24 @@ def test_the_whole_file_is_compared(folder, capsys):
     skops.dump(model, "swapped.skops")
     assert verify(model="swapped.skops") == 1
     assert "must be the file that was written with" in capsys.readouterr().err
+
+
+def test_names_in_a_model_file_cannot_control_the_terminal(folder, binary, capsys):
+    skops = pytest.importorskip("skops.io")
+    steps = [("s\x1b[2J\n  n erased: 0", StandardScaler()), ("model", ErasableLogisticRegression())]
+    skops.dump(Pipeline(steps).fit(*binary), "model.skops")
+    assert change("unlearn", "model.skops", "rows.csv", "erased.skops") == 0
+    assert run("inspect", "erased.skops") == 0
+    out, error = capsys.readouterr()
+    assert r"kept by: s\x1b[2J\n  n erased: 0" in out
+    assert "\x1b" not in out + error
+    assert "\n  n erased: 0" not in out
+
+
+def test_a_note_if_the_record_has_no_hash_of_the_file(folder, fitted, capsys):
+    (folder / "own.json").write_text(json.dumps(sign_records(fitted, "private.pem")))
+    assert verify("own.json", "model.skops") == 0
+    assert "note: the record has no SHA-256 of the model file" in capsys.readouterr().out
 
 
 def test_signing_fails_before_anything_is_written(folder, capsys):

@@ -344,6 +344,19 @@ class TestRounding:
         with pytest.raises(ErasureError, match="got 300 of 300"):
             own.without(other, codes, None)
 
+    def test_multiples_of_a_row_are_told_apart(self):
+        X = np.random.default_rng(0).normal(size=(300, 20))
+        codes = np.zeros(300, dtype=int)
+        own = TrackedRows.of(X, codes, None)
+        with pytest.raises(ErasureError, match="got 300 of 300"):
+            own.without(2 * X, codes, None)
+
+    def test_the_digests_depend_on_the_key(self):
+        X = np.random.default_rng(0).normal(size=(300, 20))
+        codes = np.zeros(300, dtype=int)
+        one, other = (TrackedRows.of(X, codes, None).digests for _ in range(2))
+        assert not np.intersect1d(one, other).size
+
     def test_chunks_and_extreme_rows(self, monkeypatch):
         X = np.vstack([np.zeros(4), np.full(4, 1e308), np.full(4, 1e-200), np.eye(4), -np.eye(4)])
         codes = np.arange(11) % 2
@@ -558,3 +571,11 @@ class TestCommandLine:
         message = "Every model in plain.skops must track its rows for --track, got 0 of 1"
         assert message in capsys.readouterr().err
         assert not (files / "erased.skops").exists()
+
+    def test_one_model_without_digests_is_refused(self, files, capsys):
+        skops = pytest.importorskip("skops.io")
+        X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+        members = [("a", logistic()), ("b", logistic().set_params(track_rows=False))]
+        skops.dump(VotingClassifier(members).fit(scale(X), y), "both.skops")
+        assert self.run("preview", "both.skops", "--track") == 1
+        assert "must track its rows for --track, got 1 of 2" in capsys.readouterr().err

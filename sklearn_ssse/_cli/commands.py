@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._calibration import Exact
-from sklearn_ssse._cli.errors import READ_IN_PYTHON, CommandError, few, file_access
+from sklearn_ssse._cli.errors import READ_IN_PYTHON, CommandError, few, file_access, visible
 from sklearn_ssse._cli.model_files import read_model, sha256
 from sklearn_ssse._cli.unfinished import inspect_folder
 from sklearn_ssse._cli.writing import Output, open_outputs, write_together
@@ -242,7 +242,7 @@ def collected_messages():
             message = f"{warning.category.__name__} of another library; {READ_IN_PYTHON}."
         if message not in messages:
             messages.append(message)
-            print(f"warning: {message}", file=sys.stderr)
+            print(visible(f"warning: {message}", kept="\n"), file=sys.stderr)
 
 
 def _plain(value):
@@ -355,4 +355,4 @@ def _pair(name, value):
         value = "none"
     elif isinstance(value, bool):
         value = "yes" if value else "no"
-    return f"{name.replace('_', ' ')}: {value}"
+    return visible(f"{name.replace('_', ' ')}: {value}")

@@ -34,6 +34,15 @@ def printable(error):
     return f"{type(error).__name__}. {advice}"
 
 
+def visible(text, kept=""):
+    """The text with characters that cannot be printed escaped, except those in ``kept``.
+
+    A model file may hold names with line feeds, or with codes that control a terminal.
+    """
+    shown = (c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
+    return "".join(shown)
+
+
 def few(names):
     """The first names, and the number of the others."""
     more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sklearn_ssse._cli.commands import run_inspect, run_preview, run_refresh, run_unlearn
-from sklearn_ssse._cli.errors import printable
+from sklearn_ssse._cli.errors import printable, visible
 from sklearn_ssse._cli.locks import WAIT_SECONDS
 from sklearn_ssse._cli.signatures import run_new_key, run_verify_record
 from sklearn_ssse._cli.verify import add_verify, check_verify, run_verify
@@ -37,8 +37,8 @@ ROWS = """\
 The rows: a Parquet file, or a CSV file in UTF-8, separated by commas, whose first line names the
 columns. It holds the rows as they were in the training data: every column that the model was given
 (by name, in any order; in their order for a model without column names), the target, and otherwise
-only columns that the command names. Without --track the model cannot check whether rows were in the
-training data.
+only columns that the command names. Only a model that was fitted with track_rows=True can verify
+that the rows were training rows; --track refuses every other model.
 No message quotes a value of a row. Columns of a Parquet file keep their types. For a CSV file, the
 steps of the model define whether a column is text or numbers. If only a step of your own uses a
 column, name it by --text if it is text.
@@ -62,9 +62,10 @@ model removes them.
 SIGNED = """\
 The record must have been written with --sign, or by `sign_records` in Python. The command verifies
 the signature with the public key, which you must have from the signer; that no record of the model
-was left out, moved or changed; and that the model has these records and parameters. It compares the
-model file with the one that was written with the record, byte by byte. The exit code is 1 if one of
-these does not hold, and 2 if a file cannot be opened.
+was left out, moved or changed; and that the model has these records and parameters. If `unlearn` or
+`refresh` wrote the record, the command also verifies the SHA-256 of the model file, which covers
+every step of the model. The exit code is 1 if one of these does not hold, and 2 if a file cannot be
+opened.
 """
 KEYS = """\
 Ed25519 keys as PEM, without a password. Only you can read the file of the private key. No file is
@@ -95,7 +96,8 @@ def main(argv=None):
         with _stopped_in_order():
             text = args.run(args)
     except Exception as error:
-        print(f"{PROGRAM} {args.command}: {printable(error)}", file=sys.stderr)
+        message = visible(printable(error), kept="\n")
+        print(f"{PROGRAM} {args.command}: {message}", file=sys.stderr)
         return 1
     # A change is done once its files are written, also if the report cannot be printed.
     return args.exit_code if _print(text) or args.run in WRITING else 1
@@ -128,7 +130,7 @@ def _print(text):
     """Print a text; False if standard output cannot be written."""
     # A name may have characters that the encoding of the terminal lacks.
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    text = text.encode(encoding, "backslashreplace").decode(encoding)
+    text = visible(text, kept="\n").encode(encoding, "backslashreplace").decode(encoding)
     try:
         print(text, flush=True)
     except OSError:

@@ -11,6 +11,10 @@ from sklearn_ssse.exceptions import ErasureError
 
 # Names of the hash of the model file that a command wrote, in its record.
 HASHES = ("erased_sha256", "refreshed_sha256")
+NO_HASH = (
+    "the record has no SHA-256 of the model file, so its records and its coefficients were "
+    "compared, and not the rest of the file, such as a scaler"
+)
 # Permissions of a file of a private key: its owner alone may read it.
 OWNER_ALONE = 0o600
 READABLE = 0o644
@@ -28,7 +32,7 @@ def run_verify_record(args):
         raise CommandError(f"{must}, got another file. Get the record again.") from None
     file = fitted_model(args.model, args)
     remarks = verified(file.model, document, key)
-    _check_hash(document, file, args)
+    remarks += _check_hash(document, file, args)
     models = document["models"]
     counts = _count(sum(len(model["records"]) for model in models), "record")
     text = f"{args.record.name} is signed by the owner of {args.public_key.name} and describes "
@@ -52,11 +56,14 @@ def run_new_key(args):
 
 
 def _check_hash(document, file, args):
-    """Refuse another file than the one that the command wrote beside the record."""
+    """Refuse another file than the one that the command wrote with the record; the remarks."""
     expected = [document[name] for name in HASHES if name in document]
-    if expected and file.sha256 not in expected:
+    if not expected:
+        return [NO_HASH]
+    if file.sha256 not in expected:
         must = f"{args.model} must be the file that was written with {args.record}"
         raise CommandError(f"{must}, got a file of another SHA-256. Verify that file.")
+    return []
 
 
 def _write_new(path, data, mode):

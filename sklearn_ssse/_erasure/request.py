@@ -31,16 +31,17 @@ NO_REQUEST = Request()
 
 def check_request_id(request_id):
     """Return a valid id of a request, or raise `ErasureError`; the message does not quote it."""
-    if not isinstance(request_id, str):
+    text = str(request_id) if isinstance(request_id, str) else None
+    if text is None:
         found = type(request_id).__name__
-    elif not request_id:
+    elif not text:
         found = "an empty str"
-    elif len(request_id) > LONGEST_REQUEST_ID:
-        found = f"{len(request_id)} characters"
-    elif not request_id.isprintable():
+    elif len(text) > LONGEST_REQUEST_ID:
+        found = f"{len(text)} characters"
+    elif not text.isprintable():
         found = "a character that cannot be printed"
     else:
-        return str(request_id)
+        return text
     raise ErasureError(
         f"request_id must be a str of 1 to {LONGEST_REQUEST_ID} printable characters, got {found}. "
         "Pass the number of the request in your own records, or omit it."

@@ -194,7 +194,7 @@ def _check_signature(document, key):
     content = {name: value for name, value in document.items() if name != SIGNATURE}
     try:
         key.verify(bytes.fromhex(document[SIGNATURE]), canonical(content).encode())
-    except (InvalidSignature, ValueError, TypeError):
+    except (InvalidSignature, ValueError, TypeError, RecursionError):
         same = document.get("public_key") == raw_bytes(key).hex()
         found = "a document that was changed since" if same else "one that names another key"
         advice = INCOMPLETE if same else "Check that the public key is the key of the signer."
