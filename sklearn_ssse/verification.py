@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import sklearn
 
+from sklearn_ssse._verification import check_inputs, measure_all, write_page, write_text
 from sklearn_ssse._version import __version__
-
-# `_verification` is imported on first use: it takes a tenth of the time of `import sklearn_ssse`.
 
 # Name and version of the form of `ErasureReport.to_dict`.
 SCHEMA = "sklearn-ssse/erasure-report/1"
@@ -141,8 +140,6 @@ def verify_erasure(
         "retain": (X_retain, y_retain),
         "test": (X_test, y_test),
     }
-    from sklearn_ssse._verification import check_inputs, measure_all
-
     rows = check_inputs(original, erased, retrained, given)
     measured = measure_all(original, erased, retrained, rows, random_state)
     return ErasureReport(
@@ -261,13 +258,9 @@ class ErasureReport:
         path : str or path-like
             An existing file is overwritten.
         """
-        from sklearn_ssse._verification import write_page
-
         Path(path).write_text(write_page(self.to_dict()), encoding="utf-8")
 
     def __str__(self):
-        from sklearn_ssse._verification import write_text
-
         return write_text(self.to_dict())
 
     def __repr__(self):
@@ -277,6 +270,4 @@ class ErasureReport:
         )
 
     def _repr_html_(self):
-        from sklearn_ssse._verification import write_page
-
         return write_page(self.to_dict(), whole=False)
