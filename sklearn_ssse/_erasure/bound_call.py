@@ -84,12 +84,16 @@ def call_of(model: Any, choice: Any, second: Any, epsilon: float, residual: NDAr
         square = s @ (along + own)
         rounding = rounding_of_inverse(inverse, margin, gradient)
     else:
-        along = second.hessian @ s
-        rounding = EPS * float(np.trace(second.hessian)) * float(np.linalg.norm(s))
-        square = s @ np.linalg.solve(inverse.matrix, s)
+        conservative = np.linalg.solve(inverse.matrix, s)
+        square = s @ conservative
         margin = margin if choice.safe_margin is None else choice.safe_margin
         if family.link == "logistic":
-            along = along + second.third.along(s) @ s / 2
+            along = second.hessian @ s + second.third.along(s) @ s / 2
+            rounding = EPS * float(np.trace(second.hessian)) * float(np.linalg.norm(s))
+        else:
+            # `SoftmaxBounds` bounds the error of the conservative curvature, not of the Hessian.
+            along = conservative - own
+            rounding = rounding_of_inverse(inverse, margin, conservative)
     return make_call(
         Rows.of(step.batch),
         s,
