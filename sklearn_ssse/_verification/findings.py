@@ -5,6 +5,10 @@ from sklearn_ssse._verification.sections import number
 # The retrained gradient, relative to the original one, above which the distances to the retrained
 # model are also distances between two ends of a solver.
 UNCONVERGED = 0.1
+# Largest fall of the loss on the forget rows, relative to it, that raises no alarm. With the default
+# tol, retraining without one row of breast cancer lowers the loss of 25 of 150 rows, and of 24 of
+# them by at most 0.013.
+SMALL_FALL = 0.02
 
 
 class Findings:
@@ -138,10 +142,13 @@ def _judge_loss(found, is_convex, out):
     verb = "fell" if after < before else "rose"
     gradient = found["gradient_left"]
     explained = is_convex and gradient is not None and (gradient["relative"] or 0.0) <= 1
-    wrong_way = after < before and (retrained is None or retrained >= before)
+    wrong_way = before - after > SMALL_FALL * before and (retrained is None or retrained >= before)
     text = f"The log loss on the forget rows {verb} from {before:.4g} to {after:.4g}{beside}."
     if after < before:
-        text += " Training without rows does not lower their loss."
+        text += (
+            " At a minimum, training without rows does not lower their loss. A small fall can also "
+            "show that a solver stopped early."
+        )
     out.add(text, alarm=wrong_way and not explained)
 
 

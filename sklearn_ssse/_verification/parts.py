@@ -181,8 +181,12 @@ def described(estimator):
     return {
         "type": type(estimator).__name__,
         "model": type(model).__name__,
-        "solver": params.get("solver"),
-        "tol": params.get("tol"),
-        "max_iter": params.get("max_iter"),
+        **{name: _plain(params.get(name)) for name in ("solver", "tol", "max_iter")},
         "iterations": None if iterations is None else int(np.max(iterations)),
     }
+
+
+def _plain(value):
+    """A parameter as a type that JSON has."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
