@@ -5,9 +5,9 @@ from sklearn_ssse._verification.sections import number
 # The retrained gradient, relative to the original one, above which the distances to the retrained
 # model are also distances between two ends of a solver.
 UNCONVERGED = 0.1
-# Largest fall of the loss on the forget rows, relative to it, that raises no alarm. With the default
-# tol, retraining without one row of breast cancer lowers the loss of 25 of 150 rows, and of 24 of
-# them by at most 0.013.
+# Largest fall of the loss on the forget rows, relative to it, that raises no alarm. With the
+# default tol, retraining without one row of breast cancer lowers the loss of 25 of 150 rows, and of
+# 24 of them by at most 0.013.
 SMALL_FALL = 0.02
 
 
