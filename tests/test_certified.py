@@ -225,6 +225,7 @@ def test_the_secret_is_gaussian():
         {"fisher_batch_size": 4},
         {"order": 2},
         {"unlearn_epsilon": 0.5},
+        {"bounds": False},
         {"C": np.inf},
         {"class_weight": "balanced"},
         {"certify": (0.0, 1e-5)},

@@ -84,16 +84,16 @@ def call_of(model: Any, choice: Any, second: Any, epsilon: float, residual: NDAr
         square = s @ (along + own)
         rounding = rounding_of_inverse(inverse, margin, gradient)
     else:
-        whole = np.linalg.solve(inverse.matrix, s)
-        square = s @ whole
+        conservative = np.linalg.solve(inverse.matrix, s)
+        square = s @ conservative
         margin = margin if choice.safe_margin is None else choice.safe_margin
-        rounding = EPS * float(np.trace(second.hessian)) * float(np.linalg.norm(s))
         if family.link == "logistic":
             along = second.hessian @ s + second.third.along(s) @ s / 2
+            rounding = EPS * float(np.trace(second.hessian)) * float(np.linalg.norm(s))
         else:
-            # `SoftmaxBounds` has bounds of the error of the conservative curvature only.
-            along = whole - own
-            rounding += rounding_of_inverse(inverse, margin, whole)
+            # `SoftmaxBounds` bounds the error of the conservative curvature, not of the Hessian.
+            along = conservative - own
+            rounding = rounding_of_inverse(inverse, margin, conservative)
     penalty = family.penalty(step.before.n_rows)
     return make_call(
         Rows.of(step.batch),

@@ -96,7 +96,7 @@ class Call(NamedTuple):
     rounding : float
         Norm of the rounding errors of `known`.
     excess : float
-        Largest part of the conservative curvature that is ridge beyond the penalty.
+        Largest part of the conservative curvature before the step that is ridge beyond the penalty.
     mass : float
         Weight of the rows before the step.
     penalty : float
@@ -247,7 +247,7 @@ class Bounds:
         gradient = float(max(total[0] - before.gradient, 0.0))
         distance = self._distance(total[1], call.excess * growth**2)
         parameters = None
-        if np.isfinite(distance + before.parameters):
+        if np.isfinite(distance) and np.isfinite(before.parameters):
             parameters = max(distance - before.parameters, 0.0)
         after = replace(
             self,
@@ -265,7 +265,7 @@ class Bounds:
         left : float
             Norm of the gradient in the metric of the conservative inverse curvature.
         excess : float
-            Largest part of the conservative curvature that is ridge beyond the penalty.
+            See `Call`, relative to the conservative curvature after the step.
         """
         wrong = self.metric.curvature_error + excess
         if not wrong < LARGEST_ERROR or not np.isfinite(left):

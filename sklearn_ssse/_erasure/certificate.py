@@ -184,6 +184,7 @@ def check_certify(model: Any) -> None:
         "fisher_batch_size": (1,),
         "order": ("auto", 1),
         "unlearn_epsilon": ("auto", 1),
+        "bounds": (True, "all"),
     }
     for name, accepted in wanted.items():
         given = getattr(model, name)

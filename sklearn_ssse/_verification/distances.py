@@ -13,6 +13,7 @@ from sklearn_ssse._search import (
 )
 from sklearn_ssse._verification.not_computed import NotComputedError
 from sklearn_ssse._verification.parts import (
+    check_unperturbed,
     check_unweighted,
     models_inside,
     packed,
@@ -81,6 +82,7 @@ def euclidean_ratio(models, forget):
     models : Models
     forget : Rows
     """
+    check_unperturbed(*models)
     _check_columns(models, forget)
     return _ratio(models, euclidean_norms)
 
@@ -94,6 +96,7 @@ def hessian_ratio(models, forget, retain):
     forget, retain : Rows
     """
     check_unweighted(models.original)
+    check_unperturbed(*models)
     _check_columns(models, forget)
     parts = parts_with_rows(models.retrained, retain)
     twins = models_inside(models.erased)

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from sklearn_ssse._erasure import ErasableMixin
 from sklearn_ssse._verification.not_computed import NotComputedError
 from sklearn_ssse._verification.parts import (
     batch_of,
     check_unweighted,
+    is_balanced,
     models_inside,
     parts_with_rows,
 )
@@ -27,6 +29,8 @@ def gradients_left(models, retain, forget):
         "relative", the norm of the erased model relative to the original's, or None if that is 0.
     """
     check_unweighted(models.original)
+    for estimator in (models.original, models.erased):
+        _check_class_weights(estimator)
     twins = models_inside(models.erased)
     found = {}
     for name, estimator in models.named().items():
@@ -39,6 +43,16 @@ def gradients_left(models, retain, forget):
     before = found["original"]
     found["relative"] = found["erased"] / before if before > 0 else None
     return found
+
+
+def _check_class_weights(estimator):
+    """Refuse a model whose class weights at fit are not known."""
+    for model in models_inside(estimator):
+        if is_balanced(model) and not isinstance(model, ErasableMixin):
+            raise NotComputedError(
+                "It needs the class weights of the fit, got class_weight='balanced' and "
+                f"{type(model).__name__}, which does not keep them."
+            )
 
 
 def _pairs(estimator, rows, twins):
@@ -59,7 +73,9 @@ def _loss_gradient(batch):
 def _gradient(batch):
     """Gradient of the penalised objective, on the scale of a sum over rows, (d,)."""
     family = batch.family
-    return _loss_gradient(batch) + family.penalty(batch.n_samples) * family.theta
+    perturbation = getattr(family, "perturbation", 0.0)
+    own = family.penalty(batch.n_samples) * family.theta + perturbation
+    return _loss_gradient(batch) + own
 
 
 def _norm(gradients, batches):

@@ -15,7 +15,12 @@ from sklearn_ssse._composites import erasable_models
 from sklearn_ssse._erasure import check_rows
 from sklearn_ssse._verbs import unlearn_for_search
 from sklearn_ssse._verification.not_computed import NotComputedError
-from sklearn_ssse._verification.parts import check_unweighted, is_convex, parts_with_rows
+from sklearn_ssse._verification.parts import (
+    check_unperturbed,
+    check_unweighted,
+    is_convex,
+    parts_with_rows,
+)
 
 
 def injected_weight(models, retain, forget):
@@ -34,11 +39,13 @@ def injected_weight(models, retain, forget):
     """
     settings = erasable_models(models.erased)
     if not settings or len(settings) != len(erasable_models(models.original)):
+        plain = models.original if settings else models.erased
         raise NotComputedError(
             "It needs erasable models, whose clones are fitted and erased from, got "
-            f"{type(models.erased).__name__} without them."
+            f"{type(plain).__name__} without them."
         )
     check_unweighted(models.original)
+    check_unperturbed(models.original, models.erased)
     linear = is_convex(models.original)
     retained = parts_with_rows(models.original, retain)
     forgotten = {id(part.model): part for part in parts_with_rows(models.original, forget)}

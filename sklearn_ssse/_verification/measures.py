@@ -18,7 +18,16 @@ from sklearn_ssse._verification.gradients import gradients_left
 from sklearn_ssse._verification.injection import injected_weight
 from sklearn_ssse._verification.membership import membership
 from sklearn_ssse._verification.not_computed import Skipped
-from sklearn_ssse._verification.parts import Models, Rows, described, is_convex, retrain
+from sklearn_ssse._verification.parts import (
+    Models,
+    Rows,
+    described,
+    is_balanced,
+    is_convex,
+    is_perturbed,
+    models_inside,
+    retrain,
+)
 from sklearn_ssse._verification.predictions import agreement, label_outputs, predict, quality
 from sklearn_ssse.exceptions import ErasureError
 
@@ -93,7 +102,12 @@ def measure_all(original, erased, retrained, rows, random_state):
         **_of_test(predictions, rows, random_state, skipped),
     }
     found["same_predictions"] = _same(predictions["original"], predictions["erased"])
-    findings = findings_of(found, is_convex=is_convex(original))
+    findings = findings_of(
+        found,
+        is_convex=is_convex(original),
+        is_perturbed=any(map(is_perturbed, models.named().values())),
+        is_balanced=any(map(is_balanced, models_inside(original))),
+    )
     del found["same_predictions"]
     return {
         "n_rows": {name: num_samples(given.X) for name, given in rows.items()},

@@ -15,13 +15,17 @@ from sklearn_ssse._composites import (
     plan,
     transformed,
 )
-from sklearn_ssse._erasure import ErasableMixin, check_outputs, check_rows
+from sklearn_ssse._erasure import ErasableMixin, check_outputs, check_rows, is_certified
 from sklearn_ssse._families import pack
 from sklearn_ssse._search import PredictingSearch, known_objective, plain_template
 from sklearn_ssse._utils.compat import BaseSearchCV
 from sklearn_ssse._verification.not_computed import NotComputedError
 from sklearn_ssse.exceptions import ErasureTypeError
 
+CERTIFIED = (
+    "It needs models without a random perturbation, got a certified model: it differs from a "
+    "retrained model by another perturbation, too."
+)
 WEIGHTED = "It needs a model that was fitted without sample weights, because it takes none."
 
 
@@ -97,6 +101,23 @@ def check_unweighted(estimator):
         raise NotComputedError(WEIGHTED)
 
 
+def is_perturbed(estimator):
+    """Whether a model minimises a randomly perturbed objective, for certified removal."""
+    return any(map(is_certified, erasable_models(estimator)))
+
+
+def check_unperturbed(*estimators):
+    """Refuse models with a random perturbation."""
+    if any(map(is_perturbed, estimators)):
+        raise NotComputedError(CERTIFIED)
+
+
+def is_balanced(model):
+    """Whether the class weights of a model inside an estimator are computed from its rows."""
+    class_weight = getattr(model, "class_weight", None)
+    return isinstance(class_weight, str) and class_weight == "balanced"
+
+
 def parts_with_rows(estimator, rows):
     """The rows that reach each model inside an estimator, a list of `Part`."""
     if erasable_models(estimator):
@@ -144,6 +165,7 @@ def retrain(original, rows):
     A clone of a search has the parameters that the search chose.
     """
     check_unweighted(original)
+    check_unperturbed(original)
     estimator = without_search(original)
     final = final_step(estimator)
     inner = final.estimator if isinstance(final, MultiOutputClassifier) else final
@@ -159,8 +181,12 @@ def described(estimator):
     return {
         "type": type(estimator).__name__,
         "model": type(model).__name__,
-        "solver": params.get("solver"),
-        "tol": params.get("tol"),
-        "max_iter": params.get("max_iter"),
+        **{name: _plain(params.get(name)) for name in ("solver", "tol", "max_iter")},
         "iterations": None if iterations is None else int(np.max(iterations)),
     }
+
+
+def _plain(value):
+    """A parameter as a type that JSON has."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
