@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler, scale
+from sklearn.preprocessing import OneHotEncoder, StandardScaler, scale
 
 from sklearn_ssse import (
     ErasableLogisticRegression,
@@ -450,3 +450,15 @@ def test_wrong_commands(folder, wrong):
     with pytest.raises(SystemExit) as stop:
         run(*wrong)
     assert stop.value.code == 2
+
+
+def test_a_step_that_refuses_rows_is_named():
+    """An encoder that has not seen a category; the category is not quoted."""
+    rng = np.random.default_rng(0)
+    X = rng.choice(["a", "b"], (80, 1)).astype(object)
+    y = rng.integers(0, 2, 80)
+    pipe = make_pipeline(OneHotEncoder(), ErasableLogisticRegression(curvature="fisher")).fit(X, y)
+    erased = unlearn(copy.deepcopy(pipe), X[:5], y[:5])
+    X[0, 0] = "planted"
+    with pytest.raises(ErasureError, match=r"onehotencoder.* must hold categories that were seen"):
+        verify_erasure(pipe, erased, X[:5], y[:5])

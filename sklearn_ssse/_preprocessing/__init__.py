@@ -5,6 +5,7 @@ depend on a composite, nor on a model beyond the number and weight of the rows t
 """
 
 from sklearn_ssse._preprocessing import containers, simple_imputer, standard_scaler
+from sklearn_ssse._preprocessing.failures import step_error
 from sklearn_ssse._preprocessing.refit import refit_steps
 from sklearn_ssse._preprocessing.state import PreprocessingState
 from sklearn_ssse._preprocessing.steps import (

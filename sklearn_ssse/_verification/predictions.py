@@ -3,8 +3,10 @@
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
 from sklearn_ssse._erasure import encode
+from sklearn_ssse._preprocessing import step_error
 from sklearn_ssse._search import attribute_scores, output_classes
 from sklearn_ssse._utils.unquoted import array, attempt, error_like, fault, unknown_fault
 from sklearn_ssse._verification.not_computed import NotComputedError
@@ -36,6 +38,30 @@ class Predictions(NamedTuple):
     confidence: np.ndarray | None
 
 
+def _refusal(model, X, kind):
+    """The error for rows that a model cannot predict, of the step of a pipeline that refuses them.
+
+    Parameters
+    ----------
+    model : classifier
+    X : array-like
+        The rows.
+    kind : type of Exception
+        The type of the error that ``predict`` raised.
+    """
+    if isinstance(model, Pipeline):
+        for name, step in model.steps[:-1]:
+            if step is None or step == "passthrough":
+                continue
+            transformed, failure = attempt(step.transform, X)
+            if failure is not None:
+                return step_error(step, X, name, failure)
+            X = transformed
+        model = model.steps[-1][1]
+    must = fault(model, X) or unknown_fault(model, kind)
+    return error_like(kind, f"The rows to predict must {must}")
+
+
 def predict(model, rows, classes):
     """The `Predictions` of a model on rows.
 
@@ -55,8 +81,7 @@ def predict(model, rows, classes):
     codes = [encode(known, column) for known, column in zip(classes, y.T, strict=True)]
     labels, kind = attempt(model.predict, rows.X)
     if kind is not None:
-        must = fault(model, rows.X) or unknown_fault(model, kind)
-        raise error_like(kind, f"The rows to predict must {must}")
+        raise _refusal(model, rows.X, kind)
     labels = _columns(labels)
     is_right = labels == y
     if not hasattr(model, "predict_proba"):
