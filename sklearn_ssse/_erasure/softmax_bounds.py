@@ -86,7 +86,7 @@ class SoftmaxBounds:
         differs = moved + LARGEST_SECOND * call.kept
         root = x * np.sqrt(weight * norms)[:, np.newaxis]
         total = left + (0.0 if call.residual is None else float(np.linalg.norm(call.residual)))
-        gradient = max(total - self.gradient, 0.0)
+        gradient = float(max(total - self.gradient, 0.0))
         after = replace(
             self,
             by_norm=self.by_norm - root.T @ root,
