@@ -98,7 +98,7 @@ def cut_sums(
     data_gram : ndarray of shape (d, d)
         ``sum w v x x^T``.
     largest_inverse : float
-        Largest eigenvalue of the inverse curvature P.
+        At least the largest eigenvalue of the inverse curvature P.
     """
     norms = euclidean_norms(batch)
     positive = batch.weight > 0
