@@ -1,12 +1,12 @@
 """A report on an erasure: the effect on the model, and the measures that were not computed."""
 
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import sklearn
 
+from sklearn_ssse._erasure import now
 from sklearn_ssse._verification import check_inputs, measure_all, write_page, write_text
 from sklearn_ssse._version import __version__
 
@@ -143,7 +143,7 @@ def verify_erasure(
     rows = check_inputs(original, erased, retrained, given)
     measured = measure_all(original, erased, retrained, rows, random_state)
     return ErasureReport(
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        time=now(),
         versions={
             "sklearn-ssse": __version__,
             "scikit-learn": sklearn.__version__,

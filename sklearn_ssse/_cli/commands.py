@@ -5,7 +5,6 @@ import sys
 import warnings
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from sklearn_ssse._cli.model_files import read_model, sha256
 from sklearn_ssse._cli.unfinished import inspect_folder
 from sklearn_ssse._cli.writing import Output, open_outputs, write_together
 from sklearn_ssse._composites import erasable_models, inside, plan_refresh, plan_unlearn
-from sklearn_ssse._erasure import carry_out, is_certified
+from sklearn_ssse._erasure import carry_out, is_certified, now
 from sklearn_ssse._preprocessing import is_fitted_to_rows, transformers
 from sklearn_ssse._signing import content_of, read_private_key, signed
 from sklearn_ssse._utils.memory import readable
@@ -217,7 +216,7 @@ def _report(args, key, items, messages):
     """The report of a command, with the items under ``key``."""
     return {
         "library": f"sklearn-ssse {__version__}",
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": now(),
         "model": args.model.name,
         key: [_plain(item) for item in items],
         "warnings": messages,

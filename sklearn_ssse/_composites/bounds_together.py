@@ -8,16 +8,15 @@ from scipy.special import expit
 from sklearn_ssse._erasure import (
     NoBounds,
     Rows,
+    Solved,
     bound_fields,
     make_call,
     rounding_of_inverse,
-    rounding_of_step,
     with_bounds,
 )
-from sklearn_ssse._gradients import third_derivatives
 
 
-class _Solved(NamedTuple):
+class _Kind(NamedTuple):
     """The step of one output as a multiple of the solution, and the kind of the solution."""
 
     factor: float
@@ -60,45 +59,38 @@ def bounds_together(
         call = None
         if not isinstance(state.bounds, NoBounds):
             row = (logits[j], weight[j], gradients[j], change[j])
-            solved = _Solved(factors[j], damped[j], leave_out)
-            call = _call(model, state, pending, j, *row, solved, after[j].residual)
+            kind = _Kind(factors[j], damped[j], leave_out)
+            call = _call(model, state, pending, j, *row, kind, after[j].residual)
         found.append(state.bounds.after(call))
     parts = list(zip(after, models, found, strict=True))
     fields = [bound_fields(model, own) for _, model, own in parts]
     return [with_bounds(*part) for part in parts], fields
 
 
-def _call(model, state, pending, j, logits, weight, gradients, change, solved, residual):
+def _call(model, state, pending, j, logits, weight, gradients, change, kind, residual):
     """The `Call` of output j."""
     x = pending.x
-    p = expit(logits)
-    v = p * (1.0 - p)
-    rows = Rows(x, weight, v, third_derivatives(p, "logistic"), v * (1.0 - 6.0 * v))
+    rows = Rows.at(x, weight, expit(logits))
     inverse = model.curvature_
     family = model._family()
-    penalty = family.penalty()
     step = family.stored(family.theta + change) - family.theta
     gradient = gradients @ x
     if state.residual is not None:
         gradient = gradient - state.residual
-    own = (weight * v * (x @ step)) @ x
-    if solved.damped:
+    own = (weight * rows.second * (x @ step)) @ x
+    if kind.damped:
         along = np.linalg.solve(inverse.matrix, change) - own
     else:
-        along = solved.factor * gradient - (0.0 if solved.leave_out else own)
+        along = kind.factor * gradient - (0.0 if kind.leave_out else own)
     rounding = rounding_of_inverse(inverse, pending.margin[j], gradient)
     return make_call(
         rows,
-        step,
-        along - gradient,
+        family,
         inverse,
-        inverse.ridge - penalty,
-        square=step @ (along + own),
+        state,
+        Solved(step, change, along, gradient, float(step @ (along + own)), rounding),
+        residual,
         margin=float(pending.margin[j]),
         kept=pending.kept_shares[j],
-        residual=residual,
-        rounding=rounding + rounding_of_step(inverse, step, change, gradient),
         has_third=False,
-        mass=state.mass,
-        penalty=float(np.linalg.norm(penalty * (family.theta + step))),
     )

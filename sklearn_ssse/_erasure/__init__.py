@@ -4,7 +4,7 @@ The folder depends on the curvature, the family of a model and the rows to erase
 depend on a concrete estimator, the calibration of eps, or a composite.
 """
 
-from sklearn_ssse._erasure.bound_call import make_call, rounding_of_inverse, rounding_of_step
+from sklearn_ssse._erasure.bound_call import Solved, make_call, rounding_of_inverse
 from sklearn_ssse._erasure.bounds import NoBounds
 from sklearn_ssse._erasure.budget import bound_fields, with_bounds
 from sklearn_ssse._erasure.certificate import (
@@ -48,7 +48,7 @@ from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_f
 from sklearn_ssse._erasure.request import NO_REQUEST, Request, check_request_id
 from sklearn_ssse._erasure.row_limits import RowLimits, norms_of_rows
 from sklearn_ssse._erasure.row_sums import LARGEST_THIRD, Rows, exponential
-from sklearn_ssse._erasure.row_sums_at_fit import full_sums
+from sklearn_ssse._erasure.row_sums_at_fit import euclidean_norms, full_sums
 from sklearn_ssse._erasure.second_order import SecondOrder
 from sklearn_ssse._erasure.shares import expected_square, refusal
 from sklearn_ssse._erasure.step_size import (

@@ -1,6 +1,6 @@
 """The numbers of an erasure that its bounds depend on, and the bounds after it."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,32 +94,51 @@ def call_of(model: Any, choice: Any, second: Any, epsilon: float, residual: NDAr
             # `SoftmaxBounds` bounds the error of the conservative curvature, not of the Hessian.
             along = conservative - own
             rounding = rounding_of_inverse(inverse, margin, conservative)
-    penalty = family.penalty(step.before.n_rows)
     return make_call(
         Rows.of(step.batch),
-        s,
-        along - gradient,
+        family,
         inverse,
-        inverse.ridge - penalty,
-        square=square,
+        step.before,
+        Solved(s, change, along, gradient, float(square), rounding),
+        residual,
         margin=margin,
         kept=kept,
-        residual=residual,
-        rounding=rounding + rounding_of_step(inverse, s, change, gradient),
         has_third=second is not None,
-        mass=step.before.mass,
-        penalty=float(np.linalg.norm(penalty * (family.theta + s))),
     )
+
+
+class Solved(NamedTuple):
+    """A step and its equation.
+
+    Attributes
+    ----------
+    step, change : ndarray of shape (d,)
+        s as the fitted attributes hold it, and as it was computed.
+    along : ndarray of shape (d,)
+        The curvature without the forget rows along s; with half of the third derivatives along s if
+        they are kept.
+    gradient : ndarray of shape (d,)
+        The gradient of the step's equation.
+    square : float
+        Squared norm of s in the metric of the conservative curvature before the step.
+    rounding : float
+        Norm of the rounding error of ``along``.
+    """
+
+    step: NDArray
+    change: NDArray
+    along: NDArray
+    gradient: NDArray
+    square: float
+    rounding: float
 
 
 def make_call(
     rows: Rows,
-    step: NDArray,
-    known: NDArray,
+    family: Any,
     inverse: Any,
-    excess: NDArray,
-    *,
-    square: float,
+    before: Any,
+    solved: Solved,
     residual: NDArray | None,
     **fields: Any,
 ) -> Call:
@@ -129,30 +148,33 @@ def make_call(
     ----------
     rows : Rows
         The forget rows.
-    step : ndarray of shape (d,)
-        s.
-    known : ndarray of shape (d,)
-        The curvature without the forget rows along s, minus the gradient of the step's equation.
+    family : Family
+        The model before the step.
     inverse : FullInverse
         The inverse of the conservative curvature before the step.
-    excess : ndarray of shape (d,)
-        Its ridge minus the penalty.
-    square : float
-        Squared norm of s in the metric of that curvature.
+    before : ErasureState
+        Before the step.
+    solved : Solved
     residual : ndarray of shape (d,) or None
         The part of the gradient that later steps subtract.
     **fields
         Further fields of `Call`.
     """
-    known = known - excess * step
+    step = solved.step
+    penalty = family.penalty(before.n_rows)
+    excess = inverse.ridge - penalty
+    known = solved.along - solved.gradient - excess * step
     return Call(
         rows=rows,
         step=step,
         known=known if residual is None else known - residual,
-        size=float(np.sqrt(max(square, 0.0))),
+        size=float(np.sqrt(max(solved.square, 0.0))),
         inverse=inverse.matrix,
         residual=residual,
+        rounding=solved.rounding + _rounding_of_step(inverse, solved),
         excess=float(np.maximum(excess, 0.0) @ inverse.matrix.diagonal()),
+        mass=before.mass,
+        penalty=float(np.linalg.norm(penalty * (family.theta + step))),
         **fields,
     )
 
@@ -165,10 +187,10 @@ def rounding_of_inverse(inverse: Any, margin: float, gradient: NDArray) -> float
     return ROUNDING * EPS * condition * float(scale.max() * np.linalg.norm(scaled))
 
 
-def rounding_of_step(inverse: Any, step: NDArray, change: NDArray, gradient: NDArray) -> float:
+def _rounding_of_step(inverse: Any, solved: Solved) -> float:
     """Norm of the rounding of a gradient, and of the effect of the rounding of a step."""
-    differs = float(np.linalg.norm(step - change))
-    return EPS * float(np.linalg.norm(gradient)) + float(inverse.diagonal.sum()) * differs
+    differs = float(np.linalg.norm(solved.step - solved.change))
+    return EPS * float(np.linalg.norm(solved.gradient)) + float(inverse.diagonal.sum()) * differs
 
 
 def _along(step: Any, downdate: Any, epsilon: float, own: NDArray, inverse: Any) -> NDArray:

@@ -193,7 +193,7 @@ class Bounds:
         h = self.metric.factor * call.size
         left = np.empty(2)
         sums = []
-        known = _norms(call.known, call.inverse)
+        known = gradient_norms(call.known, call.inverse)
         expanded = self._expanded(call)
         rounding = call.rounding + EPS * call.mass * self.largest_norms[0]
         roundings = rounding * np.array([1.0, np.trace(call.inverse) ** 0.5])
@@ -217,7 +217,9 @@ class Bounds:
             by_second = sums[0].by_second if is_shared else None
         left[1] *= growth
         norm_sum = self.norm_sum - float(rows.weight @ norms[0])
-        left[0] = min(left[0], norm_sum + call.penalty + _norms(call.residual, call.inverse)[0])
+        left[0] = min(
+            left[0], norm_sum + call.penalty + gradient_norms(call.residual, call.inverse)[0]
+        )
         after = replace(
             self,
             euclidean=sums[0],
@@ -236,12 +238,12 @@ class Bounds:
             return None
         rows = call.rows
         lost = FourthOrder.of_rows(rows.x, rows.weight * rows.fourth).along(call.step)
-        return _norms(call.known + (self.fourth.along(call.step) - lost) / 6, call.inverse)
+        return gradient_norms(call.known + (self.fourth.along(call.step) - lost) / 6, call.inverse)
 
     def _added(self, before: "Bounds", call: Call) -> Found:
         """What the call adds to the sums, and the bounds with these sums."""
         growth = self.metric.factor / before.metric.factor
-        total = self.left + _norms(call.residual, call.inverse) * np.array([1.0, growth])
+        total = self.left + gradient_norms(call.residual, call.inverse) * np.array([1.0, growth])
         if not np.isfinite(total[0]):
             return NoBounds(TOO_LONG).after(None)
         gradient = float(max(total[0] - before.gradient, 0.0))
@@ -295,7 +297,7 @@ def _unknown(
     return own.remainder(step, length) + own.staleness(length) + of_rows
 
 
-def _norms(gradient: NDArray | None, inverse: NDArray) -> NDArray:
+def gradient_norms(gradient: NDArray | None, inverse: NDArray) -> NDArray:
     """Euclidean norm of a gradient (d,), and its norm in the metric of an inverse curvature."""
     if gradient is None:
         return np.zeros(2)

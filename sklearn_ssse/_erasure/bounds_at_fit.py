@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from sklearn_ssse._erasure.bounds import Bounds
+from sklearn_ssse._erasure.bounds import Bounds, gradient_norms
 from sklearn_ssse._erasure.certificate import is_certified
 from sklearn_ssse._erasure.row_sums_at_fit import cut_sums, euclidean_norms, fourth_order, full_sums
 from sklearn_ssse._erasure.softmax_bounds import SoftmaxBounds
@@ -75,6 +75,7 @@ def bounds_at_fit(
     if batch.family.link != "logistic":
         return SoftmaxBounds.of(batch, float(np.linalg.norm(left)))
     P = inverse.matrix
+    norms = euclidean_norms(batch)
     fourth = None
     numbers = batch.n_samples * batch.n_parameters
     per_number = SUMS_TIME_OF_NUMBER + SUMS_TIME_OF_PRODUCT * batch.n_parameters
@@ -83,14 +84,15 @@ def bounds_at_fit(
     is_cheap = not sparse.issparse(batch.X) and sums_time <= LARGEST_TIME_SHARE * curvature_time
     with_all = model.bounds == "all" or is_certified(model)
     if has_third or with_all or is_cheap:
-        euclidean, metric, largest = full_sums(batch, P, with_fourth=has_third, with_all=with_all)
+        euclidean, metric, largest = full_sums(
+            batch, norms, P, with_fourth=has_third, with_all=with_all
+        )
         if has_third and (with_all or fourth_is_cheap(batch.n_samples, batch.n_parameters)):
             fourth = fourth_order(batch)
     else:
-        euclidean, metric, largest = cut_sums(batch, data_gram(), largest_eigenvalue(P))
-    norms = np.sqrt(np.maximum([left @ left, left @ (P @ left)], 0.0))
-    norm_sum = float(batch.weight @ euclidean_norms(batch))
-    return Bounds(euclidean, metric, largest, norms, norm_sum, fourth=fourth)
+        euclidean, metric, largest = cut_sums(batch, norms, data_gram(), largest_eigenvalue(P))
+    norm_sum = float(batch.weight @ norms)
+    return Bounds(euclidean, metric, largest, gradient_norms(left, P), norm_sum, fourth=fourth)
 
 
 def fourth_is_cheap(n_samples: int, n_parameters: int) -> bool:

@@ -44,13 +44,16 @@ class Rows(NamedTuple):
     @classmethod
     def of(cls, batch: Any, rows: Any = slice(None)) -> "Rows":
         """Rows of a linear batch; the derivatives are for two classes only."""
-        p = batch.proba[rows, 0]
-        v = p * (1.0 - p)
-        third = third_derivatives(p, "logistic")
         x = batch.inputs(rows)
         x = x.toarray() if sparse.issparse(x) else x
         x = np.hstack([x, np.ones((len(x), 1))]) if batch.family.bias else x
-        return cls(x, batch.weight[rows], v, third, v * (1.0 - 6.0 * v))
+        return cls.at(x, batch.weight[rows], batch.proba[rows, 0])
+
+    @classmethod
+    def at(cls, x: NDArray, weight: NDArray, p: NDArray) -> "Rows":
+        """Rows x (k, d) with the probabilities p of the second class, (k,)."""
+        v = p * (1.0 - p)
+        return cls(x, weight, v, third_derivatives(p, "logistic"), v * (1.0 - 6.0 * v))
 
 
 class Length(NamedTuple):
@@ -232,7 +235,7 @@ class RowSums:
         lost = np.expm1(D) * rows.second
         by_second = self.by_second
         if change.by_second is None:
-            by_second = _minus(by_second, rows.x, floored * rows.second * np.exp(-D))
+            by_second = minus(by_second, rows.x, floored * rows.second * np.exp(-D))
         else:
             by_second = change.by_second
         fields = {
@@ -246,13 +249,13 @@ class RowSums:
         if self.by_norm is not None:
             length = self.path_by_norm + np.sqrt(change.length.square_by_norm)
             fields["path_by_norm"] = length * np.sqrt(growth)
-            fields["by_norm"] = _minus(self.by_norm, rows.x, at_fit)
+            fields["by_norm"] = minus(self.by_norm, rows.x, at_fit)
         if self.by_third is not None:
             third = np.maximum(np.abs(rows.third) - lost, 0.0)
-            fields["by_third"] = _minus(self.by_third, rows.x, at_fit * third)
+            fields["by_third"] = minus(self.by_third, rows.x, at_fit * third)
         if self.by_fourth is not None:
             fourth = np.maximum(np.abs(rows.fourth) - lost, 0.0) * change.h
-            fields["by_fourth"] = _minus(self.by_fourth, rows.x, at_fit * fourth)
+            fields["by_fourth"] = minus(self.by_fourth, rows.x, at_fit * fourth)
         return replace(self, **fields)
 
     def _errors(self, rows, norms, kept, D):
@@ -317,7 +320,7 @@ def _square(matrix: NDArray, step: NDArray) -> float:
     return max(float(step @ matrix @ step), 0.0)
 
 
-def _minus(matrix: NDArray, x: NDArray, weight: NDArray) -> NDArray:
+def minus(matrix: NDArray, x: NDArray, weight: NDArray) -> NDArray:
     """A matrix without ``sum weight_i x_i x_i^T``."""
     root = x * np.sqrt(weight)[:, np.newaxis]
     out = root.T @ root

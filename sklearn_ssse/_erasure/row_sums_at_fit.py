@@ -23,14 +23,21 @@ def weighted_gram(batch: Any, rows: Any, weight: NDArray) -> NDArray:
 
 
 def full_sums(
-    batch: Any, inverse: NDArray, *, with_fourth: bool = False, with_all: bool = False
+    batch: Any,
+    norms: NDArray,
+    inverse: NDArray,
+    *,
+    with_fourth: bool = False,
+    with_all: bool = False,
 ) -> tuple[RowSums, RowSums, NDArray]:
-    """The sums for both norms, and the largest Euclidean norm and ``x^T P x`` of a row.
+    """The sums for both norms, and the largest of each norm, of a row of positive weight.
 
     Parameters
     ----------
     batch : LinearBatch
         The training rows.
+    norms : ndarray of shape (n_samples,)
+        Their `euclidean_norms`.
     inverse : ndarray of shape (d, d)
         P.
     with_fourth : bool
@@ -48,11 +55,11 @@ def full_sums(
     for chunk in slices(batch.n_samples, batch.chunk_size):
         rows = Rows.of(batch, chunk)
         x = rows.x
-        norms = np.sqrt(np.einsum("ij,ij->i", x, x))
         h = np.sqrt(np.maximum(np.einsum("ij,ij->i", x @ inverse, x), 0.0))
         some = rows.weight > 0
-        largest = np.maximum(largest, [norms[some].max(initial=0.0), h[some].max(initial=0.0)])
-        mass = rows.weight * norms
+        own_norms = norms[chunk]
+        largest = np.maximum(largest, [own_norms[some].max(initial=0.0), h[some].max(initial=0.0)])
+        mass = rows.weight * own_norms
         weights = {
             "by_second": mass * rows.second,
             "by_norm": mass,
@@ -84,7 +91,7 @@ def fourth_order(batch: Any) -> FourthOrder:
 
 
 def cut_sums(
-    batch: Any, data_gram: NDArray, largest_inverse: float
+    batch: Any, norms: NDArray, data_gram: NDArray, largest_inverse: float
 ) -> tuple[RowSums, RowSums, NDArray]:
     """Sums that cost less than `full_sums`: one matrix, which only a share of the rows adds to.
 
@@ -95,12 +102,13 @@ def cut_sums(
     ----------
     batch : LinearBatch
         The training rows.
+    norms : ndarray of shape (n_samples,)
+        Their `euclidean_norms`.
     data_gram : ndarray of shape (d, d)
         ``sum w v x x^T``.
     largest_inverse : float
         At least the largest eigenvalue of the inverse curvature P.
     """
-    norms = euclidean_norms(batch)
     positive = batch.weight > 0
     position = int(CUT * (norms.size - 1))
     cut = float(np.partition(norms, position)[position])

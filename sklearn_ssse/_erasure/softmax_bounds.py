@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sklearn_ssse._erasure.bounds import EPS, Call, ErasureBudget, Found
+from sklearn_ssse._erasure.row_sums import minus
 from sklearn_ssse._erasure.row_sums_at_fit import euclidean_norms, weighted_gram
 from sklearn_ssse._utils.chunks import add_up, slices
 
@@ -84,12 +85,11 @@ class SoftmaxBounds:
         left += float((weight * moved * outputs) @ norms)
         left += call.rounding + EPS * call.mass * self.largest_norm
         differs = moved + LARGEST_SECOND * call.kept
-        root = x * np.sqrt(weight * norms)[:, np.newaxis]
         total = left + (0.0 if call.residual is None else float(np.linalg.norm(call.residual)))
         gradient = float(max(total - self.gradient, 0.0))
         after = replace(
             self,
-            by_norm=self.by_norm - root.T @ root,
+            by_norm=minus(self.by_norm, x, weight * norms),
             left=left,
             curvature_error=self.curvature_error + float((weight * differs) @ norms**2),
             length=self.length + float(np.linalg.norm(step)),

@@ -10,6 +10,7 @@ from sklearn_ssse._erasure import (
     LARGEST_THIRD,
     Certificate,
     check_rows,
+    euclidean_norms,
     exponential,
     first_well_conditioned,
     full_sums,
@@ -115,7 +116,7 @@ def _expected_bound(batch, m, kernels):
     """
     build = partial(FullInverse.build, batch.scores(HESSIAN), kernels=kernels)
     inverse = first_well_conditioned(build, logistic.automatic_ridges(batch, HESSIAN))
-    sums, _, largest = full_sums(batch, inverse.matrix)
+    sums, _, largest = full_sums(batch, euclidean_norms(batch), inverse.matrix)
     matrices = (sums.by_norm, sums.by_second, np.linalg.inv(inverse.matrix))
     n = batch.n_samples
     share = m / n
