@@ -1,7 +1,6 @@
 """The command line: its options, its exit codes, and an orderly stop by a signal."""
 
 import argparse
-import math
 import os
 import signal
 import sys
@@ -11,7 +10,15 @@ from pathlib import Path
 
 from sklearn_ssse._cli.commands import run_inspect, run_preview, run_refresh, run_unlearn
 from sklearn_ssse._cli.errors import printable, visible
-from sklearn_ssse._cli.locks import WAIT_SECONDS
+from sklearn_ssse._cli.options import (
+    FILE,
+    add_cells,
+    add_table,
+    add_trust,
+    add_writing,
+    check_output,
+    same,
+)
 from sklearn_ssse._cli.signatures import run_new_key, run_verify_record
 from sklearn_ssse._cli.verify import add_verify, check_verify, run_verify
 from sklearn_ssse._erasure import check_request_id, read_epsilon
@@ -84,8 +91,6 @@ EXAMPLES = {
     "      --retain retained.csv --test test.csv --retrain --html report.html",
 }
 WRITING = (run_unlearn, run_refresh)
-FILE = {"type": Path, "required": True}
-REPEATED = {"action": "append", "default": []}
 
 
 def main(argv=None):
@@ -169,8 +174,8 @@ def _parser():
             _add_choice_of_rows(new.add_argument)
         _add_outputs(new.add_argument, writes=run in WRITING)
     verify = "report on an erasure: compare the model before and after it"
-    new = _add_command(commands, "verify", verify, VERIFY, run_verify, _check)
-    add_verify(new.add_argument, _seconds)
+    new = _add_command(commands, "verify", verify, VERIFY, run_verify, check_verify)
+    add_verify(new.add_argument)
     _add_signatures(commands)
     return parser
 
@@ -196,7 +201,7 @@ def _add_signatures(commands):
     add("record", metavar="RECORD", type=Path, help="record that was written with --sign")
     add("--model", metavar="MODEL", help="the model file", **FILE)
     add("--public-key", metavar="KEY", help="PEM file of the signer's public key", **FILE)
-    _add_trust(add)
+    add_trust(add)
     summary = "make a private key for --sign, and its public key"
     given = ("new-key", summary, KEYS, run_new_key, _check_new)
     add = _add_command(commands, *given).add_argument
@@ -211,29 +216,18 @@ def _epilog(text, *examples):
 
 def _add_model(add):
     add("model", metavar="MODEL", type=Path, help="file written by skops.io.dump, joblib or pickle")
-    _add_trust(add)
-
-
-def _add_trust(add):
-    text = "load a pickle, which can run any code: only if you trust its origin"
-    add("--trust-pickle", action="store_true", help=text)
-    add("--trust", metavar="TYPE", help="a further type that a skops file may hold", **REPEATED)
+    add_trust(add)
 
 
 def _add_rows(add, rows, preprocessing):
-    add("--rows", metavar="FILE", help=f"{rows}, a CSV or a Parquet file", **FILE)
-    text = "column of the labels; for several outputs repeat it, or separate by commas"
-    add("--target", metavar="COLUMN", required=True, help=text, **REPEATED)
+    add_table(add, rows)
     verbs = " or ".join(preprocessing)
     text = f"{verbs} the statistics of the steps before the model (default: keep)"
     add("--preprocessing", choices=preprocessing, default="keep", help=text)
     add("--weights", metavar="COLUMN", help="column of the weights that the rows had at fit")
     text = "column of the positions of the rows in the data of fit, from 0; for bagged models"
     add("--positions", metavar="COLUMN", help=text)
-    text = "a text that stands for a missing value, such as ?; may be repeated"
-    add("--missing", metavar="TEXT", help=text, **REPEATED)
-    text = "a column that was text at fit, if the model does not define it; may be repeated"
-    add("--text", metavar="COLUMN", help=text, **REPEATED)
+    add_cells(add)
 
 
 def _add_choice_of_rows(add):
@@ -256,9 +250,7 @@ def _add_outputs(add, writes):
     add("--record", metavar="JSON", help="file for the record", **FILE)
     text = "sign the record; KEY is a PEM file of a private Ed25519 key, see new-key"
     add("--sign", metavar="KEY", type=Path, help=text)
-    add("--force", action="store_true", help="overwrite files; needed if MODEL2 is MODEL")
-    text = "how long to wait for other commands that use these files (default: %(default)s)"
-    add("--wait", metavar="SECONDS", type=_seconds, default=WAIT_SECONDS, help=text)
+    add_writing(add, "overwrite files; needed if MODEL2 is MODEL")
 
 
 def _epsilon(text):
@@ -278,34 +270,19 @@ def _request_id(text):
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _seconds(text):
-    seconds = math.nan
-    with suppress(ValueError):
-        seconds = float(text)
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"it must be a finite number of at least 0, got {text}")
-    return seconds
-
-
 def _check(parser, args):
     """End with a usage error before any work is done."""
-    if args.run is run_verify:
-        check_verify(parser, args, _same)
-        return
     if args.run in (run_unlearn, run_preview):
         _check_groups(parser, args)
     if args.run not in WRITING:
         return
     for option, path in {"--out": args.out, "--record": args.record}.items():
-        if (path.exists() and not path.is_file()) or not path.resolve().parent.is_dir():
-            parser.error(f"{option} must be a file in an existing folder, got {path}")
-        if path.exists() and not args.force:
-            parser.error(f"{option} {path} exists; add --force to overwrite it")
-        if _same(path, args.rows):
+        check_output(parser, option, path, args.force)
+        if same(path, args.rows):
             parser.error(f"{option} must not be the file of the rows, got {path}")
-        if args.sign is not None and _same(path, args.sign):
+        if args.sign is not None and same(path, args.sign):
             parser.error(f"{option} must not be the file of the key, got {path}")
-    if _same(args.record, args.model) or _same(args.record, args.out):
+    if same(args.record, args.model) or same(args.record, args.out):
         parser.error(f"--record must not be a model file, got {args.record}")
 
 
@@ -324,7 +301,7 @@ def _check_new(parser, args):
     for path in (args.private, args.public):
         if path.exists() or not path.resolve().parent.is_dir():
             parser.error(f"PRIVATE and PUBLIC must be new files in existing folders, got {path}")
-    if _same(args.private, args.public):
+    if same(args.private, args.public):
         parser.error(f"PRIVATE and PUBLIC must be two files, got {args.private} twice")
 
 
@@ -334,9 +311,3 @@ def _check_groups(parser, args):
         parser.error("--group-column and --forget must be given together")
     if args.forget is not None and not all(group.strip() for group in args.forget):
         parser.error("--forget must name groups, got an empty one; is a variable not set?")
-
-
-def _same(one, other):
-    if one.exists() and other.exists():
-        return one.samefile(other)
-    return one.resolve() == other.resolve()

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from sklearn_ssse._cli.commands import collected_messages, fitted_model
 from sklearn_ssse._cli.errors import file_access
-from sklearn_ssse._cli.locks import WAIT_SECONDS, locked
+from sklearn_ssse._cli.locks import locked
+from sklearn_ssse._cli.options import (
+    add_cells,
+    add_table,
+    add_trust,
+    add_writing,
+    check_output,
+    same,
+)
 from sklearn_ssse.verification import verify_erasure
 
 # Options for files of rows, and the names of these rows in `verify_erasure`.
@@ -79,53 +87,26 @@ def _replace(path, write):
         temporary.unlink(missing_ok=True)
 
 
-def add_verify(add, seconds):
-    """Add the options of the command.
-
-    Parameters
-    ----------
-    add : callable
-        ``add_argument`` of the parser.
-    seconds : callable
-        Reads a number of seconds.
-    """
+def add_verify(add):
+    """Add the options of the command by ``add_argument`` of its parser."""
     add("original", metavar="ORIGINAL", type=Path, help="the model file before the erasure")
     add("erased", metavar="ERASED", type=Path, help="the model file after it")
-    repeated = {"action": "append", "default": []}
-    text = "load pickles, which can run any code: only if you trust their origin"
-    add("--trust-pickle", action="store_true", help=text)
-    add("--trust", metavar="TYPE", help="a further type that a skops file may hold", **repeated)
-    text = "the erased rows, a CSV or a Parquet file"
-    add("--rows", metavar="FILE", type=Path, required=True, help=text)
-    text = "column of the labels; for several outputs repeat it, or separate by commas"
-    add("--target", metavar="COLUMN", required=True, help=text, **repeated)
+    add_trust(add)
+    add_table(add, "the erased rows")
     add("--retain", metavar="FILE", type=Path, help="the training rows without the erased rows")
     add("--test", metavar="FILE", type=Path, help="rows that were never training rows")
     text = "train a model on the retained rows, and compare with it"
     add("--retrain", action="store_true", help=text)
-    text = "a text that stands for a missing value, such as ?; may be repeated"
-    add("--missing", metavar="TEXT", help=text, **repeated)
-    text = "a column that was text at fit, if the model does not define it; may be repeated"
-    add("--text", metavar="COLUMN", help=text, **repeated)
+    add_cells(add)
     text = "seed of the bootstrap intervals (default: %(default)s)"
     add("--seed", metavar="N", type=int, default=0, help=text)
     add("--html", metavar="FILE", type=Path, help="file for the report as a page")
     add("--record", metavar="JSON", type=Path, help="file for the report as JSON")
-    add("--force", action="store_true", help="overwrite files")
-    text = "how long to wait for other commands that use these files (default: %(default)s)"
-    add("--wait", metavar="SECONDS", type=seconds, default=WAIT_SECONDS, help=text)
+    add_writing(add, "overwrite files")
 
 
-def check_verify(parser, args, same):
-    """End with a usage error before any work is done.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-    args : Namespace
-    same : callable
-        Whether two paths are one file.
-    """
+def check_verify(parser, args):
+    """End with a usage error before any work is done."""
     if args.retrain and args.retain is None:
         parser.error("--retrain needs the retained rows; add --retain FILE")
     inputs = [args.original, args.erased, args.rows, args.retain, args.test]
@@ -133,12 +114,7 @@ def check_verify(parser, args, same):
     outputs = {"--html": args.html, "--record": args.record}
     outputs = {option: path for option, path in outputs.items() if path is not None}
     for option, path in outputs.items():
-        if (path.exists() and not path.is_file()) or not path.resolve().parent.is_dir():
-            parser.error(f"{option} must be a file in an existing folder, got {path}")
-        if any(same(path, other) for other in inputs):
-            parser.error(f"{option} must not be a file that the command reads, got {path}")
-        if path.exists() and not args.force:
-            parser.error(f"{option} {path} exists; add --force to overwrite it")
+        check_output(parser, option, path, args.force, inputs)
     if len(outputs) == 2 and same(args.html, args.record):
         parser.error(f"--html and --record must be two files, got {args.html}")
     if same(args.original, args.erased):
