@@ -38,10 +38,13 @@ class Family:
     penalty_gradient_offset : float or ndarray of shape (d,)
         Gradient of the penalty that a change of the columns adds to the erased gradient, as theta
         no longer minimises the penalised objective after the change. 0 without a change.
+    perturbation : float or ndarray of shape (d,)
+        The secret b of the additional term ``b^T theta`` of the objective; 0 without `certify`.
     """
 
     is_convex = True
     penalty_gradient_offset = 0.0
+    perturbation = 0.0
 
     def bound_of_outputs(self, attributes, largest):
         """Bound of the outputs before the link, and the largest number of their type.
@@ -107,6 +110,13 @@ class Batch:
     def gradient_squares(self):
         """Squared norm of each row's gradient at the outputs, times its weight, (n_samples,)."""
         return Scores(self.layers(slice(None), GRADIENT)).output_squares()
+
+    def objective_gradient(self):
+        """Gradient of the penalised objective on the scale of a sum over rows, (d,)."""
+        everything = np.ones((self.n_samples, 1))
+        family = self.family
+        own = family.penalty(self.n_samples) * family.theta + family.perturbation
+        return self.gradients(everything)[:, 0] + own
 
     def targets(self, rows=slice(None)):
         """Labels of each output, (n_samples, n_outputs): one-hot, or a multi-label indicator."""

@@ -88,11 +88,6 @@ class LinearFamily(Family):
     ----------
     estimator : LogisticRegression
         Fitted.
-
-    Attributes
-    ----------
-    perturbation : float or ndarray of shape (d,)
-        The secret b of the additional term ``b^T theta`` of the objective; 0 without `certify`.
     """
 
     classes_may_vanish = False
@@ -331,13 +326,6 @@ class LinearBatch(Batch):
         squares = np.square(self.family.theta)
         linear = np.sum(self.family.perturbation * self.family.theta)
         return float(self.weight[some] @ loss + self.family.penalty() @ squares / 2 + linear)
-
-    def objective_gradient(self):
-        """Gradient of the penalised objective on the scale of a sum over rows, (d,)."""
-        everything = np.ones((self.n_samples, 1))
-        family = self.family
-        own = family.penalty() * family.theta + family.perturbation
-        return self.gradients(everything)[:, 0] + own
 
     def trace(self, curvature):
         """Trace of ``R^T R``, the curvature without its ridge; infinite or nan if it overflows."""

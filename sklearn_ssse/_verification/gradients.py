@@ -35,7 +35,7 @@ def gradients_left(models, retain, forget):
     found = {}
     for name, estimator in models.named().items():
         batches = [batch_of(*pair) for pair in _pairs(estimator, retain, twins)]
-        found[name] = _norm([_gradient(batch) for batch in batches], batches)
+        found[name] = _norm([batch.objective_gradient() for batch in batches], batches)
         if name == "original":
             of_retained = batches
     forgotten = [batch_of(*pair) for pair in _pairs(models.original, forget, twins)]
@@ -68,14 +68,6 @@ def _pairs(estimator, rows, twins):
 def _loss_gradient(batch):
     """Gradient of the loss of all rows of a batch, (d,)."""
     return batch.gradients(np.ones((batch.n_samples, 1)))[:, 0]
-
-
-def _gradient(batch):
-    """Gradient of the penalised objective, on the scale of a sum over rows, (d,)."""
-    family = batch.family
-    perturbation = getattr(family, "perturbation", 0.0)
-    own = family.penalty(batch.n_samples) * family.theta + perturbation
-    return _loss_gradient(batch) + own
 
 
 def _norm(gradients, batches):
