@@ -101,7 +101,7 @@ class KernelInverse:
     def __init__(self, rows, damping, block_size=None):
         self.rows = rows
         n_parameters = rows.shape[1]
-        self.ridge = damping * float(rows.square().mean()) * len(rows)
+        self.ridge = damping * float(torch.linalg.vector_norm(rows)) ** 2 / n_parameters
         size = block_size or n_parameters
         self.blocks = [slice(a, a + size) for a in range(0, n_parameters, size)]
         self.kernels = [rows[:, block] @ rows[:, block].T for block in self.blocks]
