@@ -86,6 +86,17 @@ def signed_batches(rows, batch_size, seed=0):
     return batches
 
 
+def symmetric_product(rows, chunk_size=1000):
+    """Return rows @ rows.T, (m, m); only the part above the diagonal is computed."""
+    m = len(rows)
+    kernel = torch.empty(m, m)
+    for start in range(0, m, chunk_size):
+        chunk = slice(start, start + chunk_size)
+        kernel[chunk, start:] = rows[chunk] @ rows[start:].T
+        kernel[start:, chunk] = kernel[chunk, start:].T
+    return kernel
+
+
 class KernelInverse:
     """Inverse of ridge I + R^T R, or of its diagonal blocks, by the kernel of the rows R.
 
@@ -104,7 +115,7 @@ class KernelInverse:
         self.ridge = damping * float(torch.linalg.vector_norm(rows)) ** 2 / n_parameters
         size = block_size or n_parameters
         self.blocks = [slice(a, a + size) for a in range(0, n_parameters, size)]
-        self.kernels = [rows[:, block] @ rows[:, block].T for block in self.blocks]
+        self.kernels = [symmetric_product(rows[:, block]) for block in self.blocks]
 
     def as_one_block(self):
         """Return the inverse with one block of all parameters; its kernel is their sum."""
