@@ -92,8 +92,9 @@ def symmetric_product(rows, chunk_size=1000):
     kernel = torch.empty(m, m)
     for start in range(0, m, chunk_size):
         chunk = slice(start, start + chunk_size)
-        kernel[chunk, start:] = rows[chunk] @ rows[start:].T
-        kernel[start:, chunk] = kernel[chunk, start:].T
+        product = rows[chunk] @ rows[start:].T
+        kernel[chunk, start:] = product
+        kernel[start:, chunk] = product.T
     return kernel
 
 
