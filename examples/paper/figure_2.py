@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from erasure import KernelInverse, forget_gradient, gradient_rows, signed_batches
 from figure_2_models import SETTINGS, WEIGHT_DECAY, Experiment, forget_rows, path_of
-from figure_2_report import draw, environment, joined, result, save, table
+from figure_2_report import draw, environment, joined, result, save, tables
 from resnet import N_PARAMETERS
 from training import trained
 
@@ -166,8 +166,8 @@ def main(arguments=None):
         reports = {arguments.setting: run(arguments)}
     for setting, report in reports.items():
         print(setting, report["environment"], report["setting"], report["seconds"])
-        for share in dict.fromkeys(entry["share"] for entry in report["results"]):
-            print("\n".join([f"{share} of a class", *table(report["results"], share)]))
+        for title, lines in tables(report["results"]).items():
+            print("\n".join([title, *lines]))
     if arguments.output:
         save(reports, arguments.output)
     if arguments.picture:

@@ -12,6 +12,8 @@ import torch
 
 # Accuracies of a model, in this order in the JSON file.
 MEASURES = ["forget", "retained", "test", "rest of class", "test rows of class"]
+# Largest gap for half of a class that the step should reach, for each norm.
+BOUNDS = {"batch": 0.15, "group": 0.08}
 # Methods in the picture, and their colours and line styles.
 DRAWN = {
     "plain gradient": ("tab:gray", "-"),
@@ -108,6 +110,35 @@ def details(results, label, methods):
             numbers = " | ".join(f"{value:.2f}" for value in accuracies[:4])
             lines.append(f"| {norm} | {name} | {numbers} | {eps} |")
     return lines
+
+
+def below_bounds(results):
+    """Return the lines of a table: the methods whose gap is below BOUNDS in every class.
+
+    The gap for half of a class, with the rest of the class.
+    """
+    lines = ["| norm | bound | below it in every class | not below it |", "|---|---|---|---|"]
+    steps = [name for name in methods_of(results) if name != "nothing"]
+    for norm in dict.fromkeys(r["norm"] for r in results):
+        largest = {
+            name: max(entry["gap_with_rest"] for entry in found(results, norm, "half", name))
+            for name in steps
+        }
+        below = "; ".join(name for name in steps if largest[name] < BOUNDS[norm]) or "none"
+        above = "; ".join(name for name in steps if largest[name] >= BOUNDS[norm]) or "none"
+        lines.append(f"| {norm} | {BOUNDS[norm]} | {below} | {above} |")
+    return lines
+
+
+def tables(results):
+    """Return the titles and the lines of all tables of one setting."""
+    shares = dict.fromkeys(entry["share"] for entry in results)
+    found_tables = {f"{share} of a class": table(results, share) for share in shares}
+    found_tables["bounds"] = below_bounds(results)
+    label = next(entry["label"] for entry in results if entry["share"] == "half")
+    name = cifar10.CLASSES[label]
+    found_tables[f"half of the class {name}"] = details(results, label, list(DRAWN))
+    return found_tables
 
 
 def draw(reports, file):
