@@ -78,6 +78,12 @@ def test_gradient_rows_equal_one_backward_pass_a_row(paper, module_and_rows):
     torch.testing.assert_close(summed, rows.sum(dim=0), rtol=1e-4, atol=1e-4)
 
 
+def test_symmetric_product_of_chunks(paper):
+    rows = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
+    product = paper["erasure"].symmetric_product(rows, chunk_size=3)
+    torch.testing.assert_close(product, rows @ rows.T)
+
+
 @pytest.mark.parametrize("block_size", [4, None])
 def test_kernel_inverse_equals_the_dense_inverse(paper, block_size):
     rng = np.random.default_rng(0)
