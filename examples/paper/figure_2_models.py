@@ -30,8 +30,8 @@ SETTINGS = {
     },
     "middle": {
         "n_train": 8000,
-        "n_test": 2000,
-        "n_measured": 2000,
+        "n_test": 1000,
+        "n_measured": 1000,
         "n_pixels": 16,
         "n_epochs": 15,
         "batch_size": 128,
