@@ -1,8 +1,9 @@
 """curvlinops: products with the Hessian or the empirical Fisher information, never the matrix."""
 
 import numpy as np
-from comparators.peers.torch_layer import LinearLayer
 from scipy.sparse.linalg import LinearOperator, cg
+
+from comparators.peers.torch_layer import LinearLayer
 
 # Relative residual at which conjugate gradients end, and the number of products at most.
 RTOL = 1e-8
@@ -19,6 +20,7 @@ class Curvlinops(LinearLayer):
     """
 
     reference = "curvlinops-for-pytorch 3.0"
+    package = "curvlinops"
     needs_rows = "all"
 
     def __init__(self, curvature="Hessian"):

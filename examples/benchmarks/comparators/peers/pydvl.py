@@ -1,6 +1,7 @@
 """pyDVL: `DirectInfluence`, the inverse of the dense Hessian or Gauss-Newton matrix."""
 
 import numpy as np
+
 from comparators.peers.torch_layer import BATCH, LinearLayer
 
 # Names of the matrices in tables, and in pyDVL.
@@ -20,6 +21,7 @@ class PyDVL(LinearLayer):
     """
 
     reference = "pyDVL 0.10"
+    package = "pydvl"
 
     def __init__(self, mode="Hessian", batch_size=BATCH):
         self.mode = mode

@@ -1,8 +1,9 @@
 """pyinfluence: `InfluenceFunctions` of a scikit-learn model, two classes."""
 
 import numpy as np
-from comparators.base import Comparator
 from sklearn.linear_model import LogisticRegression
+
+from comparators.base import Comparator
 
 
 class PyInfluence(Comparator):
@@ -14,6 +15,7 @@ class PyInfluence(Comparator):
 
     name = "pyinfluence"
     reference = "pyinfluence 0.5"
+    package = "pyinfluence"
     needs_rows = "all"
     multinomial = False
 

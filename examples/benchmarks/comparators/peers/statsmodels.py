@@ -1,6 +1,7 @@
 """statsmodels: one-step changes of the parameters of a GLM if one row is left out."""
 
 import numpy as np
+
 from comparators.base import Comparator
 
 
@@ -8,11 +9,13 @@ class Statsmodels(Comparator):
     """`GLM.get_influence().d_params`: one row, two classes, no penalty.
 
     The package computes the change for every row at once, so that an erasure is a look-up. Its
-    model is the GLM without a penalty; the changes are applied to the shared parameters.
+    model is the GLM without a penalty, here after one IRLS step from the shared parameters, since
+    the GLM has no minimum if a class is separable. Its changes are added to the shared parameters.
     """
 
     name = "statsmodels GLM"
     reference = "statsmodels 0.15"
+    package = "statsmodels"
     needs_rows = "all"
     multinomial = False
 
@@ -20,7 +23,8 @@ class Statsmodels(Comparator):
         import statsmodels.api as sm
 
         model = sm.GLM(self.rows.Y[:, 0], self.rows.Z, family=sm.families.Binomial())
-        self.changes = np.asarray(model.fit().get_influence().d_params)
+        fitted = model.fit(start_params=self.theta[0], maxiter=1)
+        self.changes = np.asarray(fitted.get_influence().d_params)
 
     def _erase(self, index):
         if len(index) > 1 or not self.retained.all():
