@@ -16,7 +16,7 @@ from sklearn_ssse.display import ErasureReportDisplay, GammaCurveDisplay
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 from sklearn_ssse.linear_model import ErasableLogisticRegression
 from sklearn_ssse.metrics import GammaScorer, gamma_score, parameter_distance
-from sklearn_ssse.model_selection import TunedEpsilonCV
+from sklearn_ssse.model_selection import ForgetSetSplit, TunedEpsilonCV
 from sklearn_ssse.neural_network import ErasableMLPClassifier
 from sklearn_ssse.signing import sign_records, verify_records
 from sklearn_ssse.verification import ErasureReport, verify_erasure
@@ -30,6 +30,7 @@ __all__ = [
     "ErasureReport",
     "ErasureReportDisplay",
     "ErasureWarning",
+    "ForgetSetSplit",
     "GammaCurveDisplay",
     "GammaScorer",
     "TunedEpsilonCV",
