@@ -10,6 +10,7 @@ from sklearn_ssse._verbs import (
     rectify,
     refresh,
     unlearn,
+    unlearn_path,
 )
 from sklearn_ssse._version import __version__
 from sklearn_ssse.display import ErasureReportDisplay, GammaCurveDisplay
@@ -45,6 +46,7 @@ __all__ = [
     "refresh",
     "sign_records",
     "unlearn",
+    "unlearn_path",
     "verify_erasure",
     "verify_records",
 ]

@@ -148,6 +148,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
             state=after[j],
             unweighted=after[j].weighted and sample_weight is None,
             doubts=_doubts(model, records[j], *steps[j]),
+            parameter_change=change[j],
         )
         for j, model in enumerate(models)
     ]

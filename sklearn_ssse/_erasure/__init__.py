@@ -24,6 +24,7 @@ from sklearn_ssse._erasure.epsilon import (
     read_epsilon,
     usual_epsilon,
 )
+from sklearn_ssse._erasure.epsilon_path import EpsilonPath, read_epsilons
 from sklearn_ssse._erasure.fit_curvature import FITTED, LONG_WORK, first_well_conditioned
 from sklearn_ssse._erasure.guards import (
     TRUSTED_MARGIN,

@@ -94,14 +94,7 @@ def plan_erasure(
     tracked = tracked_after(before.tracked, forget, added, call_positions)
     batch = _batch(model, family, forget, column_map)
     new = _batch(model, family, added, column_map)
-    after = check_remaining(
-        before,
-        model.classes_,
-        batch.y,
-        batch.weight,
-        added=(new.y, new.weight),
-        may_vanish=family.classes_may_vanish,
-    )
+    after = _remaining(model, before, batch, new)
     erased = erased_curvature(before, before.path.conservative or inverse)
     if family.is_convex and batch.n_samples:
         check_shares(before, erased)
@@ -130,6 +123,7 @@ def plan_erasure(
         unweighted=before.weighted and any(rows and rows[2] is None for rows in (forget, added)),
         columns_change=bool(column_map),
         doubts=doubts,
+        parameter_change=change,
     )
     return certified(erasure)
 
@@ -241,6 +235,18 @@ def _batch(model, family, rows, column_map):
     X = column_map.rows(X) if column_map else X
     weight = row_weights(codes, weight, state.class_weight)
     return family.batch(*rows_of_positive_weight(X, codes, weight))
+
+
+def _remaining(model, before, batch, new):
+    """The state after a model erases ``batch`` and adds ``new``, see `check_remaining`."""
+    return check_remaining(
+        before,
+        model.classes_,
+        batch.y,
+        batch.weight,
+        added=(new.y, new.weight),
+        may_vanish=batch.family.classes_may_vanish,
+    )
 
 
 def _row_change(model, batch, new, before, after):

@@ -8,14 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_ssse._composites import bare_copies, erasable_models, final_step, transformed
-from sklearn_ssse._erasure import Multiple, read_epsilon
 from sklearn_ssse._search.attributes import attribute_scores, attribute_targets, output_classes
 from sklearn_ssse._search.candidates import fit_with_weights
 from sklearn_ssse._search.distance import distance_ratios, euclidean_norms, pack_parameters
 from sklearn_ssse._search.gamma import distances, gamma
 from sklearn_ssse._search.hessian import hessian_norms
 from sklearn_ssse._utils.compat import safe_indexing
-from sklearn_ssse._verbs import unlearn_for_search
+from sklearn_ssse._verbs import epsilon_paths
 
 # Names of the measures of each forget set and eps, after its score gamma_S.
 MEASURES = (
@@ -57,37 +56,6 @@ class _Rows(NamedTuple):
         return cls(*(None if part is None else safe_indexing(part, index) for part in data))
 
 
-class _Path(NamedTuple):
-    """The parameters of an erased model over eps: ``start + eps * step``.
-
-    Attributes
-    ----------
-    model : ErasableMixin
-    start, step : ndarray of shape (d,)
-    epsilon : float
-        eps of the erasure that was made.
-    """
-
-    model: object
-    start: np.ndarray
-    step: np.ndarray
-    epsilon: float
-
-    @classmethod
-    def between(cls, before, after):
-        """The path from a model to its erased copy."""
-        start = before._family().theta
-        # If all weights are zero, the erasure makes no record.
-        epsilon = after.erasures_[-1].epsilon if after.erasures_ else 1.0
-        return cls(after, start, (after._family().theta - start) / epsilon, epsilon)
-
-    def move_to(self, eps):
-        """Set the parameters of the erased model."""
-        length = self.epsilon * eps.factor if isinstance(eps, Multiple) else eps
-        attributes = self.model._family().attributes(self.start + length * self.step)
-        vars(self.model).update(attributes)
-
-
 def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
     """Compare the erased, the original and the retrained model on one forget set, for every eps.
 
@@ -113,10 +81,9 @@ def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
     """
     retain, forget = (_Rows.of((X, y, sample_weight), index) for index in fold)
     retrained = fit_with_weights(plain, *retain)
-    twin = bare_copies(original)
-    erased = unlearn_for_search(twin, forget.X, forget.y, sample_weight=forget.sample_weight)
-    pairs = zip(erasable_models(original), erasable_models(erased), strict=True)
-    paths = [_Path.between(*pair) for pair in pairs]
+    epsilons, paths, _ = epsilon_paths(original, *forget[:2], epsilons, forget.sample_weight)
+    erased = bare_copies(original)
+    moved = list(zip(erasable_models(erased), paths, strict=True))
     final = final_step(erased)
 
     classes = output_classes(original, forget.y)
@@ -130,9 +97,9 @@ def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
 
     scored = []
     parameters = []
-    for eps in map(read_epsilon, epsilons):
-        for path in paths:
-            path.move_to(eps)
+    for eps in epsilons:
+        for model, path in moved:
+            vars(model).update(path.attributes(eps))
         scores = (first, attribute_scores(final, inputs[0], classes), last)
         gaps = [
             np.mean(final.predict(part) == true) - accuracy
