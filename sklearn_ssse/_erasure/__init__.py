@@ -31,6 +31,7 @@ from sklearn_ssse._erasure.guards import (
     check_fresh,
     check_remaining,
     least_margin,
+    lost_classes,
 )
 from sklearn_ssse._erasure.mixin import ErasableMixin
 from sklearn_ssse._erasure.no_rows import any_row, part_of_a_call, warn_of_no_rows
