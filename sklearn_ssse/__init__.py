@@ -16,7 +16,7 @@ from sklearn_ssse._version import __version__
 from sklearn_ssse.display import ErasureReportDisplay, GammaCurveDisplay
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 from sklearn_ssse.linear_model import ErasableLogisticRegression
-from sklearn_ssse.metrics import GammaScorer, gamma_score, parameter_distance
+from sklearn_ssse.metrics import GammaScorer, attribute_auc, gamma_score, parameter_distance
 from sklearn_ssse.model_selection import ForgetSetSplit, TunedEpsilonCV
 from sklearn_ssse.neural_network import ErasableMLPClassifier
 from sklearn_ssse.signing import sign_records, verify_records
@@ -36,6 +36,7 @@ __all__ = [
     "GammaScorer",
     "TunedEpsilonCV",
     "__version__",
+    "attribute_auc",
     "gamma_score",
     "learn",
     "parameter_distance",

@@ -121,7 +121,8 @@ class TunedEpsilonCV(
 
         - ``split0_distance_ratio``, in the Euclidean norm, and ``split0_distance_ratio_hessian``,
           in the norm of the Hessian of the retained rows: see `parameter_distance`. Both are nan if
-          the retained rows lack a class;
+          the retained rows lack a class; of a `MultiOutputClassifier`, outputs of which the
+          retained rows have one class are left out;
         - ``split0_forget_accuracy_gap`` and ``split0_retain_accuracy_gap``: the accuracy after the
           erasure minus the accuracy after retraining.
     n_splits_ : int
@@ -138,6 +139,10 @@ class TunedEpsilonCV(
 
     Notes
     -----
+    If the retained rows have one class of an output of a `MultiOutputClassifier`, the retrained
+    output predicts that class with probability 1, and its area under the ROC curve counts as 0, by
+    the convention of the paper: see `attribute_auc`.
+
     No training row is kept. From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows the
     fit on all rows and each forget set. With metadata routing, request weights by
     ``set_fit_request(sample_weight=True)``.

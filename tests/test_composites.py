@@ -158,7 +158,7 @@ def test_all_parts_or_none(data, name):
     else:
         S = np.flatnonzero(y[:, -1] == 1)
         if name == "outputs":
-            S = np.r_[S, S]
+            S = np.r_[S, S[:1]]
         with pytest.raises(ErasureError, match=LOSES_A_CLASS):
             unlearn(model, X[S], y[S])
     with pytest.raises(ErasureError, match="epsilon must be"):

@@ -5,6 +5,8 @@ from copy import deepcopy
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
+from sklearn.metrics import roc_auc_score
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -13,6 +15,11 @@ from sklearn_ssse import (
     ErasableLogisticRegression,
     ErasureError,
     ErasureRecord,
+    ForgetSetSplit,
+    GammaScorer,
+    TunedEpsilonCV,
+    attribute_auc,
+    gamma_score,
     parameter_distance,
     preview_unlearn,
     refresh,
@@ -138,3 +145,83 @@ def test_a_single_model_is_refused(data, forget):
     outputs_model = MultiOutputClassifier(FISHER).fit(X, Y)
     with pytest.raises(ErasureError, match="not take more rows of a class than the model holds"):
         unlearn(outputs_model, X[twice], Y[twice])
+
+
+def retrained_by_hand(base, X, Y, keep):
+    """A model of the retained rows, in which the output of one class predicts that class."""
+    model = MultiOutputClassifier(clone(base)).fit(X[keep], np.delete(Y[keep], LOST, axis=1))
+    constant = DummyClassifier().fit(X[keep], Y[keep, LOST])
+    model.estimators_.insert(LOST, constant)
+    model.classes_ = [output.classes_ for output in model.estimators_]
+    return model
+
+
+@pytest.mark.parametrize("metric", ["roc_auc", "probability"])
+def test_gamma_and_distance_by_hand(data, forget, metric):
+    X, Y = data
+    keep = np.setdiff1d(np.arange(len(X)), forget)
+    original = MultiOutputClassifier(EMPIRICAL).fit(X, Y)
+    retrained = retrained_by_hand(EMPIRICAL, X, Y, keep)
+    S = np.r_[forget, keep[:30]]  # rows that define the area of the output of one class
+    after = erased(original, X[forget], Y[forget])
+    found = gamma_score(original, after, retrained, X[S], Y[S], metric=metric)
+    p = []
+    for model in (original, after, retrained):
+        proba = model.predict_proba(X[S])
+        p.append(np.column_stack([q[:, 1] if q.shape[1] > 1 else 0 * q for q in proba]))
+    if metric == "roc_auc":
+        p = [np.array([roc_auc_score(Y[S, j], q[:, j]) for j in range(3)]) for q in p]
+        p[2][LOST] = 0.0
+        assert np.allclose(attribute_auc(retrained, X[S], Y[S], classes=original.classes_), p[2])
+    to_original, to_retrained = np.abs(p[1] - p[0]).sum(), np.abs(p[1] - p[2]).sum()
+    assert found == pytest.approx(to_original / (to_original + to_retrained))
+    others = [0, 2]
+    theta = [
+        np.concatenate([model.estimators_[j].coef_.ravel() for j in others])
+        for model in (original, after, retrained)
+    ]
+    ratio = np.linalg.norm(theta[1] - theta[2]) / np.linalg.norm(theta[0] - theta[2])
+    assert parameter_distance(original, after, retrained) == pytest.approx(ratio)
+    by_hessian = parameter_distance(original, after, retrained, X[keep], Y[keep], norm="hessian")
+    assert 0 < by_hessian < 2
+
+
+@pytest.mark.parametrize("base", [FISHER, make_pipeline(StandardScaler(), EMPIRICAL)])
+@pytest.mark.parametrize("metric", ["roc_auc", "probability"])
+def test_searches_cope(data, forget, base, metric):
+    X, Y = data
+    base = MultiOutputClassifier(base)
+    cv = ForgetSetSplit([0.5, 1.0], labels=LOST, random_state=0)
+    tuned = TunedEpsilonCV(base, epsilons=[0.5, 1.0], cv=cv, metric=metric, trust_best=True)
+    tuned.fit(X, Y)
+    (keep, S) = list(cv.split(X, Y))[1]
+    assert np.array_equal(S, forget)
+    final = base.estimator
+    retrained = retrained_by_hand(final, X, Y, keep)
+    original = clone(base).fit(X, Y)
+    for i, eps in enumerate([0.5, 1.0]):
+        after = erased(original, X[S], Y[S], epsilon=eps)
+        expected = gamma_score(original, after, retrained, X[S], Y[S], metric=metric)
+        assert tuned.cv_results_["split1_test_score"][i] == pytest.approx(expected)
+        expected = parameter_distance(original, after, retrained)
+        assert tuned.cv_results_["split1_distance_ratio"][i] == pytest.approx(expected, rel=1e-5)
+    assert np.isfinite(tuned.cv_results_["mean_distance_ratio_hessian"]).all()
+    scorer = GammaScorer(X, Y, metric=metric)
+    candidate = retrained.set_params(**dict.fromkeys(names_of_epsilon(retrained), 1.0))
+    with may_warn(DAMPED, LONG_STEP, REFRESH):
+        score = scorer(candidate, X[S], Y[S])
+    assert score == pytest.approx(tuned.cv_results_["split1_test_score"][1])
+
+
+def names_of_epsilon(estimator):
+    return [name for name in estimator.get_params() if name.endswith("unlearn_epsilon")]
+
+
+def test_all_outputs_of_one_class(data, forget):
+    X, Y = data
+    y = Y[:, [LOST]]
+    base = MultiOutputClassifier(FISHER)
+    cv = ForgetSetSplit([0.5, 1.0], labels=0, random_state=0)
+    tuned = TunedEpsilonCV(base, epsilons=[1.0], cv=cv, metric="probability").fit(X, y)
+    assert np.isnan(tuned.cv_results_["split1_distance_ratio"]).all()
+    assert 0 < tuned.best_score_ < 1
