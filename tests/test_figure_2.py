@@ -104,6 +104,12 @@ def test_kernel_inverse_equals_the_dense_inverse(paper, block_size):
         )
 
 
+def test_missing_images_are_named_with_their_address(paper, monkeypatch):
+    monkeypatch.delenv("SSSE_CIFAR10", raising=False)
+    with pytest.raises(FileNotFoundError, match="Download https://www.cs.toronto.edu"):
+        paper["cifar10"].load(10, 10, 8)
+
+
 def test_the_script_runs_on_tiny_data(paper, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib", reason='pip install "sklearn-ssse[plot]"')
     write_batches(tmp_path)

@@ -122,7 +122,7 @@ class KernelInverse:
         """Return the inverse with one block of all parameters; its kernel is their sum."""
         full = copy.copy(self)
         full.blocks = [slice(0, self.rows.shape[1])]
-        full.kernels = [torch.stack(self.kernels).sum(dim=0)]
+        full.kernels = [sum(self.kernels)]
         return full
 
     def solve(self, gradient, kept=None):

@@ -105,20 +105,56 @@ def run_norm(experiment, cases):
     return results
 
 
+def seconds_of(call):
+    """Return the wall time of a call."""
+    start = time.perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def training_hours(device):
+    """Return the estimated hours to train one model of the full setting, from 20 steps."""
+    options = SETTINGS["full"]
+    batch_size = options["batch_size"]
+    X = torch.zeros(batch_size, 3, options["n_pixels"], options["n_pixels"], device=device)
+    y = torch.zeros(batch_size, dtype=torch.int64, device=device)
+    kept = np.ones(batch_size, dtype=bool)
+    trained_with = {"norm": "batch", "seed": 0, "weight_decay": WEIGHT_DECAY}
+    seconds = seconds_of(
+        lambda: trained(X, y, kept, n_epochs=20, batch_size=batch_size, **trained_with)
+    )
+    return seconds / 20 * options["n_train"] / batch_size * options["n_epochs"] / 3600
+
+
+def kernel_hours(n_cases):
+    """Return the estimated hours of the kernels and factors of the full setting, one norm.
+
+    From the times of one product and one factor of 2,000 rows: both curvatures have one kernel,
+    and each case has a factor of four blocks, of one block, and of one block at temperature 4.
+    """
+    rows = torch.randn(2000, 10_000)
+    product = seconds_of(lambda: rows @ rows.T) * N_PARAMETERS / 10_000 / 2
+    kernel = (rows @ rows.T).double()
+    kernel.diagonal().add_(1)
+    factor = seconds_of(lambda: torch.linalg.cholesky(kernel))
+    ratio = SETTINGS["full"]["n_train"] / 2000
+    return 2 * (product * ratio**2 + 6 * n_cases * factor * ratio**3) / 3600
+
+
 def announce(setting, device):
-    """Print the sizes, and the time of the full setting from 20 timed training steps."""
+    """Print the sizes, and for the full setting its estimated time and memory."""
     print(f"setting {setting}: {SETTINGS[setting]}, {N_PARAMETERS:,} parameters, on {device}")
     if setting != "full":
         return
-    X = torch.zeros(128, 3, 32, 32, device=device)
-    y = torch.zeros(128, dtype=torch.int64, device=device)
-    start = time.perf_counter()
-    options = {"norm": "batch", "seed": 0, "batch_size": 128, "weight_decay": WEIGHT_DECAY}
-    trained(X, y, np.ones(128, dtype=bool), n_epochs=20, **options)
-    one_model = (time.perf_counter() - start) / 20 * 50_000 / 128 * SETTINGS["full"]["n_epochs"]
-    n_models = 1 + 2 * len(CASES["full"])
-    print(f"training takes about {one_model * n_models / 3600:.1f} hours for each norm")
-    print(f"gradient rows of batches of 1 take {50_000 * N_PARAMETERS * 4 / 1e9:.0f} GB of memory")
+    n_train = SETTINGS["full"]["n_train"]
+    n_models = len(models_of(CASES["full"]))
+    n_kernels = 5 + 2 + 2  # four blocks and their sum, copies, and the factor in float64
+    print(f"training takes about {n_models * training_hours(device):.0f} hours for each norm")
+    print(f"the kernels take about {kernel_hours(len(CASES['full'])):.0f} hours for each norm")
+    memory = 4 * n_train * N_PARAMETERS + 4 * n_train**2 * n_kernels
+    print(f"the gradient rows and their kernels take about {memory / 1e9:.0f} GB of memory")
 
 
 def run(arguments):
@@ -137,7 +173,7 @@ def run(arguments):
     }
     for norm in arguments.norms:
         experiment = Experiment(arguments.setting, norm, arguments.models, device)
-        cases = CASES[arguments.setting]
+        cases = [case for case in CASES[arguments.setting] if case[1] in arguments.shares]
         for case, seed in models_of(cases):
             experiment.model(case, seed)
         seconds = {"training of a model": float(np.median(experiment.training_seconds))}
@@ -153,6 +189,7 @@ def main(arguments=None):
     for setting in SETTINGS:
         parser.add_argument(f"--{setting}", dest="setting", action="store_const", const=setting)
     parser.add_argument("--norms", nargs="+", default=["batch", "group"])
+    parser.add_argument("--shares", nargs="+", default=["half", "whole"])
     parser.add_argument("--models", help="folder that keeps trained models between runs")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", help="JSON file of the results")
