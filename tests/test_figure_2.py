@@ -106,7 +106,7 @@ def test_kernel_inverse_equals_the_dense_inverse(paper, block_size):
 
 def test_missing_images_are_named_with_their_address(paper, monkeypatch):
     monkeypatch.delenv("SSSE_CIFAR10", raising=False)
-    with pytest.raises(FileNotFoundError, match="Download https://www.cs.toronto.edu"):
+    with pytest.raises(FileNotFoundError, match=r"Download https://www\.cs\.toronto\.edu"):
         paper["cifar10"].load(10, 10, 8)
 
 
