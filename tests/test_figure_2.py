@@ -84,6 +84,15 @@ def test_symmetric_product_of_chunks(paper):
     torch.testing.assert_close(product, rows @ rows.T)
 
 
+def test_signed_batches_leave_rows_out(paper):
+    kept = torch.tensor([False, True, True, True, True, False])
+    batches = paper["erasure"].signed_batches(torch.eye(6), 2, kept)
+    assert batches.abs().sum(dim=0).tolist() == [0, 1, 1, 1, 1, 0]
+    assert batches.abs().sum(dim=1).tolist() == [2, 2]
+    whole = paper["erasure"].signed_batches(torch.eye(6), 2)
+    assert (whole.abs().sum(dim=0) == 1).all()
+
+
 @pytest.mark.parametrize("block_size", [4, None])
 def test_kernel_inverse_equals_the_dense_inverse(paper, block_size):
     rng = np.random.default_rng(0)
@@ -119,7 +128,7 @@ def test_the_script_runs_on_tiny_data(paper, tmp_path, monkeypatch):
     paper["figure_2"].main([*options, "--output", files[0], "--picture", files[1]])
     results = json.loads(Path(files[0]).read_text())["tiny"]["results"]
     nothing = next(r for r in results if r["method"] == "nothing")
-    assert len({r["method"] for r in results}) == 14
+    assert len({r["method"] for r in results}) == 16
     assert all(0 <= r["gap"] <= r["gap_with_rest"] for r in results)
     assert nothing["path"][0]["length"] == 0
 

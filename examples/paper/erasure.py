@@ -74,10 +74,14 @@ def gradient_rows(module, X, y, curvature, *, seed=0, chunk_size=100):
     return rows
 
 
-def signed_batches(rows, batch_size, seed=0):
-    """Return the sum of the rows of each random batch, with random signs."""
+def signed_batches(rows, batch_size, kept=None, seed=0):
+    """Return the sum of the rows of each random batch, with random signs.
+
+    `kept` selects the rows that take part, (n,); None selects all.
+    """
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(rows))[: len(rows) // batch_size * batch_size]
+    chosen = np.arange(len(rows)) if kept is None else np.flatnonzero(kept.numpy())
+    order = rng.permutation(chosen)[: len(chosen) // batch_size * batch_size]
     signs = torch.as_tensor(rng.choice([-1.0, 1.0], len(order)), dtype=rows.dtype)
     batches = torch.empty(len(order) // batch_size, rows.shape[1])
     for i in range(len(batches)):

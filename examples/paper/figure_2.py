@@ -46,6 +46,18 @@ def steps_with(rows, gradients, kept, curvature, batch_size):
                 if temperature > 1:
                     name += f", temperature {temperature}"
                 yield name, case, inverse.solve(gradient, kept[case])
+    if curvature == "empirical_fisher" and batch_size == 1:
+        for case, gradient in gradients[1].items():
+            step = inverses["full"].solve(gradient)
+            yield f"{curvature}, batches of 1, full, forget rows kept", case, step
+
+
+def steps_without_forget_rows(rows, gradients, kept, curvature, batch_size):
+    """Yield the steps of batches of retained rows: other batches, and a kernel, for each case."""
+    name = f"{curvature}, batches of {batch_size}, full, forget rows left out"
+    for case, gradient in gradients.items():
+        inverse = KernelInverse(signed_batches(rows, batch_size, kept[case]), DAMPING)
+        yield name, case, inverse.solve(gradient)
 
 
 def all_steps(experiment, module, cases):
@@ -70,6 +82,8 @@ def all_steps(experiment, module, cases):
                 step[-N_LAST_LAYER:] = last.solve(gradient[-N_LAST_LAYER:], kept[case])
                 yield "last layer, gauss_newton", case, step
         yield from steps_with(rows, gradients, kept, curvature, 1)
+        if curvature == "empirical_fisher":
+            yield from steps_without_forget_rows(rows, gradients[1], kept, curvature, 10)
         batches = signed_batches(rows, 10)
         del rows  # the largest array; the next curvature needs its memory
         yield from steps_with(batches, gradients, whole, curvature, 10)
