@@ -73,7 +73,7 @@ def table(results, share):
 
     A cell is the mean over the classes, with the largest in parentheses.
     """
-    norms = list(dict.fromkeys(r["norm"] for r in results))
+    norms = list(dict.fromkeys(r["norm"] for r in results if r["share"] == share))
     names = ["gap", "gap_with_rest"] if share == "half" else ["gap"]
     titles = {"gap": "", "gap_with_rest": ", with the rest of the class"}
     columns = [(norm, name) for norm in norms for name in names]
