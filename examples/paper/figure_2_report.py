@@ -94,8 +94,8 @@ def best_point(entry):
 def details(results, label, methods):
     """Return the lines of a table of accuracies for half of one class at the best length."""
     lines = [
-        "| norm | method | forget | retained | test | rest of class | eps |",
-        "|---|---|---|---|---|---|---|",
+        "| norm | method | " + " | ".join(MEASURES) + " | eps |",
+        "|---|---|" + "---|" * len(MEASURES) + "---|",
     ]
     for norm in dict.fromkeys(r["norm"] for r in results):
         halves = [r for r in results if (r["norm"], r["share"]) == (norm, "half")]
@@ -107,7 +107,7 @@ def details(results, label, methods):
             eps = f"{point['eps']:.1e}" if point["eps"] else "-"
             rows.append((method, point["accuracies"], eps))
         for name, accuracies, eps in rows:
-            numbers = " | ".join(f"{value:.2f}" for value in accuracies[:4])
+            numbers = " | ".join(f"{value:.2f}" for value in accuracies)
             lines.append(f"| {norm} | {name} | {numbers} | {eps} |")
     return lines
 
@@ -130,11 +130,46 @@ def below_bounds(results):
     return lines
 
 
+def chosen_gap(entry, target):
+    """Return the gap, with the rest of the class, where the forget accuracy is next to `target`."""
+    point = min(entry["path"], key=lambda p: abs(p["accuracies"][0] - target))
+    return gap(point["accuracies"], entry["reference"], 4)
+
+
+def chosen_lengths(results):
+    """Return the lines of a table: the gap at a length that is chosen without retraining.
+
+    At that length, the accuracy on the forget rows is next to the accuracy of the original network
+    on the test rows of the class. A cell is the mean over the classes, with the largest in
+    parentheses.
+    """
+    norms = list(dict.fromkeys(r["norm"] for r in results if r["share"] == "half"))
+    head = [f"{norm} norm, length without retraining" for norm in norms]
+    lines = ["| method | " + " | ".join(head) + " |", "|---|" + "---|" * len(head)]
+    targets = {
+        (r["norm"], r["label"]): r["path"][0]["accuracies"][4]
+        for r in results
+        if r["method"] == "nothing"
+    }
+    for method in methods_of(results):
+        if method in ["nothing", "another seed"]:
+            continue
+        entries = {norm: found(results, norm, "half", method) for norm in norms}
+        gaps = {
+            norm: [chosen_gap(entry, targets[norm, entry["label"]]) for entry in entries[norm]]
+            for norm in norms
+        }
+        cells = [cell([{"gap": value} for value in gaps[norm]], "gap") for norm in norms]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return lines
+
+
 def tables(results):
     """Return the titles and the lines of all tables of one setting."""
     shares = dict.fromkeys(entry["share"] for entry in results)
     found_tables = {f"{share} of a class": table(results, share) for share in shares}
     found_tables["bounds"] = below_bounds(results)
+    found_tables["half of a class, length without retraining"] = chosen_lengths(results)
     label = next(entry["label"] for entry in results if entry["share"] == "half")
     name = cifar10.CLASSES[label]
     found_tables[f"half of the class {name}"] = details(results, label, list(DRAWN))
