@@ -28,6 +28,7 @@ CASES = {
     "middle": [(label, share) for share in ("half", "whole") for label in (0, 3, 8)],
     "full": [(label, share) for share in ("half", "whole") for label in range(10)],
 }
+CURVATURES = ["empirical_fisher", "gauss_newton"]
 DAMPING = 0.1  # multiple of the mean diagonal entry of the curvature
 BLOCK_SIZE = 70_000
 N_LAST_LAYER = 650  # parameters of the linear layer
@@ -60,8 +61,8 @@ def steps_without_forget_rows(rows, gradients, kept, curvature, batch_size):
         yield name, case, inverse.solve(gradient)
 
 
-def all_steps(experiment, module, cases):
-    """Yield the name, the case and the direction of every step."""
+def all_steps(experiment, module, cases, curvatures):
+    """Yield the name, the case and the direction of every step of the chosen curvatures."""
     X = experiment.X
     y = experiment.labels
     forget = {case: torch.as_tensor(forget_rows(experiment.y, *case)) for case in cases}
@@ -73,7 +74,7 @@ def all_steps(experiment, module, cases):
         yield "plain gradient", case, gradient
     kept = {case: ~mask for case, mask in forget.items()}
     whole = dict.fromkeys(cases)
-    for curvature in ["empirical_fisher", "gauss_newton"]:
+    for curvature in curvatures:
         rows = gradient_rows(module, X, y, curvature)
         if curvature == "gauss_newton":
             last = KernelInverse(rows[:, -N_LAST_LAYER:].contiguous(), DAMPING)
@@ -95,7 +96,7 @@ def models_of(cases):
     return [(None, 0), *[(case, 0) for case in cases], *again]
 
 
-def run_norm(experiment, cases):
+def run_norm(experiment, cases, curvatures):
     """Return the results of one norm: accuracies of the models and the path of each step."""
     module = experiment.model(None, 0)
     results = []
@@ -109,7 +110,7 @@ def run_norm(experiment, cases):
             accuracies = experiment.accuracies(other, case)
             path = [{"length": 0.0, "eps": 0.0, "accuracies": accuracies}]
             results.append(result(experiment.norm, case, name, path, references[case]))
-    for name, case, step in all_steps(experiment, module, cases):
+    for name, case, step in all_steps(experiment, module, cases, curvatures):
         step = step.to(experiment.X.device)
         path = path_of(experiment, module, case, step, references[case])
         results.append(result(experiment.norm, case, name, path, references[case]))
@@ -192,7 +193,7 @@ def run(arguments):
             experiment.model(case, seed)
         seconds = {"training of a model": float(np.median(experiment.training_seconds))}
         start = time.perf_counter()
-        report["results"] += run_norm(experiment, cases)
+        report["results"] += run_norm(experiment, cases, arguments.curvatures)
         seconds["steps and measures"] = round(time.perf_counter() - start)
         report["seconds"][norm] = seconds
     return report
@@ -204,6 +205,7 @@ def main(arguments=None):
         parser.add_argument(f"--{setting}", dest="setting", action="store_const", const=setting)
     parser.add_argument("--norms", nargs="+", default=["batch", "group"])
     parser.add_argument("--shares", nargs="+", default=["half", "whole"])
+    parser.add_argument("--curvatures", nargs="+", default=CURVATURES)
     parser.add_argument("--models", help="folder that keeps trained models between runs")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", help="JSON file of the results")

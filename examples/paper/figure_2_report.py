@@ -101,9 +101,11 @@ def details(results, label, methods):
         halves = [r for r in results if (r["norm"], r["share"]) == (norm, "half")]
         chosen = [r for r in halves if r["label"] == label]
         rows = [("retraining", chosen[0]["reference"], "-")]
+        by_method = {entry["method"]: entry for entry in chosen}
         for method in methods:
-            entry = next(r for r in chosen if r["method"] == method)
-            point = best_point(entry)
+            if method not in by_method:
+                continue
+            point = best_point(by_method[method])
             eps = f"{point['eps']:.1e}" if point["eps"] else "-"
             rows.append((method, point["accuracies"], eps))
         for name, accuracies, eps in rows:
@@ -120,12 +122,13 @@ def below_bounds(results):
     lines = ["| norm | bound | below it in every class | not below it |", "|---|---|---|---|"]
     steps = [name for name in methods_of(results) if name != "nothing"]
     for norm in dict.fromkeys(r["norm"] for r in results):
-        largest = {
-            name: max(entry["gap_with_rest"] for entry in found(results, norm, "half", name))
+        gaps = {
+            name: [entry["gap_with_rest"] for entry in found(results, norm, "half", name)]
             for name in steps
         }
-        below = "; ".join(name for name in steps if largest[name] < BOUNDS[norm]) or "none"
-        above = "; ".join(name for name in steps if largest[name] >= BOUNDS[norm]) or "none"
+        largest = {name: max(values) for name, values in gaps.items() if values}
+        below = "; ".join(name for name in largest if largest[name] < BOUNDS[norm]) or "none"
+        above = "; ".join(name for name in largest if largest[name] >= BOUNDS[norm]) or "none"
         lines.append(f"| {norm} | {BOUNDS[norm]} | {below} | {above} |")
     return lines
 
