@@ -6,9 +6,9 @@ SSSE_CIFAR10 as `cifar10.py` describes it:
 
     python examples/paper/figure_2.py --quick --output figure_2.json --picture figure_2.png
 
---quick takes minutes, --middle an hour, --full hours on a GPU. The step is computed by `erasure.py`
-beside this file and not by the library's estimator for torch modules: the script compares kinds of
-curvature on the same gradient rows, which it computes once.
+On one core, --quick takes half an hour and --middle two hours; --full prints its estimate. The
+step is computed by `erasure.py` beside this file and not by the library's estimator for torch
+modules: the script compares kinds of curvature on the same gradient rows, which it computes once.
 """
 
 import argparse
