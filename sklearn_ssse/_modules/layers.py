@@ -12,6 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +22,9 @@ from torch.nn import functional as F
 class LayerKind(ABC):
     """Gradient rows of one kind of layer."""
 
-    def n_outputs(self, layer: nn.Module) -> int:
+    def n_outputs(self, layer: Any) -> int:
         """Number of rows of the parameter matrix."""
-        return layer.weight.shape[0]
+        return int(layer.weight.shape[0])
 
     def size(self, layer: nn.Module, inputs: Tensor) -> int:
         """Number of array elements that `weight_rows` forms for each sample."""

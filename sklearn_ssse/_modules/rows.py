@@ -157,8 +157,8 @@ def gradient_sums(
         out = z.new_zeros(seeds.shape[1], layout.n_parameters)
         for row, gradients in zip(out, _passes(z, moving, seeds), strict=True):
             tensors = {
-                name: parameters[name].new_zeros(()) if gradient is None else gradient[None]
-                for name, gradient in zip(layout.names, gradients, strict=True)
+                name: (torch.zeros_like(parameter) if gradient is None else gradient)[None]
+                for name, parameter, gradient in zip(layout.names, moving, gradients, strict=True)
             }
             layout.gather(tensors, row[None])
     return out
