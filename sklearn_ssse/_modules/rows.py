@@ -116,14 +116,19 @@ def gradient_rows(
         with _recording(module, layout, n) as calls:
             z = _outputs(forward, X, seeds)
         deltas = _backward(z, [call.outputs for made in calls for call in made], seeds)
-        out = z.new_zeros(n // group_size, c, layout.n_parameters)
+        out = z.new_empty(n // group_size, c, layout.n_parameters)
         with torch.no_grad():
             for place, made in zip(layout.layers, calls, strict=True):
                 layer = module.get_submodule(place.name)
+                is_written = False
                 for call in made:
                     gradients = next(deltas)
                     if gradients is not None:
-                        _add_rows(layer, place, call, gradients, group_size, out)
+                        write = torch.Tensor.add_ if is_written else torch.Tensor.copy_
+                        _write_rows(layer, place, call, gradients, out, write)
+                        is_written = True
+                if not is_written:
+                    out[:, :, place.columns] = 0
     return out.flatten(0, 1)
 
 
@@ -281,18 +286,29 @@ def _passes(
 def _backward(z: Tensor, outputs: Sequence[GradientEdge], seeds: Tensor) -> Iterator[Tensor | None]:
     """Yield the deltas (n, c, ...) of each call, None if z does not depend on its outputs."""
     for deltas in zip(*_passes(z, outputs, seeds), strict=True):
-        yield None if deltas[0] is None else torch.stack(deltas, dim=1)
+        if deltas[0] is None:
+            yield None
+        elif len(deltas) == 1:
+            yield deltas[0].unsqueeze(1)
+        else:
+            yield torch.stack(deltas, dim=1)
 
 
-def _add_rows(
-    layer: nn.Module, place: LayerPlace, call: _Call, deltas: Tensor, b: int, out: Tensor
+def _write_rows(
+    layer: nn.Module,
+    place: LayerPlace,
+    call: _Call,
+    deltas: Tensor,
+    out: Tensor,
+    write: Callable[[Tensor, Tensor], Tensor],
 ) -> None:
-    """Add the rows of one call of a layer to ``out``, (g, c, d)."""
+    """Copy or add the rows of one call of a layer to ``out``, (g, c, d)."""
     if call.inputs._version != call.version:
         raise ErasureError(
             f"The inputs of a layer must not be changed in place after its call, got changed "
             f"inputs of layer {place.name!r}. Use the operation that returns a new tensor."
         )
+    b = len(deltas) // len(out)
     step = max(1, CHUNK_SIZE // (b * place.kind.size(layer, call.inputs)))
     for groups in slices(len(out), step):
         samples = slice(groups.start * b, groups.stop * b)
@@ -300,6 +316,6 @@ def _add_rows(
         if place.weight:
             rows = place.kind.weight_rows(layer, call.inputs[samples], deltas[samples], b)
             weight = matrix[..., : place.shape[1] - place.bias]
-            weight.unflatten(-1, rows.shape[3:]).add_(rows)
+            write(weight.unflatten(-1, rows.shape[3:]), rows)
         if place.bias:
-            matrix[..., -1].add_(place.kind.bias_rows(layer, deltas[samples], b))
+            write(matrix[..., -1], place.kind.bias_rows(layer, deltas[samples], b))
