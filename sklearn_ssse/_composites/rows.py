@@ -196,7 +196,8 @@ def _erasures(parts):
             erasure = model._plan_erasure(
                 forget, added, rows.epsilon, rows.column_map, rows.request, rows.call_positions
             )
-        kept_by = tuple(dict.fromkeys(name for part in own for name in part.rows.kept_by))
+        names = [name for part in own for name in part.rows.kept_by]
+        kept_by = tuple(dict.fromkeys([*names, *erasure.record.kept_by]))
         record = replace(erasure.record, kept_by=kept_by)
         out.append(erasure._replace(record=record))
     return out

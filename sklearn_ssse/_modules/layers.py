@@ -167,6 +167,8 @@ def _negative_part(layer, inputs):
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 INSTANCE_NORMS = (nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+# Layers that may hold running statistics of the training rows.
+RUNNING_NORMS = (*BATCH_NORMS, *INSTANCE_NORMS)
 KINDS: dict[type[nn.Module], LayerKind] = {
     nn.Linear: Linear(),
     nn.Conv1d: Convolution(),
