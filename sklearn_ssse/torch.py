@@ -153,6 +153,7 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
     ...     lr=0.1,
     ...     verbose=0,
     ...     train_split=None,
+    ...     fisher_batch_size=1,
     ... )
     >>> net.fit(images, y).unlearn(images[:20], y[:20]).n_samples_remaining_
     1777
@@ -222,10 +223,10 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
             row depend on other rows; if the curvature is singular in spite of its damping, or does
             not fit into memory.
         """
+        self._check_own_params()
         self._drop_curvature()
         for name in ("_label_classes", "_row_shape", "_held_out_accuracy", "n_features_in_"):
             vars(self).pop(name, None)
-        self._validate_params()
         refuse_weights(fit_params.pop("sample_weight", None))
         try:
             super().fit(X, y, **fit_params)
@@ -326,7 +327,7 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         ...     loss = torch.nn.functional.cross_entropy(module(torch.tensor(X)), torch.tensor(y))
         ...     loss.backward()
         ...     _ = optimizer.step()
-        >>> net = ErasableNeuralNetClassifier.from_module(module, X, y)
+        >>> net = ErasableNeuralNetClassifier.from_module(module, X, y, fisher_batch_size=1)
         >>> net.unlearn(X[:5], y[:5]).n_samples_remaining_
         145
         """
@@ -340,6 +341,7 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
             weight_decay = {"*": weight_decay}
         groups = [(name, {"weight_decay": value}) for name, value in weight_decay.items()]
         net = cls(deepcopy(module), **{**given, "optimizer__param_groups": groups, **params})
+        net._check_own_params()
         net.initialize()
         labels = as_arrays(X, y)[1]
         net.check_data(X, net._codes(labels))
@@ -392,11 +394,10 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
             raise KeyboardInterrupt
         self._held_out = False
 
-    def _validate_params(self):
-        """Check the parameters of this class, then skorch's own."""
+    def _check_own_params(self):
+        """Check the parameters that skorch's class does not have; skorch checks the others."""
         given = {name: getattr(self, name) for name in OWN_PARAMETERS}
         validate_parameter_constraints(self._parameter_constraints, given, type(self).__name__)
-        super()._validate_params()
 
     def _plain(self):
         """An unfitted model of the parent class with the same parameters."""
