@@ -130,6 +130,10 @@ class ModuleFamily(Family):
         self.layout.write(theta, module)
         return self._with_attributes(module)
 
+    def attributes_of(self, estimator):
+        """See `Family.attributes_of`; the running statistics are copied as well."""
+        return self._with_attributes(copy.deepcopy(estimator.module_))
+
     def tensor(self, X):
         """Flat rows as a tensor in the form, the type and on the device of the module."""
         out = torch.from_numpy(np.ascontiguousarray(X)).reshape(len(X), *self.row_shape)

@@ -11,6 +11,7 @@ from sklearn_ssse._erasure import encode
 from sklearn_ssse._families import objective_of, pack
 from sklearn_ssse._modules.data import as_arrays, as_dataset, has_labels
 from sklearn_ssse._modules.layers import RUNNING_NORMS
+from sklearn_ssse._modules.layout import ParameterLayout
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # Fitted attributes of skorch that prediction and further training need.
@@ -160,9 +161,16 @@ def weight_decay_of(net):
 
 @pack.register(NeuralNetClassifier)
 def pack_net(net):
-    """Parameters of the module of a fitted net as one float64 vector, (d,)."""
-    values = [value.detach().cpu().numpy().ravel() for value in net.module_.parameters()]
-    return np.concatenate(values).astype(np.float64)
+    """All parameters of the module of a fitted net as one float64 vector, (d,).
+
+    They have the order of a `ParameterLayout`, or of the module if it has layers that are not
+    supported.
+    """
+    try:
+        return ParameterLayout.of(net.module_).pack(net.module_)
+    except ErasureError:
+        values = [value.detach().cpu().numpy().ravel() for value in net.module_.parameters()]
+        return np.concatenate(values).astype(np.float64)
 
 
 @objective_of.register(NeuralNetClassifier)

@@ -17,9 +17,9 @@ class ModuleStream:
     """Curvature rows of a data set, with the interface of `ScoreStream`.
 
     Each row is one explicit vector in the precision of the module. Rows that fit into one chunk are
-    computed once and stay in memory; others are computed each time they are read. With ``batch_size`` b > 1, a row
-    is the sum over a random mini-batch of b samples with random signs, see `SignedStream`; the last
-    mini-batch may be smaller.
+    computed once and stay in memory; others are computed each time they are read. With
+    ``batch_size`` b > 1, a row is the sum over a random mini-batch of b samples with random signs,
+    see `SignedStream`; the last mini-batch may be smaller.
 
     Parameters
     ----------
