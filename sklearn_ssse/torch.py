@@ -25,7 +25,6 @@ except ImportError as error:
     ) from error
 
 from sklearn_ssse._modules import (
-    SKORCH_FITTED,
     LabelledNet,
     ModuleMixin,
     as_arrays,
@@ -223,7 +222,7 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
             row depend on other rows; if the curvature is singular in spite of its damping, or does
             not fit into memory.
         """
-        self._check_own_params()
+        self._validate_params()
         self._drop_curvature()
         for name in ("_label_classes", "_row_shape", "_held_out_accuracy", "n_features_in_"):
             vars(self).pop(name, None)
@@ -341,7 +340,6 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
             weight_decay = {"*": weight_decay}
         groups = [(name, {"weight_decay": value}) for name, value in weight_decay.items()]
         net = cls(deepcopy(module), **{**given, "optimizer__param_groups": groups, **params})
-        net._check_own_params()
         net.initialize()
         labels = as_arrays(X, y)[1]
         net.check_data(X, net._codes(labels))
@@ -379,25 +377,12 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         """
         return super().to_plain()
 
-    def _train_further(self, given, checked):
-        """Train on the retained rows from the present parameters, with frozen statistics."""
-        held = vars(self)
-        before = {"train_split": self.train_split}
-        held.update({name: deepcopy(held[name]) for name in ("module_", "criterion_")})
-        held.update(self.attributes_with(self.module_))
-        held.update(train_split=None, _frozen=True)
-        NeuralNetClassifier.partial_fit(self, *given[:2])
-        held.update(before)
-        held.pop("_frozen")
-        held.pop("_trained_on", None)
-        if held.pop("_interrupted", False):  # the parent only ends the training
-            raise KeyboardInterrupt
-        self._held_out = False
-
-    def _check_own_params(self):
-        """Check the parameters that skorch's class does not have; skorch checks the others."""
+    def _validate_params(self):
+        """Check the parameters of this class, and skorch's own once there is a module."""
         given = {name: getattr(self, name) for name in OWN_PARAMETERS}
         validate_parameter_constraints(self._parameter_constraints, given, type(self).__name__)
+        if "module_" in vars(self):
+            super()._validate_params()
 
     def _plain(self):
         """An unfitted model of the parent class with the same parameters."""
@@ -405,10 +390,3 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         return NeuralNetClassifier(
             **{name: deepcopy(value) for name, value in given.items() if name not in OWN_PARAMETERS}
         )
-
-    @classmethod
-    def _copy_fitted(cls, source, target):
-        """Copy the fitted attributes of skorch; the optimiser still refers to the module."""
-        held = vars(source)
-        copied = deepcopy({name: held[name] for name in SKORCH_FITTED if name in held})
-        vars(target).update(copied)

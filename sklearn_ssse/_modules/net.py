@@ -40,6 +40,10 @@ class LabelledNet(NeuralNetClassifier):
     training, None for all rows.
     """
 
+    def __sklearn_is_fitted__(self):
+        """Whether the module exists."""
+        return "module_" in vars(self)
+
     def predict(self, X):
         """Return the class of each row.
 

@@ -1,7 +1,10 @@
-"""The curvature of a torch module inside an estimator, and its checks."""
+"""The verbs of a skorch classifier: its rows, its curvature, and further training."""
+
+from copy import deepcopy
 
 import numpy as np
 import torch
+from skorch import NeuralNetClassifier
 
 from sklearn_ssse._calibration import network
 from sklearn_ssse._erasure import ErasableMixin, encode
@@ -10,7 +13,7 @@ from sklearn_ssse._inverse import MODULE_INVERSES
 from sklearn_ssse._kernels import choose_backend
 from sklearn_ssse._modules.data import as_arrays, flat_rows
 from sklearn_ssse._modules.family import ModuleFamily
-from sklearn_ssse._modules.net import weight_decay_of
+from sklearn_ssse._modules.net import SKORCH_FITTED, weight_decay_of
 from sklearn_ssse._modules.rows import check_rows
 from sklearn_ssse._utils.warnings import warn
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
@@ -125,6 +128,28 @@ class ModuleMixin(ErasableMixin):
         """torch on a device that was given, otherwise the choice by the size."""
         is_given = self.curvature_device is not None and self.curvature_device != "cpu"
         return "torch" if is_given else choose_backend("auto", operations)
+
+    def _train_further(self, given, checked):
+        """Train on the retained rows from the present parameters, with frozen statistics."""
+        held = vars(self)
+        before = {"train_split": self.train_split}
+        held.update({name: deepcopy(held[name]) for name in ("module_", "criterion_")})
+        held.update(self.attributes_with(self.module_))
+        held.update(train_split=None, _frozen=True)
+        NeuralNetClassifier.partial_fit(self, *given[:2])
+        held.update(before)
+        held.pop("_frozen")
+        held.pop("_trained_on", None)
+        if held.pop("_interrupted", False):  # the parent only ends the training
+            raise KeyboardInterrupt
+        self._held_out = False
+
+    @classmethod
+    def _copy_fitted(cls, source, target):
+        """Copy the fitted attributes of skorch; the optimiser still refers to the module."""
+        held = vars(source)
+        copied = deepcopy({name: held[name] for name in SKORCH_FITTED if name in held})
+        vars(target).update(copied)
 
 
 def refuse_weights(sample_weight):
