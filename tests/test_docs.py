@@ -17,6 +17,7 @@ PAGES_WITHOUT_EXAMPLES = [
     "constants_network.md",
     "guards.md",
     "method.md",
+    "race.md",
     "release.md",
     "streams.md",
     "verification.md",
