@@ -275,13 +275,13 @@ def choose(change, inverse):
     ErasureError
         If the curvature is singular after the change.
     """
+    path = change.before.path
+    if change.before.minibatch:  # no single row is read
+        downdate = Downdate(inverse)
+        return Choice(change._replace(leave_out=False).step(downdate), downdate, path)
     check_rows_finite(change.scores, inverse)
     if change.new is not None:
         check_rows_finite(change.new, inverse)
-    path = change.before.path
-    if change.before.minibatch:
-        downdate = Downdate(inverse)
-        return Choice(change._replace(leave_out=False).step(downdate), downdate, path)
     if path.second_order is not None and change.leave_out and change.order > 1:
         return _second_order(change, inverse)
     downdate = change.downdate(path.conservative or inverse)

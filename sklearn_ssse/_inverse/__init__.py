@@ -17,3 +17,5 @@ INVERSES: dict[str, type[AbstractInverse]] = {
     "low_rank": LowRankInverse,
     "diagonal": DiagonalInverse,
 }
+# The structures for torch modules.
+MODULE_INVERSES: dict[str, type[AbstractInverse]] = dict(INVERSES)
