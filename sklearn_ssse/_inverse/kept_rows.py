@@ -1,169 +1,147 @@
-"""Curvature rows that an inverse keeps, one array for each row, and products with them.
+"""Curvature rows that an inverse keeps, and products with them.
 
-A version without some rows shares the arrays of the others: nothing is copied, and the memory of a
-removed row is free as soon as the old version is deleted.
+Each row is an array of its own: a version without some rows shares the others, and nothing of a
+removed row is left once the old version is deleted.
 """
 
-import copy
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_ssse._gradients import CurvatureRows, Scores
-from sklearn_ssse._kernels import Array, Kernels, cpu
-from sklearn_ssse._utils.chunks import slices
+from sklearn_ssse._gradients import CurvatureRows
+from sklearn_ssse._kernels import Kernels, cpu
+from sklearn_ssse._utils.chunks import add_up, slices
 
-# Elements of R up to which float64 rows are kept as float64 (128 MB); more are kept as float32.
+# Array elements up to which rows are stored as float64 (128 MB); more are stored as float32.
 FLOAT64_ELEMENTS = 2**24
-# Elements of the float64 copy of some columns of R that a product forms at a time (128 MB).
-SLAB_ELEMENTS = 2**24
-# Columns up to which a product reads R row by row instead of in float64 copies of its columns.
-FEW_COLUMNS = 4
+# Elements of the float64 copy of some columns of the rows that a product forms at a time (32 MB).
+SLAB_ELEMENTS = 2**22
+# Two rows are equal if the norm of their difference is at most this share of their norm: a gradient
+# in float32 that is computed again with other rows of a chunk differs by its rounding.
+EQUAL_SHARE = 1e-5
 
 
 class KeptRows:
-    """Curvature rows R in memory, each with a sign in ``sum_i sign_i r_i r_i^T``.
+    """Curvature rows R with signs s, for the matrix ``R^T diag(s) R``.
 
     Parameters
     ----------
     rows : sequence of ndarray of shape (d,)
         The m rows, float32 or float64.
-    n_parameters : int
-        d.
-
-    Attributes
-    ----------
     signs : ndarray of shape (m,)
-        1 for the rows of training rows, -1 for rows that were subtracted.
-    numbers : ndarray of int of shape (m,)
-        Number of each row in the order in which the rows were added, from 0; -1 for subtracted
-        rows. Numbers do not change if other rows are removed.
-    n_added : int
-        Number of rows that were ever added: the number of the next one.
+        1 or -1 for each row.
     """
 
-    def __init__(self, rows: Sequence[NDArray], n_parameters: int) -> None:
+    def __init__(self, rows: Sequence[NDArray], signs: NDArray) -> None:
         self.rows = tuple(rows)
-        self.n_parameters = n_parameters
-        self.signs = np.ones(len(self.rows))
-        self.numbers = np.arange(len(self.rows))
-        self.n_added = len(self.rows)
+        self.signs = signs
 
     @classmethod
     def collect(cls, scores: CurvatureRows, kernels: Kernels = cpu) -> "KeptRows":
-        """Read all rows of a stream, a small piece at a time."""
-        size = scores.n_rows * scores.n_parameters
-        rows: list[NDArray] = []
-        for piece in chain.from_iterable(chunk.pieces() for chunk in scores.chunks()):
-            R = kernels.to_numpy(piece.to_dense())
-            is_single = size > FLOAT64_ELEMENTS or is_float32(piece)
-            dtype = np.dtype(np.float32 if is_single else np.float64)
-            rows.extend(np.array(row, dtype=dtype) for row in R)
-        return cls(rows, scores.n_parameters)
+        """Copy all rows of a stream, with sign 1."""
+        is_small = scores.n_rows * scores.n_parameters <= FLOAT64_ELEMENTS
+        dtype = np.float64 if is_small else np.float32
+        pieces = chain.from_iterable(chunk.pieces() for chunk in scores.chunks())
+        blocks = (kernels.to_numpy(piece.to_dense()) for piece in pieces)
+        rows = [np.array(row, dtype=dtype) for row in chain.from_iterable(blocks)]
+        return cls(rows, np.ones(len(rows)))
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the rows."""
-        return sum(row.nbytes for row in self.rows)
-
-    @property
-    def eps(self) -> float:
-        """Rounding error of the elements of the rows, relative."""
-        return max((float(np.finfo(row.dtype).eps) for row in self.rows[:1]), default=0.0)
-
-    def matvec(self, V: NDArray, columns: slice) -> NDArray:
-        """Compute ``R[:, columns] @ V`` for V of shape (n_columns, k), in float64: (m, k)."""
-        if V.shape[1] <= FEW_COLUMNS:
-            products = [row[columns].astype(np.float64) @ V for row in self.rows]
-            return np.array(products).reshape(len(self), V.shape[1])
-        out = np.zeros((len(self), V.shape[1]))
-        for some, slab in self._slabs(columns):
-            out += slab @ V[some]
-        return out
-
-    def rmatvec(self, U: NDArray, columns: slice) -> NDArray:
-        """Compute ``R[:, columns].T @ U`` for U of shape (m, k), in float64: (n_columns, k)."""
-        out = np.zeros((columns.stop - columns.start, U.shape[1]))
-        if U.shape[1] <= FEW_COLUMNS:
-            for j, weights in enumerate(U.T):
-                total = np.zeros(len(out))
-                for row, weight in zip(self.rows, weights, strict=True):
-                    total += np.multiply(row[columns], weight, dtype=np.float64)
-                out[:, j] = total
-            return out
-        for some, slab in self._slabs(columns):
-            np.matmul(slab.T, U, out=out[some])
-        return out
-
-    def gram(self, scale: NDArray, columns: slice, kernels: Kernels = cpu) -> NDArray:
-        """Compute ``R diag(scale)^2 R^T`` over some columns, in float64: (m, m)."""
-        out = kernels.asarray(np.zeros((len(self), len(self))))
-        for some, slab in self._slabs(columns):
-            slab *= scale[some]
-            out += kernels.product(kernels.asarray(slab).T)
-        return kernels.to_numpy(out)
+        """Bytes of the rows and their signs."""
+        return sum(row.nbytes for row in self.rows) + self.signs.nbytes
 
     def dense(self, columns: slice) -> NDArray:
-        """Return ``R[:, columns]`` as one float64 array."""
+        """Copy some columns of R into a float64 array, (m, n_columns)."""
         out = np.empty((len(self), columns.stop - columns.start))
         for i, row in enumerate(self.rows):
             out[i] = row[columns]
         return out
 
-    def _slabs(self, columns: slice) -> Iterator[tuple[slice, NDArray]]:
-        """Yield float64 copies of columns of R: their place within ``columns``, and the copy."""
+    def slabs(self, block: slice) -> Iterator[tuple[slice, NDArray]]:
+        """Yield the columns of a block in small pieces: their place in R, and `dense` of them."""
         size = max(1, SLAB_ELEMENTS // max(len(self), 1))
-        for some in slices(columns.stop - columns.start, size):
-            first = columns.start
-            yield some, self.dense(slice(first + some.start, first + some.stop))
+        for some in slices(block.stop - block.start, size):
+            columns = slice(block.start + some.start, block.start + some.stop)
+            yield columns, self.dense(columns)
 
-    def squares(self) -> NDArray:
-        """Diagonal of ``R^T diag(signs) R``, (d,)."""
-        out = np.zeros(self.n_parameters)
-        for row, sign in zip(self.rows, self.signs, strict=True):
-            out += sign * np.square(row, dtype=np.float64)
-        return out
+    def dot(self, V: NDArray, block: slice) -> NDArray:
+        """Compute ``R V`` for V, (d, k), over the columns of a block: (m, k)."""
+        products = (slab @ V[columns] for columns, slab in self.slabs(block))
+        return add_up(products, np.zeros((len(self), V.shape[1])))
 
-    def with_rows(self, other: "KeptRows", sign: int) -> "KeptRows":
-        """Return a version with more rows at the end, of sign 1 or -1."""
-        out = copy.copy(self)
-        n = len(other)
-        out.rows = (*self.rows, *other.rows)
-        out.signs = np.concatenate([self.signs, np.full(n, float(sign))])
-        added = np.arange(self.n_added, self.n_added + n) if sign > 0 else np.full(n, -1)
-        out.numbers = np.concatenate([self.numbers, added])
-        out.n_added = self.n_added + (n if sign > 0 else 0)
-        return out
+    def tdot(self, U: NDArray, block: slice) -> NDArray:
+        """Compute the rows of ``R^T U``, U (m, k), that belong to a block: (n_columns, k)."""
+        return np.concatenate([slab.T @ U for _, slab in self.slabs(block)])
 
-    def take(self, order: NDArray) -> "KeptRows":
-        """Return a version with the rows at some positions, (n,), in this order."""
-        out = copy.copy(self)
-        out.rows = tuple(self.rows[i] for i in order.tolist())
-        out.signs = self.signs[order]
-        out.numbers = self.numbers[order]
-        return out
+    def gram(self, ridge: NDArray, block: slice, kernels: Kernels = cpu) -> NDArray:
+        """Compute ``R diag(1 / ridge) R^T`` over the columns of a block: (m, m)."""
+        out = kernels.asarray(np.zeros((len(self), len(self))))
+        for columns, slab in self.slabs(block):
+            slab /= np.sqrt(ridge[columns])
+            out += kernels.product(kernels.asarray(slab.T))
+        return kernels.to_numpy(out)
 
-    def multiplied(self, factors: NDArray) -> "KeptRows":
-        """Return a version whose rows are multiplied by factors, (m,)."""
-        out = copy.copy(self)
-        pairs = zip(self.rows, factors.tolist(), strict=True)
-        out.rows = tuple(
-            row if factor == 1.0 else (row * factor).astype(row.dtype) for row, factor in pairs
+    def cross(self, other: "KeptRows", ridge: NDArray, block: slice) -> NDArray:
+        """Compute ``R diag(1 / ridge) T^T`` for other rows T over the columns of a block."""
+        products = (
+            slab @ (other.dense(columns) / ridge[columns]).T for columns, slab in self.slabs(block)
         )
-        return out
+        return add_up(products, np.zeros((len(self), len(other))))
 
+    def diagonal(self, n_parameters: int) -> NDArray:
+        """Diagonal of ``R^T diag(s) R``, (d,)."""
+        pairs = zip(self.rows, self.signs, strict=True)
+        squares = (sign * np.square(row, dtype=np.float64) for row, sign in pairs)
+        return add_up(squares, np.zeros(n_parameters))
 
-def is_float32(scores: Scores) -> bool:
-    """Whether all inputs of the rows have at most four bytes."""
-    return all(layer.inputs.dtype.itemsize <= 4 for layer in scores.layers)
+    def take(self, index: NDArray) -> "KeptRows":
+        """Return the rows at some positions, (n,), in this order."""
+        return KeptRows([self.rows[i] for i in index.tolist()], self.signs[index])
+
+    def joined(self, other: "KeptRows", sign: int) -> "KeptRows":
+        """Return these rows and then other rows, whose signs are multiplied by 1 or -1."""
+        signs = np.concatenate([self.signs, sign * other.signs])
+        return KeptRows([*self.rows, *other.rows], signs)
+
+    def equal_rows(self, other: "KeptRows", sign: int, cross: NDArray, gram: NDArray) -> NDArray:
+        """Find pairs of a row of this object, of one sign, and an equal row of another.
+
+        Parameters
+        ----------
+        other : KeptRows
+            The k other rows.
+        sign : int
+            Sign of the rows of this object to consider.
+        cross : ndarray of shape (m, k)
+            Inner products of the rows of this object with the other rows, in some metric.
+        gram : ndarray of shape (k, k)
+            Inner products of the other rows, in the same metric.
+
+        Returns
+        -------
+        pairs : ndarray of int of shape (2, n_pairs)
+            Positions in this object and in the other; a position occurs once.
+        """
+        free = self.signs == sign
+        pairs = []
+        for j, (row, square) in enumerate(zip(other.rows, gram.diagonal(), strict=True)):
+            is_near = free & (np.abs(cross[:, j] - square) <= EQUAL_SHARE * square)
+            largest = EQUAL_SHARE * np.linalg.norm(row)
+            near = np.flatnonzero(is_near).tolist()
+            found = [i for i in near if np.linalg.norm(self.rows[i] - row) <= largest]
+            if found:
+                free[found[0]] = False
+                pairs.append((found[0], j))
+        return np.array(pairs, dtype=np.intp).reshape(-1, 2).T
 
 
 def bytes_of_rows(n_rows: int, n_parameters: int) -> int:
-    """Bytes of n_rows rows; small float32 rows take half of it."""
+    """Bytes of `KeptRows`."""
     size = n_rows * n_parameters
-    return size * (8 if size <= FLOAT64_ELEMENTS else 4)
+    return size * (8 if size <= FLOAT64_ELEMENTS else 4) + 8 * n_rows
