@@ -308,8 +308,13 @@ class CurvatureMixin(CallbackSupportMixin):
     def _choose_structure(self, family, n_samples):
         """Name of the structure, its options, and the number of multiplications of its build."""
         given = {"block_size": self.block_size, "rank": self.rank, "inversion": self.inversion}
-        name, options = choose_structure(self._inverses, self.structure, family.shapes, given)
-        numbers = self._inverses[name].bytes_needed(family.shapes, **sizes(options)) / 8
+        per_sample = CURVATURES[self.curvature].rows_per_sample(family.n_outputs)
+        n_rows = -(-n_samples // self.fisher_batch_size) * per_sample
+        name, options = choose_structure(
+            self._inverses, self.structure, family.shapes, given, n_rows
+        )
+        kind = self._inverses[name]
+        numbers = kind.bytes_needed(family.shapes, **sizes(kind, options, n_rows)) / 8
         return name, options, numbers * n_samples
 
     def _device(self):
