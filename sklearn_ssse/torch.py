@@ -84,10 +84,10 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
     structure : str, default='auto'
         The part of the inverse to keep, for d parameters and m gradient rows. 'full', 'block',
         'low_rank' and 'diagonal': as in `ErasableMLPClassifier`. 'gradients': the exact inverse, in
-        full or in blocks of `block_size`, from the m gradient rows, ``4 d m`` bytes; these rows are
-        data of the training rows, and an erasure deletes the rows of each mini-batch that holds a
-        forget row. 'last_layers': the exact inverse for the last layers, up to 4000 parameters; the
-        others do not move. 'auto' chooses among the first four.
+        full or in blocks of `block_size`, from the m gradient rows, ``4 d m`` bytes. These rows are
+        personal data of the training rows. It needs ``track_rows=True``, by which an erasure finds
+        and deletes the rows of each mini-batch that holds a forget row. 'auto' chooses among the
+        first four.
     {structure_parameters}
     damping : float or 'auto', default='auto'
         The lambda that is added to the diagonal of the curvature, on the scale of a mean over rows.
@@ -95,8 +95,8 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
     fisher_batch_size : int, default=10
         With b > 1 the curvature has one row for each random mini-batch of b training rows: their
         sum with random signs. A single row cannot leave such a curvature: there is no leave-out,
-        and `fit_curvature` must be called after each erasure, except for structure 'gradients'
-        with tracked rows.
+        and `fit_curvature` must be called after each erasure, except for structure 'gradients',
+        which loses whole mini-batches.
     leave_out : bool or 'auto', default='auto'
         Whether the erased rows are taken out of the curvature before the step, equation (1) instead
         of (4) of `docs/method.md`. It needs ``fisher_batch_size=1``. 'auto': True for 'fisher' and
@@ -381,6 +381,7 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         """Check the parameters of this class, and skorch's own once there is a module."""
         given = {name: getattr(self, name) for name in OWN_PARAMETERS}
         validate_parameter_constraints(self._parameter_constraints, given, type(self).__name__)
+        self._check_tracking()
         if "module_" in vars(self):
             super()._validate_params()
 

@@ -1,13 +1,14 @@
 """The verbs of a skorch classifier: its rows, its curvature, and further training."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import torch
 from skorch import NeuralNetClassifier
 
 from sklearn_ssse._calibration import network
-from sklearn_ssse._erasure import ErasableMixin, encode
+from sklearn_ssse._erasure import ErasableMixin, KeptGroups, encode
 from sklearn_ssse._gradients import CURVATURES, GRADIENT
 from sklearn_ssse._inverse import MODULE_INVERSES
 from sklearn_ssse._kernels import choose_backend
@@ -82,6 +83,16 @@ class ModuleMixin(ErasableMixin):
             self._held_out_accuracy = float(predicted.mean())
         return super()._fit_curvature_of(X, y, sample_weight, rows)
 
+    def _check_tracking(self):
+        """Refuse a structure that keeps gradients of rows, if it cannot delete them again."""
+        is_kept = self.structure != "auto" and self._inverses[self.structure].keeps_rows
+        if is_kept and not self.track_rows:
+            raise ErasureError(
+                f"track_rows must be True for structure={self.structure!r}, got False: the "
+                "structure keeps gradients of the training rows, and an erasure must find and "
+                "delete those of the forget rows. Pass track_rows=True."
+            )
+
     def _set_curvature(self, X, codes, weight, class_weight=None):
         """Check the gradients of a few rows, compute the curvature, and store the statistics."""
         family = self._family()
@@ -92,6 +103,11 @@ class ModuleMixin(ErasableMixin):
         if vars(self).get("erasures_"):
             self._warn_of_statistics()
         super()._set_curvature(X, codes, weight, class_weight)
+        if self.curvature_.keeps_rows:
+            batch = family.batch(X, codes, np.ones(len(codes)))
+            stream = batch.scores(self.curvature, self.fisher_batch_size)
+            groups = KeptGroups.of(self._erasure_state.tracked, X, codes, stream)
+            self._erasure_state = replace(self._erasure_state, groups=groups)
         self._statistics = family.statistics_digest()
 
     def _plan_erasure(self, *args, **kwargs):
