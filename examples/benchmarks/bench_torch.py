@@ -59,6 +59,11 @@ METHODS = {
         "fisher_batch_size": 1,
         "leave_out": True,
     },
+    "`fisher`, `low_rank`": {
+        "structure": "low_rank",
+        "curvature": "fisher",
+        "fisher_batch_size": 1,
+    },
     "`diagonal`": {"structure": "diagonal", "fisher_batch_size": 1},
 }
 N_ROUNDS = 5
