@@ -86,8 +86,9 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         'low_rank' and 'diagonal': as in `ErasableMLPClassifier`. 'gradients': the exact inverse, in
         full or in blocks of `block_size`, from the m gradient rows, ``4 d m`` bytes. These rows are
         personal data of the training rows. It needs ``track_rows=True``, by which an erasure finds
-        and deletes the rows of each mini-batch that holds a forget row. 'auto' chooses among the
-        first four.
+        and deletes the rows of each mini-batch that holds a forget row. 'last_layers': the dense
+        inverse for the last layers, up to 4000 parameters; the other layers do not move. 'auto'
+        chooses among the first four.
     {structure_parameters}
     damping : float or 'auto', default='auto'
         The lambda that is added to the diagonal of the curvature, on the scale of a mean over rows.

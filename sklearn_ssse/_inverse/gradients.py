@@ -80,6 +80,7 @@ class GradientsInverse(AbstractInverse):
     options = ("block_size",)
     inversion = "woodbury"
     keeps_rows = True
+    is_automatic = False
 
     def __init__(
         self,

@@ -10,11 +10,12 @@ from skorch import NeuralNetClassifier
 from sklearn_ssse._calibration import network
 from sklearn_ssse._erasure import ErasableMixin, KeptGroups, encode
 from sklearn_ssse._gradients import CURVATURES, GRADIENT
-from sklearn_ssse._inverse import MODULE_INVERSES
+from sklearn_ssse._inverse import DENSE_PARAMETERS, MODULE_INVERSES
 from sklearn_ssse._kernels import choose_backend
 from sklearn_ssse._modules.data import as_arrays, flat_rows
 from sklearn_ssse._modules.family import ModuleFamily
-from sklearn_ssse._modules.net import SKORCH_FITTED, weight_decay_of
+from sklearn_ssse._modules.layout import ParameterLayout
+from sklearn_ssse._modules.net import SKORCH_FITTED, is_last_layers, weight_decay_of
 from sklearn_ssse._modules.rows import check_rows
 from sklearn_ssse._utils.warnings import warn
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
@@ -46,9 +47,12 @@ class ModuleMixin(ErasableMixin):
                 "criterion must be torch.nn.CrossEntropyLoss or torch.nn.NLLLoss without class "
                 f"weights and label smoothing, got {criterion!r}. Train with such a criterion."
             )
+        layout = ParameterLayout.of(self.module_, self.parameters)
+        if is_last_layers(self.structure):
+            layout = layout.last(DENSE_PARAMETERS)
         return ModuleFamily(
             self.module_,
-            self.parameters,
+            layout,
             len(self.classes_),
             self._row_shape,
             isinstance(criterion, torch.nn.NLLLoss),

@@ -9,6 +9,7 @@ from torch.utils.data import Subset
 
 from sklearn_ssse._erasure import encode
 from sklearn_ssse._families import objective_of, pack
+from sklearn_ssse._inverse import MODULE_INVERSES
 from sklearn_ssse._modules.data import as_arrays, as_dataset, has_labels
 from sklearn_ssse._modules.layers import RUNNING_NORMS
 from sklearn_ssse._modules.layout import ParameterLayout
@@ -152,6 +153,11 @@ def _new(cls):
     return object.__new__(cls)
 
 
+def is_last_layers(structure):
+    """Whether the last layers alone move with a structure, given by its name."""
+    return structure != "auto" and MODULE_INVERSES[structure].last_layers_only
+
+
 def weight_decay_of(net):
     """L2 penalty of each parameter of the module by its name, as its optimiser has it."""
     names = {id(value): name for name, value in net.module_.named_parameters()}
@@ -184,5 +190,6 @@ def objective_of_net(net):
         "criterion": type(net.criterion_).__name__,
         "weight_decay": weight_decay_of(net),
         "parameters": None if net.parameters is None else [str(name) for name in net.parameters],
+        "structure": net.structure if is_last_layers(net.structure) else "of all layers",
         "held_out": vars(net).get("_held_out", False),
     }
