@@ -84,7 +84,7 @@ def census(n_rows, seed=0):
         for value, share in shares.items():
             in_range = LEAST_PREVALENCE <= share <= LARGEST_PREVALENCE
             if in_range and value not in CENSUS_VALUES_OMITTED:
-                names.append(f"{source}: {value.strip()}")
+                names.append(f"{source}: {str(value).strip()}")
                 columns.append(frame[position] == value)
     unused = (*CENSUS_SOURCES, *CENSUS_DROPPED, *CENSUS_NUMERIC)
     categorical = [position for position in frame if position not in unused]
