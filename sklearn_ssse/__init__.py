@@ -10,13 +10,14 @@ from sklearn_ssse._verbs import (
     rectify,
     refresh,
     unlearn,
+    unlearn_path,
 )
 from sklearn_ssse._version import __version__
 from sklearn_ssse.display import ErasureReportDisplay, GammaCurveDisplay
 from sklearn_ssse.exceptions import ErasureError, ErasureWarning
 from sklearn_ssse.linear_model import ErasableLogisticRegression
-from sklearn_ssse.metrics import GammaScorer, gamma_score, parameter_distance
-from sklearn_ssse.model_selection import TunedEpsilonCV
+from sklearn_ssse.metrics import GammaScorer, attribute_auc, gamma_score, parameter_distance
+from sklearn_ssse.model_selection import ForgetSetSplit, TunedEpsilonCV
 from sklearn_ssse.neural_network import ErasableMLPClassifier
 from sklearn_ssse.signing import sign_records, verify_records
 from sklearn_ssse.verification import ErasureReport, verify_erasure
@@ -30,10 +31,12 @@ __all__ = [
     "ErasureReport",
     "ErasureReportDisplay",
     "ErasureWarning",
+    "ForgetSetSplit",
     "GammaCurveDisplay",
     "GammaScorer",
     "TunedEpsilonCV",
     "__version__",
+    "attribute_auc",
     "gamma_score",
     "learn",
     "parameter_distance",
@@ -44,6 +47,7 @@ __all__ = [
     "refresh",
     "sign_records",
     "unlearn",
+    "unlearn_path",
     "verify_erasure",
     "verify_records",
 ]

@@ -72,6 +72,7 @@ TRUSTED_TYPES = [
     "sklearn_ssse._inverse.low_rank.LowRankInverse",
     "sklearn_ssse._inverse.sketch.Omega",
     "sklearn_ssse._inverse.sketch.RowBlocks",
+    "sklearn_ssse._search.forget_set_split.ForgetSetSplit",
     "sklearn_ssse.linear_model.ErasableLogisticRegression",
     "sklearn_ssse.metrics.GammaScorer",
     "sklearn_ssse.model_selection.TunedEpsilonCV",

@@ -2,205 +2,26 @@
 
 from collections import OrderedDict
 from copy import deepcopy
-from functools import partial
 from uuid import uuid4
 
-from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from sklearn_ssse._search import (
     METRICS,
-    NORMS,
-    attribute_scores,
-    attribute_targets,
-    distance_ratios,
-    distances,
-    euclidean_norms,
+    attribute_auc,
     fit_with_weights,
     fitted_model,
-    gamma,
-    hessian_norms,
-    output_classes,
+    gamma_score,
     own_epsilon,
-    pack_parameters,
+    parameter_distance,
     parameters_key,
-    stored_hessian_norms,
     with_epsilon,
 )
 from sklearn_ssse._utils.compat import num_samples
 from sklearn_ssse._utils.unquoted import check_consistent_length
-from sklearn_ssse._utils.warnings import warn
 from sklearn_ssse._verbs import unlearn_for_search
 
-
-def gamma_score(original, erased, retrained, X, y, *, metric="roc_auc"):
-    """Measure whether the erased model is closer to the retrained or to the original model.
-
-    Equation (5) of the method [1]_:
-    ``gamma_S = D(erased, original) / (D(erased, original) + D(erased, retrained))``. Above 0.5 the
-    erased model predicts the forget set S more like the retrained model than like the original one.
-    At 1 its distance D to the retrained model is 0.
-
-    Parameters
-    ----------
-    original : estimator with ``predict_proba``
-        The model trained on all rows.
-    erased : estimator with ``predict_proba``
-        The original model after the erasure of S.
-    retrained : estimator with ``predict_proba``
-        The model trained on all rows without S.
-    X : {array-like, sparse matrix} of shape (k, n_features)
-        The forget set S.
-    y : array-like of shape (k,) or (k, n_attributes)
-        The labels of S. Each column of a multi-label y is one attribute; so is each class of a
-        problem with more than two classes.
-    metric : {'roc_auc', 'probability'}, default='roc_auc'
-        The distance D. 'roc_auc', as in the paper: the sum over attributes of the absolute
-        difference between the areas under the ROC curve on S; an area that S does not define counts
-        as 0. 'probability': the mean absolute difference between the predicted probabilities, which
-        is defined for any S.
-
-    Returns
-    -------
-    float
-        In [0, 1]; nan if both distances are 0.
-
-    Raises
-    ------
-    ValueError
-        If `metric` is unknown or the models do not predict the same outputs.
-
-    Warns
-    -----
-    UndefinedMetricWarning
-        If the result is nan: no area is defined, because S holds one class, or no area differs.
-
-    References
-    ----------
-    .. [1] A. Peste, D. Alistarh, C. H. Lampert, "SSSE: Efficiently Erasing Samples from Trained
-       Machine Learning Models", 2021.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_breast_cancer
-    >>> from sklearn.preprocessing import scale
-    >>> from sklearn_ssse import ErasableLogisticRegression, gamma_score
-    >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> X = scale(X)
-    >>> original = ErasableLogisticRegression(curvature="fisher").fit(X, y)
-    >>> erased = ErasableLogisticRegression(curvature="fisher").fit(X, y).unlearn(X[:60], y[:60])
-    >>> retrained = ErasableLogisticRegression(curvature="fisher").fit(X[60:], y[60:])
-    >>> gamma_score(original, erased, retrained, X[:60], y[:60], metric="probability") > 0.5
-    True
-    """
-    if metric not in METRICS:
-        raise ValueError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}.")
-    check_consistent_length(X, y)
-    classes = output_classes(original, y)
-    scores = [attribute_scores(model, X, classes) for model in (original, erased, retrained)]
-    to_original, to_retrained = distances(attribute_targets(y, classes), scores, metric)
-    if to_original + to_retrained == 0:
-        reason = "no predicted probability differs between the models. Use another forget set."
-        if metric == "roc_auc":
-            reason = (
-                "the forget set holds one class, or no rank differs between the models. Use "
-                "metric='probability' for such sets."
-            )
-        warn(f"gamma_S is undefined and set to nan: {reason}", UndefinedMetricWarning)
-    return gamma(to_original, to_retrained)
-
-
-def parameter_distance(
-    original, erased, retrained, X=None, y=None, *, norm="euclidean", sample_weight=None
-):
-    """Compute the distance ratio ``||erased - retrained|| / ||original - retrained||``.
-
-    The norm is over all parameters, intercepts included. The Euclidean norm ``sqrt(v^T v)`` of a
-    difference v gives all parameters the same importance. The norm of the Hessian,
-    ``sqrt(v^T H v)``, weighs each direction by its effect on the loss of the retained rows:
-    ``v^T H v / 2`` is the second-order increase of that loss, penalty included, if v is added to
-    the retrained parameters. In directions in which the loss is almost flat, such as the
-    coefficient of a column that is zero in nearly all rows, the Euclidean distance can be large
-    although no prediction changes much.
-
-    Parameters
-    ----------
-    original, erased, retrained : fitted classifiers
-        The models of `gamma_score`: linear classifiers, multi-layer perceptrons, pipelines that end
-        in one, or multi-output classifiers of them. In pipelines only the last steps are compared,
-        which is meaningful only if their inputs agree. The models need not be erasable.
-    X : {array-like, sparse matrix} of shape (n_retained, n_features), default=None
-        The retained rows, which the retrained model was trained on. Only for ``norm='hessian'``;
-        the Euclidean norm ignores X, y and sample_weight. If the retrained model is a pipeline,
-        its steps transform X, and H belongs to the columns that they return.
-    y : array-like of shape (n_retained,) or (n_retained, n_outputs), default=None
-        The labels of the retained rows, needed if the retrained model has class weights.
-    norm : {'euclidean', 'hessian'}, default='euclidean'
-        The norm. For 'hessian', H is the Hessian of the penalised loss of the retrained model on
-        the rows X, on the scale of a sum over rows; for a multi-layer perceptron, the Gauss-Newton
-        matrix plus the penalty; for several outputs, one block for each output. It is not formed:
-        one pass over X multiplies its factors by the two differences. Without X, H is the Hessian
-        whose full inverse the retrained model stores, or else the erased model: it was computed at
-        the parameters of that model's fit, and `curvature` must be 'fisher'.
-    sample_weight : array-like of shape (n_retained,), default=None
-        The weights of the retained rows, for ``norm='hessian'``.
-
-    Returns
-    -------
-    float
-        Without unit. 0 is perfect, and 1 is no better than doing nothing; nan if the retrained
-        model equals the original one.
-
-    Raises
-    ------
-    ValueError
-        If `norm` is unknown, or the models do not have the same number of parameters.
-    ErasureError
-        For ``norm='hessian'``: if X is not given and neither model stores a full inverse of the
-        Hessian, if y is not given for a model with class weights, or if the penalty of the
-        retrained model has an l1 part.
-    TypeError
-        For ``norm='hessian'``: if the Hessian of the retrained model is not known. It is known for
-        `LogisticRegression`, `LogisticRegressionCV`, a binary ``SGDClassifier(loss="log_loss")``,
-        `MLPClassifier` and the erasable classifiers.
-
-    See Also
-    --------
-    gamma_score : Compare the predictions on the forget set instead of the parameters.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_breast_cancer
-    >>> from sklearn.preprocessing import scale
-    >>> from sklearn_ssse import ErasableLogisticRegression, parameter_distance
-    >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> X = scale(X)
-    >>> original = ErasableLogisticRegression(curvature="fisher").fit(X, y)
-    >>> erased = ErasableLogisticRegression(curvature="fisher").fit(X, y).unlearn(X[:60], y[:60])
-    >>> retrained = ErasableLogisticRegression(curvature="fisher").fit(X[60:], y[60:])
-    >>> parameter_distance(original, original, retrained)
-    1.0
-    >>> parameter_distance(original, erased, retrained) < 0.2
-    True
-    >>> parameter_distance(original, erased, retrained, X[60:], norm="hessian") < 0.2
-    True
-    """
-    if norm not in NORMS:
-        raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {norm!r}.")
-    norms = euclidean_norms
-    if norm == "hessian" and X is None:
-        norms = partial(stored_hessian_norms, retrained=retrained, erased=erased)
-    elif norm == "hessian":
-        norms = partial(
-            hessian_norms,
-            retrained=retrained,
-            erased=erased,
-            X=X,
-            y=y,
-            sample_weight=sample_weight,
-        )
-    first, moved, last = map(pack_parameters, (original, erased, retrained))
-    return float(distance_ratios(first, [moved], last, norms)[0])
+__all__ = ["GammaScorer", "attribute_auc", "gamma_score", "parameter_distance"]
 
 
 class GammaScorer:
@@ -241,6 +62,10 @@ class GammaScorer:
     The test fold and the training fold must make up all rows. Any splitter can generate forget
     sets: `ShuffleSplit` for random rows, `GroupShuffleSplit` for all rows of a person,
     `PredefinedSplit`, or a list of index pairs.
+
+    `GridSearchCV` cannot fit a `MultiOutputClassifier` to a training fold in which an output has
+    one class, because all rows of an attribute are in the test fold: the score is then nan. Use
+    `TunedEpsilonCV`, in which such an output predicts its class and has the area 0.
 
     The scorer holds the training data, and so does a search that holds the scorer. Keep
     ``best_estimator_``, which holds none, and not the search. Fitted models are not pickled with

@@ -1,4 +1,4 @@
-"""The choice of eps by experiment, with one fit on all rows and one for each forget set."""
+"""Forget sets, and the choice of eps by experiment on them: one refit for each forget set."""
 
 from contextlib import contextmanager
 from numbers import Integral, Real
@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, indexable
 from sklearn_ssse._composites import final_step, inside, plan, route
 from sklearn_ssse._search import (
     METRICS,
+    ForgetSetSplit,
     Means,
     PredictingSearch,
     choose,
@@ -40,6 +41,8 @@ from sklearn_ssse._utils.compat import (
 )
 from sklearn_ssse._verbs import preview_unlearn, unlearn
 
+__all__ = ["ForgetSetSplit", "TunedEpsilonCV"]
+
 # Forget sets of ``cv=None``: five random sets of 5 % of the rows.
 DEFAULT_SETS = {"n_splits": 5, "test_size": 0.05, "random_state": 0}
 
@@ -64,8 +67,9 @@ class TunedEpsilonCV(
         regression: 'auto' and 14 numbers from 0.05 to 20. None, for a network, which needs another
         number for each forget set: 8 multiples of 'auto' from 0.25 to 1.26.
     cv : int, cross-validation generator or iterable, default=None
-        Its test folds are the forget sets: `ShuffleSplit` for random rows, `GroupShuffleSplit` for
-        all rows of a person, or a list of index pairs. None: five random sets of 5 % of the rows.
+        Its test folds are the forget sets: `ShuffleSplit` for random rows, `ForgetSetSplit` for
+        rows of a class or attribute and for all rows of a person, or a list of index pairs. None:
+        five random sets of 5 % of the rows.
     metric : {'roc_auc', 'probability'}, default='roc_auc'
         See `gamma_score`. 'probability' is also defined for forget sets of one class.
     n_jobs : int, default=None
@@ -117,7 +121,8 @@ class TunedEpsilonCV(
 
         - ``split0_distance_ratio``, in the Euclidean norm, and ``split0_distance_ratio_hessian``,
           in the norm of the Hessian of the retained rows: see `parameter_distance`. Both are nan if
-          the retained rows lack a class;
+          the retained rows lack a class; of a `MultiOutputClassifier`, outputs of which the
+          retained rows have one class are left out;
         - ``split0_forget_accuracy_gap`` and ``split0_retain_accuracy_gap``: the accuracy after the
           erasure minus the accuracy after retraining.
     n_splits_ : int
@@ -129,10 +134,15 @@ class TunedEpsilonCV(
 
     See Also
     --------
+    ForgetSetSplit : Forget sets of a label, or of whole groups.
     GammaScorer : Choose eps together with other parameters, by `GridSearchCV`.
 
     Notes
     -----
+    If the retained rows have one class of an output of a `MultiOutputClassifier`, the retrained
+    output predicts that class with probability 1, and its area under the ROC curve counts as 0, by
+    the convention of the paper: see `attribute_auc`.
+
     No training row is kept. From scikit-learn 1.9 on, ``set_callbacks(ProgressBar())`` shows the
     fit on all rows and each forget set. With metadata routing, request weights by
     ``set_fit_request(sample_weight=True)``.

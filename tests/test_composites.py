@@ -137,6 +137,10 @@ def test_close_to_retraining(data, name):
     assert {record.kept_by for record in records} == {kept}
 
 
+# An output of several may lose a class, but no more rows than it has.
+LOSES_A_CLASS = "(leave at least one row of every class|not take more rows of a class)"
+
+
 @pytest.mark.parametrize("name", SAME_WITHOUT)
 def test_all_parts_or_none(data, name):
     """Erasing the last rows of a class, or an unknown label, is refused and changes no part."""
@@ -153,7 +157,9 @@ def test_all_parts_or_none(data, name):
             unlearn(model, X[:3], unknown)
     else:
         S = np.flatnonzero(y[:, -1] == 1)
-        with pytest.raises(ErasureError, match="at least one row of every class"):
+        if name == "outputs":
+            S = np.r_[S, S[:1]]
+        with pytest.raises(ErasureError, match=LOSES_A_CLASS):
             unlearn(model, X[S], y[S])
     with pytest.raises(ErasureError, match="epsilon must be"):
         preview_unlearn(model, X[:3], y[:3], -1.0)
@@ -528,8 +534,9 @@ def test_scalers_without_weights_were_fitted_to_rows_that_no_member_drew(data):
 def test_an_error_names_the_model(data):
     X = data[0]
     Y = np.column_stack([X[:, 0] > 0, np.arange(len(X)) < 3]).astype(int)
-    with pytest.raises(ErasureError, match=r"^In output 1: An erasure must leave"):
-        unlearn(MultiOutputClassifier(LR).fit(X, Y), X[:3], Y[:3])
+    twice = [0, 1, 2, 0]
+    with pytest.raises(ErasureError, match=r"^In output 1: An erasure must not take"):
+        unlearn(MultiOutputClassifier(LR).fit(X, Y), X[twice], Y[twice])
     labels = np.where(np.arange(len(X)) < 3, "rare", np.where(X[:, 0] > 0, "a", "b"))
     with pytest.raises(ErasureError, match=r"^In class rare \(label 1 there\) against the rest: "):
         unlearn(OneVsRestClassifier(LR).fit(X, labels), X[:3], labels[:3])

@@ -14,6 +14,6 @@ from sklearn_ssse._composites.inspection import (
     lockable_parts,
     transformed,
 )
-from sklearn_ssse._composites.registry import inside, plan, route, third_party
+from sklearn_ssse._composites.registry import inside, plan, registered, route, third_party
 from sklearn_ssse._composites.requests import plan_learn, plan_rectify, plan_refresh, plan_unlearn
 from sklearn_ssse._composites.rows import Plan, RoutedRows

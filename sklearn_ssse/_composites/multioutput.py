@@ -20,6 +20,7 @@ def route_to_outputs(estimator, rows):
         )
         if erasures is not None:
             return Plan(erasures)
+    rows = rows._replace(may_lose_class=True)  # the other outputs keep their classes
     outputs = enumerate(zip(models, Y.T, strict=True))
     return plan_all((model, rows._replace(y=y).at(f"output {i}")) for i, (model, y) in outputs)
 

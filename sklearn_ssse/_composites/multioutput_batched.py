@@ -137,7 +137,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
         "damped": damped,
     }
     shared = {"n_erased": X.shape[0], "leave_out": leave_out, "kept_by": kept_by}
-    own = own_fields(models, attributes, bounds, request)
+    own = own_fields(models, before, after, attributes, bounds, request)
     records = records_together(after, shared, numbers | step_fields(pending, sizes), own)
     return [
         Erasure(
@@ -148,6 +148,7 @@ def _plan_together(models, X, Y, epsilon, sample_weight, kept_by, request):
             state=after[j],
             unweighted=after[j].weighted and sample_weight is None,
             doubts=_doubts(model, records[j], *steps[j]),
+            parameter_change=change[j],
         )
         for j, model in enumerate(models)
     ]
@@ -325,14 +326,19 @@ def _targets(models, Y):
 
 
 def _remaining(before, targets, weight, tracked):
-    """The states without the rows; the twin plans an erasure that takes nearly all of a class."""
+    """The states without the rows; the twin plans an erasure that takes nearly all of a class.
+
+    An output may lose a class: all of its rows, and all of their weight.
+    """
     k = targets.shape[1]
     positive = np.stack([~targets, targets], axis=2)
     fit_mass = np.array([[state.fit_mass] for state in before])
     counts = stacked(state.class_counts for state in before) - positive.sum(axis=1)
     own_mass = (weight[:, np.newaxis] @ positive)[:, 0]
     mass = stacked(state.class_mass for state in before) - own_mass
-    _require(counts.min() > 0 and (mass > LEAST_SHARE * fit_mass).all())
+    is_lost = (counts == 0) & (np.abs(mass) <= LEAST_SHARE * fit_mass)
+    _require(counts.min() >= 0 and (is_lost | (mass > LEAST_SHARE * fit_mass)).all())
+    mass[is_lost] = 0.0
     erased = weight.sum(axis=1).tolist()
     # Copies, because a view would keep the counts of all models in memory.
     return [

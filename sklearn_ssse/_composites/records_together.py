@@ -2,15 +2,24 @@
 
 import numpy as np
 
-from sklearn_ssse._erasure import make_record, proof_fields
+from sklearn_ssse._erasure import lost_classes, make_record, proof_fields
 
 
-def own_fields(models, attributes, bounds, request):
-    """The `proof_fields` of each model after the change, and the fields of its bounds."""
-    parts = zip(models, attributes, bounds, strict=True)
+def own_fields(models, before, after, attributes, bounds, request):
+    """The fields of each model's record that no other model shares.
+
+    ``before`` and ``after`` are the states of each model, ``attributes`` its fitted attributes
+    after the change, and ``bounds`` the fields of its bounds.
+    """
+    parts = zip(models, before, after, attributes, bounds, strict=True)
     return [
-        {"structure": model.structure_, **proof_fields(model, own, own, request), **fields}
-        for model, own, fields in parts
+        {
+            "structure": model.structure_,
+            "lost_classes": lost_classes(model.classes_, old, new),
+            **proof_fields(model, own, own, request),
+            **fields,
+        }
+        for model, old, new, own, fields in parts
     ]
 
 

@@ -48,6 +48,8 @@ class RoutedRows(NamedTuple):
         Positions of the rows in the call of the user, for error messages; None for 0, 1, ...
     request : Request
         The call that the records name.
+    may_lose_class : bool
+        True if the last rows of a class can be erased, as for one output of several.
     """
 
     X: object
@@ -67,6 +69,7 @@ class RoutedRows(NamedTuple):
     path: tuple = ()
     call_positions: object = None
     request: Request = NO_REQUEST
+    may_lose_class: bool = False
 
     @property
     def data(self):
@@ -192,10 +195,9 @@ def _erasures(parts):
         sides = {part.rows.added: part for part in own}
         model, rows = sides[own[0].rows.added]
         forget, added = (sides[side].rows.data if side in sides else None for side in (False, True))
+        call = (rows.epsilon, rows.column_map, rows.request, rows.call_positions)
         with _at(rows.path):
-            erasure = model._plan_erasure(
-                forget, added, rows.epsilon, rows.column_map, rows.request, rows.call_positions
-            )
+            erasure = model._plan_erasure(forget, added, *call, rows.may_lose_class)
         kept_by = tuple(dict.fromkeys(name for part in own for name in part.rows.kept_by))
         record = replace(erasure.record, kept_by=kept_by)
         out.append(erasure._replace(record=record))

@@ -24,12 +24,14 @@ from sklearn_ssse._erasure.epsilon import (
     read_epsilon,
     usual_epsilon,
 )
+from sklearn_ssse._erasure.epsilon_path import EpsilonPath, read_epsilons
 from sklearn_ssse._erasure.fit_curvature import FITTED, LONG_WORK, first_well_conditioned
 from sklearn_ssse._erasure.guards import (
     TRUSTED_MARGIN,
     check_fresh,
     check_remaining,
     least_margin,
+    lost_classes,
 )
 from sklearn_ssse._erasure.mixin import ErasableMixin
 from sklearn_ssse._erasure.no_rows import any_row, part_of_a_call, warn_of_no_rows

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import NamedTuple
 
+import numpy as np
+
 from sklearn_ssse._erasure.budget import over_budget
 from sklearn_ssse._erasure.guards import DOUBTFUL_MARGIN, TRUSTED_MARGIN
 from sklearn_ssse._erasure.records import ErasureRecord, ErasureState, replace_fields
@@ -39,6 +41,8 @@ class Erasure(NamedTuple):
         True if the columns change, so that the model changes even without a forget row.
     doubts : tuple of str
         Messages about a step whose result should be checked.
+    parameter_change : ndarray of shape (d,) or None
+        The change of the parameters; None if it is not known.
     """
 
     model: object
@@ -49,6 +53,7 @@ class Erasure(NamedTuple):
     unweighted: bool
     columns_change: bool = False
     doubts: tuple = ()
+    parameter_change: np.ndarray | None = None
 
     @property
     def changes_rows(self):

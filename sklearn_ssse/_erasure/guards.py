@@ -99,6 +99,18 @@ def check_remaining(state, classes, codes, weight, *, added=None, may_vanish=Fal
     )
 
 
+def lost_classes(classes, before, after):
+    """Names of the classes whose last rows a change erased, for the record.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+    before, after : ErasureState
+    """
+    lost = (before.class_counts > 0) & (after.class_counts == 0)
+    return tuple(map(str, classes[lost].tolist()))
+
+
 def _spent_class(c, classes, old, forget, may_vanish):
     """The error for class c, of which too many rows are erased."""
     rule = "leave at least one row of every class"

@@ -6,6 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_ssse._erasure.changes import carry_out
 from sklearn_ssse._erasure.epsilon import ABSOLUTE_GRID
+from sklearn_ssse._erasure.epsilon_path import EpsilonPathMixin
 from sklearn_ssse._erasure.fit_curvature import FITTED
 from sklearn_ssse._erasure.previews import PreviewMixin, old_and_new
 from sklearn_ssse._erasure.refresh import RefreshMixin
@@ -14,7 +15,7 @@ from sklearn_ssse._erasure.validation import check_rows
 from sklearn_ssse._utils.locks import exclusive, itself
 
 
-class ErasableMixin(PreviewMixin, RefreshMixin):
+class ErasableMixin(PreviewMixin, EpsilonPathMixin, RefreshMixin):
     """The verbs of a classifier that training rows can be erased from.
 
     An estimator sets

@@ -19,7 +19,7 @@ from sklearn_ssse._erasure.chain import proof_fields
 from sklearn_ssse._erasure.changed_rows import ChangedRows
 from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
-from sklearn_ssse._erasure.guards import check_fresh, check_remaining
+from sklearn_ssse._erasure.guards import check_fresh, check_remaining, lost_classes
 from sklearn_ssse._erasure.objective import check_objective
 from sklearn_ssse._erasure.records import ErasureRecord, replace_fields
 from sklearn_ssse._erasure.request import NO_REQUEST
@@ -55,6 +55,7 @@ def plan_erasure(
     column_map=None,
     request=NO_REQUEST,
     call_positions=None,
+    may_lose_class=False,
 ):
     """The `Erasure` that erases rows and adds rows in one step; nothing changes yet.
 
@@ -69,6 +70,8 @@ def plan_erasure(
         Change of the columns of the retained rows.
     call_positions : ndarray of int or None
         Positions of the forget rows in the call of the user, for messages; None for 0, 1, ...
+    may_lose_class : bool
+        Whether the last rows of a class can be erased, whatever the family.
     request : Request
         The call that the records name.
 
@@ -94,14 +97,7 @@ def plan_erasure(
     tracked = tracked_after(before.tracked, forget, added, call_positions)
     batch = _batch(model, family, forget, column_map)
     new = _batch(model, family, added, column_map)
-    after = check_remaining(
-        before,
-        model.classes_,
-        batch.y,
-        batch.weight,
-        added=(new.y, new.weight),
-        may_vanish=family.classes_may_vanish,
-    )
+    after = _remaining(model, before, batch, new, may_lose_class)
     erased = erased_curvature(before, before.path.conservative or inverse)
     if family.is_convex and batch.n_samples:
         check_shares(before, erased)
@@ -130,6 +126,7 @@ def plan_erasure(
         unweighted=before.weighted and any(rows and rows[2] is None for rows in (forget, added)),
         columns_change=bool(column_map),
         doubts=doubts,
+        parameter_change=change,
     )
     return certified(erasure)
 
@@ -177,6 +174,7 @@ def _record_of_step(model, choice, shift, epsilon, after, size, fields):
         kept_curvature=choice.downdate.mean_kept,
         log_odds_change=size.mean,
         largest_log_odds_change=size.largest,
+        lost_classes=lost_classes(model.classes_, step.before, after),
         **fields,
     )
 
@@ -241,6 +239,18 @@ def _batch(model, family, rows, column_map):
     X = column_map.rows(X) if column_map else X
     weight = row_weights(codes, weight, state.class_weight)
     return family.batch(*rows_of_positive_weight(X, codes, weight))
+
+
+def _remaining(model, before, batch, new, may_lose_class):
+    """The state after a model erases ``batch`` and adds ``new``, see `check_remaining`."""
+    return check_remaining(
+        before,
+        model.classes_,
+        batch.y,
+        batch.weight,
+        added=(new.y, new.weight),
+        may_vanish=may_lose_class or batch.family.classes_may_vanish,
+    )
 
 
 def _row_change(model, batch, new, before, after):

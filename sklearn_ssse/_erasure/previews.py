@@ -144,9 +144,11 @@ class PreviewMixin:
         column_map=None,
         request=NO_REQUEST,
         call_positions=None,
+        may_lose_class=False,
     ):
         """The `Erasure` of the rows, see `planning.plan_erasure`."""
-        return plan_erasure(self, forget, added, epsilon, column_map, request, call_positions)
+        given = (epsilon, column_map, request, call_positions, may_lose_class)
+        return plan_erasure(self, forget, added, *given)
 
     def _requested(self, forget, added, epsilon, request):
         """The `Erasure` of rows that a user passed, with a warning if there are none."""

@@ -118,6 +118,10 @@ class ErasureRecord:
         of `partial_fit`. They change the parameters and have no record. If two records that follow
         each other have the same number, ``parameters_after`` of the first one is
         ``parameters_before`` of the second one.
+    lost_classes : tuple of str
+        Classes whose last rows this change erased: the model holds no row of them after it, so that
+        a model trained on the retained rows would not have them. A logistic regression can lose a
+        class as an output of a `MultiOutputClassifier` only.
 
     Notes
     -----
@@ -172,6 +176,7 @@ class ErasureRecord:
     parameters_after: str = ""
     previous: str = field(default="", compare=False)
     refreshes: int = 0
+    lost_classes: tuple[str, ...] = ()
 
     def to_dict(self):
         """Return the record as a dict that the module `json` can write.

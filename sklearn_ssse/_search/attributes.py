@@ -7,7 +7,13 @@ a multi-label problem has one for each label.
 import numpy as np
 from scipy.stats import rankdata
 
-from sklearn_ssse._utils.unquoted import attempt, error_like, fault, unknown_fault
+from sklearn_ssse._utils.unquoted import (
+    attempt,
+    check_consistent_length,
+    error_like,
+    fault,
+    unknown_fault,
+)
 
 
 def output_classes(original, y):
@@ -15,7 +21,8 @@ def output_classes(original, y):
     classes = original.classes_
     if isinstance(classes, list):
         return classes
-    return [np.array([0, 1])] * np.shape(y)[1] if np.ndim(y) == 2 else [classes]
+    n_labels = np.shape(y)[1] if np.ndim(y) == 2 else 1
+    return [np.array([0, 1])] * n_labels if n_labels > 1 else [classes]
 
 
 def _attribute_positions(classes):
@@ -56,6 +63,90 @@ def attribute_scores(model, X, outputs):
             i = position.get(classes[c])
             columns.append(np.zeros(len(p)) if i is None else p[:, i])
     return np.column_stack(columns)
+
+
+def attribute_auc(model, X, y, *, classes=None):
+    """Compute the area under the ROC curve of each attribute that a classifier predicts.
+
+    The distance D of equation (5) of the SSSE paper [1]_ is the sum over attributes of the absolute
+    difference between the areas of two models on the forget set. A binary output is one attribute:
+    its second class. An output of more classes has one attribute for each class, against the rest.
+    A multi-label problem has one attribute for each label.
+
+    Parameters
+    ----------
+    model : estimator with ``predict_proba``
+        The fitted classifier, a pipeline, or a `MultiOutputClassifier`.
+    X : {array-like, sparse matrix} of shape (k, n_features)
+        Rows, such as a forget set.
+    y : array-like of shape (k,) or (k, n_outputs)
+        The labels of the rows.
+    classes : ndarray, or list of ndarray, default=None
+        Classes of the output, or of each of the outputs, in ascending order. None takes the classes
+        of the model. Pass ``original.classes_`` for a retrained model that may lack a class.
+
+    Returns
+    -------
+    ndarray of shape (n_attributes,)
+        Areas in [0, 1], without unit, by output and then by class. By the convention of the paper,
+        an area is 0 if all rows have the attribute, or none. It is also 0 if the output of the
+        model has one class only, so that it does not rank rows. For a class that a model of several
+        others lacks, all rows have the same rank and the area is 0.5.
+
+    Raises
+    ------
+    ValueError
+        If y has other attributes than the model predicts, or X and y differ in length.
+
+    See Also
+    --------
+    gamma_score : The distance of an erased model to the original and to the retrained model.
+
+    References
+    ----------
+    .. [1] A. Peste, D. Alistarh, C. H. Lampert, "SSSE: Efficiently Erasing Samples from Trained
+       Machine Learning Models", 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.multioutput import MultiOutputClassifier
+    >>> from sklearn.preprocessing import scale
+    >>> from sklearn_ssse import ErasableLogisticRegression, attribute_auc
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X = scale(X)
+    >>> attributes = np.column_stack([y, X[:, 0] > 1])
+    >>> model = MultiOutputClassifier(ErasableLogisticRegression()).fit(X, attributes)
+    >>> attribute_auc(model, X, attributes).round(2)
+    array([1., 1.])
+    >>> attribute_auc(model, X[y == 1], attributes[y == 1]).round(2)  # one class of the first
+    array([0., 1.])
+    """
+    check_consistent_length(X, y)
+    if classes is None:
+        classes = output_classes(model, y)
+    elif not isinstance(classes, list):
+        classes = [classes]
+    targets = attribute_targets(y, classes)
+    scores = attribute_scores(model, X, classes)
+    if targets.shape != scores.shape:
+        raise ValueError(
+            "y must have the attributes that the model predicts, got labels of "
+            f"{targets.shape[1]} attributes for predictions of {scores.shape[1]}. Pass the labels "
+            "as they were given to fit."
+        )
+    return areas(targets, scores) * ranked_attributes(model, classes)
+
+
+def ranked_attributes(model, outputs):
+    """Whether the model's output of each attribute has several classes, (n_attributes,).
+
+    ``outputs`` are the `output_classes`.
+    """
+    seen = model.classes_ if isinstance(model.classes_, list) else [model.classes_] * len(outputs)
+    pairs = zip(outputs, seen, strict=True)
+    return np.array([len(own) > 1 for classes, own in pairs for _ in _attribute_positions(classes)])
 
 
 def attribute_targets(y, outputs):

@@ -5,11 +5,18 @@ from pickle import PicklingError
 import joblib
 import numpy as np
 from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 
 from sklearn_ssse._composites import erasable_models, final_step
-from sklearn_ssse._erasure import ErasableMixin, Multiple, read_epsilon, usual_epsilon
+from sklearn_ssse._erasure import (
+    ErasableMixin,
+    Multiple,
+    check_outputs,
+    read_epsilon,
+    usual_epsilon,
+)
 from sklearn_ssse._utils.compat import routing_enabled
 
 
@@ -127,3 +134,37 @@ def fit_with_weights(template, X, y, sample_weight):
         name, step = step.steps[-1]
         path += f"{name}__"
     return template.fit(X, y, **{f"{path}sample_weight": sample_weight})
+
+
+def fit_retained(template, X, y, sample_weight):
+    """Fit an estimator to retained rows, in which an output of several may have lost a class.
+
+    scikit-learn's logistic regression refuses rows of one class. Each such output of a
+    `MultiOutputClassifier` becomes a `DummyClassifier`, which predicts that class.
+
+    Parameters
+    ----------
+    template : estimator
+        Not fitted.
+    X, y, sample_weight : array-like
+        The retained rows.
+    """
+    if not isinstance(final_step(template), MultiOutputClassifier):
+        return fit_with_weights(template, X, y, sample_weight)
+    Y = check_outputs(y, np.shape(y)[-1])
+    is_constant = (Y[:1] == Y).all(axis=0)
+    if not is_constant.any():
+        return fit_with_weights(template, X, y, sample_weight)
+    if is_constant.all():
+        final_step(template).set_params(estimator=DummyClassifier())
+        return template.fit(X, Y)
+    fitted = fit_with_weights(template, X, Y[:, ~is_constant], sample_weight)
+    final = final_step(fitted)
+    varied = iter(final.estimators_)
+    nothing = np.zeros((len(Y), 1))
+    final.estimators_ = [
+        DummyClassifier().fit(nothing, labels) if constant else next(varied)
+        for labels, constant in zip(Y.T, is_constant, strict=True)
+    ]
+    final.classes_ = [output.classes_ for output in final.estimators_]
+    return fitted

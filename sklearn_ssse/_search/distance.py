@@ -20,7 +20,7 @@ def pack_parameters(model):
     """
     model = final_step(model)
     if isinstance(model, MultiOutputClassifier):
-        return np.concatenate([pack_parameters(output) for output in model.estimators_])
+        return np.concatenate([np.zeros(0), *map(pack_parameters, model.estimators_)])
     return pack(model)
 
 
@@ -42,7 +42,7 @@ def distance_ratios(original, erased, retrained, norms=euclidean_norms):
     Returns
     -------
     ndarray of shape (m,)
-        nan if the retrained model equals the original one.
+        nan if the retrained model equals the original one, or there are no parameters.
 
     Raises
     ------
@@ -55,5 +55,7 @@ def distance_ratios(original, erased, retrained, norms=euclidean_norms):
             "The models must have the same number of parameters, got {}, {} and {}. Retrain on "
             "data with the same columns and classes.".format(*sizes)
         )
+    if not original.size:
+        return np.full(len(erased), np.nan)
     away, *left = norms(np.array([original, *erased]) - retrained)
     return np.array(left) / away if away > 0 else np.full(len(left), np.nan)

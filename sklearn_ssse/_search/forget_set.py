@@ -8,14 +8,19 @@ from typing import NamedTuple
 import numpy as np
 
 from sklearn_ssse._composites import bare_copies, erasable_models, final_step, transformed
-from sklearn_ssse._erasure import Multiple, read_epsilon
-from sklearn_ssse._search.attributes import attribute_scores, attribute_targets, output_classes
-from sklearn_ssse._search.candidates import fit_with_weights
+from sklearn_ssse._search.attributes import (
+    attribute_scores,
+    attribute_targets,
+    output_classes,
+    ranked_attributes,
+)
+from sklearn_ssse._search.candidates import fit_retained
 from sklearn_ssse._search.distance import distance_ratios, euclidean_norms, pack_parameters
 from sklearn_ssse._search.gamma import distances, gamma
 from sklearn_ssse._search.hessian import hessian_norms
+from sklearn_ssse._search.parameter_distance import varied_outputs, with_columns, with_outputs
 from sklearn_ssse._utils.compat import safe_indexing
-from sklearn_ssse._verbs import unlearn_for_search
+from sklearn_ssse._verbs import epsilon_paths
 
 # Names of the measures of each forget set and eps, after its score gamma_S.
 MEASURES = (
@@ -57,37 +62,6 @@ class _Rows(NamedTuple):
         return cls(*(None if part is None else safe_indexing(part, index) for part in data))
 
 
-class _Path(NamedTuple):
-    """The parameters of an erased model over eps: ``start + eps * step``.
-
-    Attributes
-    ----------
-    model : ErasableMixin
-    start, step : ndarray of shape (d,)
-    epsilon : float
-        eps of the erasure that was made.
-    """
-
-    model: object
-    start: np.ndarray
-    step: np.ndarray
-    epsilon: float
-
-    @classmethod
-    def between(cls, before, after):
-        """The path from a model to its erased copy."""
-        start = before._family().theta
-        # If all weights are zero, the erasure makes no record.
-        epsilon = after.erasures_[-1].epsilon if after.erasures_ else 1.0
-        return cls(after, start, (after._family().theta - start) / epsilon, epsilon)
-
-    def move_to(self, eps):
-        """Set the parameters of the erased model."""
-        length = self.epsilon * eps.factor if isinstance(eps, Multiple) else eps
-        attributes = self.model._family().attributes(self.start + length * self.step)
-        vars(self.model).update(attributes)
-
-
 def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
     """Compare the erased, the original and the retrained model on one forget set, for every eps.
 
@@ -112,11 +86,10 @@ def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
         Whether the retrained model differs from the original one on the forget set.
     """
     retain, forget = (_Rows.of((X, y, sample_weight), index) for index in fold)
-    retrained = fit_with_weights(plain, *retain)
-    twin = bare_copies(original)
-    erased = unlearn_for_search(twin, forget.X, forget.y, sample_weight=forget.sample_weight)
-    pairs = zip(erasable_models(original), erasable_models(erased), strict=True)
-    paths = [_Path.between(*pair) for pair in pairs]
+    retrained = fit_retained(plain, *retain)
+    epsilons, paths, _ = epsilon_paths(original, *forget[:2], epsilons, forget.sample_weight)
+    erased = bare_copies(original)
+    moved = list(zip(erasable_models(erased), paths, strict=True))
     final = final_step(erased)
 
     classes = output_classes(original, forget.y)
@@ -127,34 +100,40 @@ def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
     accuracies = [np.mean(p == true) for p, true in zip(predicted, labels, strict=True)]
     first = attribute_scores(final_step(original), inputs[0], classes)
     last = attribute_scores(retrained, forget.X, classes)
+    ranks = ranked_attributes(retrained, classes)
+    varied = varied_outputs(retrained)
+    compared = with_outputs(erased, varied)
 
     scored = []
     parameters = []
-    for eps in map(read_epsilon, epsilons):
-        for path in paths:
-            path.move_to(eps)
+    for eps in epsilons:
+        for model, path in moved:
+            vars(model).update(path.attributes(eps))
         scores = (first, attribute_scores(final, inputs[0], classes), last)
         gaps = [
             np.mean(final.predict(part) == true) - accuracy
             for part, true, accuracy in zip(inputs, labels, accuracies, strict=True)
         ]
-        score = gamma(*distances(targets, scores, metric))
+        score = gamma(*distances(targets, scores, metric, ranks))
         by_probability = gamma(*distances(targets, scores, "probability"))
         scored.append([score, *gaps, by_probability])
-        parameters.append(pack_parameters(erased))
+        parameters.append(pack_parameters(compared))
     scored = np.array(scored)
-    ratios = _ratios(original, erased, parameters, retrained, retain)
+    retain = retain._replace(y=with_columns(retain.y, varied))
+    models = (with_outputs(model, varied) for model in (original, erased, retrained))
+    ratios = _ratios(*models, parameters, retain)
     measured = np.column_stack([scored[:, 0], ratios, scored[:, 1:]])
-    informative = distances(targets, (first, first, last), metric)[1] > 0
+    informative = distances(targets, (first, first, last), metric, ranks)[1] > 0
     return measured, bool(informative)
 
 
-def _ratios(original, erased, parameters, retrained, retain):
+def _ratios(original, erased, retrained, parameters, retain):
     """The distance ratio in both norms for the parameters of each eps, (n_epsilons, 2).
 
     Parameters
     ----------
     original, erased, retrained : estimator
+        With the outputs that have parameters in the retrained model.
     parameters : list of ndarray of shape (d,)
         Parameters of the erased model for each eps.
     retain : _Rows

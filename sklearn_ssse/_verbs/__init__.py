@@ -6,4 +6,5 @@ curvature or a parameter array.
 """
 
 from sklearn_ssse._verbs.changes import learn, rectify, refresh, unlearn, unlearn_for_search
+from sklearn_ssse._verbs.paths import epsilon_paths, unlearn_path
 from sklearn_ssse._verbs.previews import preview_learn, preview_rectify, preview_unlearn

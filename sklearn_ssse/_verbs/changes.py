@@ -83,7 +83,9 @@ def unlearn(
     TypeError
         If rows cannot be erased from an estimator of this type; the message states the reason.
     ErasureError, ValueError
-        See `ErasableLogisticRegression.unlearn`; also if a group in `forget` has no row.
+        See `ErasableLogisticRegression.unlearn`; also if a group in `forget` has no row. An output
+        of a `MultiOutputClassifier` may lose the last rows of a class, which `lost_classes` of its
+        record names; the next erasure then needs a `refresh`.
 
     Warns
     -----
