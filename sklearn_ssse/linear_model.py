@@ -11,7 +11,7 @@ from sklearn_ssse._calibration import logistic, second_order
 from sklearn_ssse._erasure import PARAMETER_CONSTRAINTS, ErasableMixin, check_certify, documented
 from sklearn_ssse._families import LinearFamily
 from sklearn_ssse._from_estimator import logistic_parameters, refuse_l1
-from sklearn_ssse._gradients import CURVATURES
+from sklearn_ssse._gradients import CURVATURES, HESSIAN
 from sklearn_ssse._minimum import left_by_training, perturb, take_newton_steps, takes_newton_steps
 from sklearn_ssse._utils.compat import Interval, Options, StrOptions, with_callbacks
 from sklearn_ssse._utils.locks import exclusive, itself
@@ -57,11 +57,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         'block' if a class has at most 4000 parameters, otherwise 'low_rank'; 'diagonal' if none of
         these fits into half of the free memory. The choice is in `structure_`.
     {structure_parameters}
-    damping : float or 'auto', default='auto'
-        The lambda that is added to the diagonal of the curvature, on the scale of a mean over rows.
-        'auto': the L2 penalty of the coordinate, ``1 / (C n)``, with a small floor for a
-        coordinate without penalty. For 'empirical_fisher' the penalty is divided by the ratio of
-        the traces of the Hessian and of the empirical Fisher information.
+    {logistic_damping}
     {erasure_parameters}
     order : {'auto', 1, 2}, default='auto'
         Order of the steps of an erasure for 'fisher'. 1: a Newton step. 2: Halley's step, which
@@ -358,6 +354,10 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
         """Ridges of damping "auto" to try in turn, each (d,)."""
         return logistic.automatic_ridges(batch, self.curvature)
 
+    def _penalty_ridges(self, batch):
+        """Ridges of damping "penalty", each (d,): the ones of "auto" for the Hessian."""
+        return logistic.automatic_ridges(batch, HESSIAN)
+
     def _calibrate(self, batch, inverse, state):
         """Calibration of eps "auto", or None if eps is a number."""
         if CURVATURES[self.curvature].is_hessian:
@@ -369,7 +369,7 @@ class ErasableLogisticRegression(ErasableMixin, LogisticRegression):
     def _left_by_training(self, batch, inverse):
         """The gradient that training left, if an erasure can remove it; else a warning if large."""
         is_hessian = CURVATURES[self.curvature].is_hessian
-        return left_by_training(batch, inverse, is_hessian, self.damping == "auto")
+        return left_by_training(batch, inverse, is_hessian, isinstance(self.damping, str))
 
     @with_callbacks
     def _train_further(self, given, checked):

@@ -15,9 +15,11 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, indexable
 from sklearn_ssse._composites import final_step, inside, plan, route
 from sklearn_ssse._search import (
     METRICS,
+    ErasingSearch,
     ForgetSetSplit,
     Means,
     PredictingSearch,
+    check_retrained,
     choose,
     defined_scores,
     extra_epsilons,
@@ -39,7 +41,6 @@ from sklearn_ssse._utils.compat import (
     num_samples,
     with_callbacks,
 )
-from sklearn_ssse._verbs import preview_unlearn, unlearn
 
 __all__ = ["ForgetSetSplit", "TunedEpsilonCV"]
 
@@ -48,7 +49,12 @@ DEFAULT_SETS = {"n_splits": 5, "test_size": 0.05, "random_state": 0}
 
 
 class TunedEpsilonCV(
-    PredictingSearch, CallbackSupportMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator
+    PredictingSearch,
+    ErasingSearch,
+    CallbackSupportMixin,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    BaseEstimator,
 ):
     """Erasable classifier whose eps is chosen by gamma_S on forget sets of its training data.
 
@@ -103,6 +109,9 @@ class TunedEpsilonCV(
         checked. gamma_S alone does not suffice, because it tends to 0.5 as a step becomes far too
         long. The Euclidean distance ratio is not checked, because coefficients that hardly change
         the loss, such as the coefficients of rare one-hot columns, dominate it.
+    store_retrained : bool, default=False
+        Whether to keep the refits as `retrained_`, so that searches with another curvature,
+        leave-out or metric can take them: see `fit`.
 
     Attributes
     ----------
@@ -129,6 +138,9 @@ class TunedEpsilonCV(
         Number of forget sets.
     estimator_ : estimator object
         The model fitted on all rows, with `best_epsilon_`. Only with ``refit=True``.
+    retrained_ : list of estimator
+        For each forget set, scikit-learn's own model that was fitted to the retained rows, or the
+        one that was given. Only with ``store_retrained=True``.
     classes_, n_features_in_, feature_names_in_
         Of `estimator_`.
 
@@ -161,6 +173,15 @@ class TunedEpsilonCV(
     0.5
     >>> clf.unlearn(X[:10], y[:10]).estimator_[-1].n_samples_remaining_
     559
+
+    Two curvatures share the refits:
+
+    >>> fisher = make_pipeline(StandardScaler(), ErasableLogisticRegression(curvature="fisher"))
+    >>> options = {"epsilons": ["auto"], "metric": "probability", "store_retrained": True}
+    >>> first = TunedEpsilonCV(pipe, **options).fit(X, y)
+    >>> second = TunedEpsilonCV(fisher, **options).fit(X, y, retrained=first.retrained_)
+    >>> first.best_score_ < second.best_score_
+    True
     """
 
     _parameter_constraints = {
@@ -172,6 +193,7 @@ class TunedEpsilonCV(
         "refit": ["boolean"],
         "tolerance": [Interval(Real, 0, 1, closed="both"), None],
         "trust_best": ["boolean"],
+        "store_retrained": ["boolean"],
     }
 
     def __init__(
@@ -185,6 +207,7 @@ class TunedEpsilonCV(
         refit=True,
         tolerance=None,
         trust_best=False,
+        store_retrained=False,
     ):
         self.estimator = estimator
         self.epsilons = epsilons
@@ -194,9 +217,10 @@ class TunedEpsilonCV(
         self.refit = refit
         self.tolerance = tolerance
         self.trust_best = trust_best
+        self.store_retrained = store_retrained
 
     @with_callbacks
-    def fit(self, X, y, sample_weight=None, *, groups=None):
+    def fit(self, X, y, sample_weight=None, *, groups=None, retrained=None):
         """Fit the model on all rows and choose eps.
 
         Parameters
@@ -209,6 +233,12 @@ class TunedEpsilonCV(
             Weights of the rows.
         groups : array-like of shape (n_samples,), default=None
             Group of each row, for a splitter that needs it.
+        retrained : list of estimator, default=None
+            Finished refits, one for each forget set of `cv` in its order: `retrained_` of a search
+            with the same `cv` and the same data, whose estimator may differ in the parameters that
+            its parent class does not have, or models that were fitted to the retained rows. An
+            erasable model or scikit-learn's own. The scores equal the scores of a search that makes
+            the same refits. None: the search makes them.
 
         Returns
         -------
@@ -218,7 +248,9 @@ class TunedEpsilonCV(
         ------
         ValueError
             If a training and a test fold do not make up all rows, or no forget set changes the
-            model.
+            model; if `retrained` does not hold one model for each forget set, or one of them has
+            another type, objective, number of columns or, if it is erasable, of rows. It is not
+            checked on which rows a model was trained.
         ErasureError
             If a value of `epsilons` is not valid, or a forget set cannot be erased.
         TypeError
@@ -234,7 +266,7 @@ class TunedEpsilonCV(
             its number, the eps that is taken instead, and what to do.
         """
         self._validate_params()
-        for name in ("estimator_", "classes_", "n_features_in_", "feature_names_in_"):
+        for name in ("estimator_", "retrained_", "classes_", "n_features_in_", "feature_names_in_"):
             vars(self).pop(name, None)  # of an earlier fit
         grid = search_grid(self.estimator, self.epsilons, self.tolerance)
         epsilons = list(grid.epsilons)
@@ -253,17 +285,20 @@ class TunedEpsilonCV(
         context = context.call_on_fit_task_begin(estimator=self)
         with self._task(context, "all rows") as task, task.propagate_callback_context(template):
             original = fit_with_weights(template, X, y, sample_weight)
+        refits = check_retrained(retrained, folds, original, sample_weight)
+        data = (X, y, sample_weight)
         measuring = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(measure)(
-                original, clone(plain), X, y, sample_weight, fold, epsilons, self.metric
-            )
-            for fold in folds
+            delayed(measure)(original, clone(plain), refit, data, fold, epsilons, self.metric)
+            for fold, refit in zip(folds, refits, strict=True)
         )
         sets = []
         for i in range(len(folds)):
             with self._task(context, f"forget set {i}"):
-                sets.append(next(measuring))
+                *measures, refits[i] = next(measuring)
+                sets.append(measures)
         self._choose(grid, epsilons, *(np.array(part) for part in zip(*sets, strict=True)))
+        if self.store_retrained:
+            self.retrained_ = refits
         if self.refit:
             self._keep_model(set_epsilon(original, self.best_epsilon_))
         context.call_on_fit_task_end(estimator=self)
@@ -316,40 +351,6 @@ class TunedEpsilonCV(
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(fitted, name):
                 setattr(self, name, getattr(fitted, name))
-
-    def unlearn(self, X, y, epsilon=None, *, sample_weight=None, **params):
-        """Erase training rows from `estimator_`, in place.
-
-        Parameters
-        ----------
-        X, y, epsilon, sample_weight, **params
-            See :func:`sklearn_ssse.unlearn`. ``epsilon=None`` takes `best_epsilon_`.
-
-        Returns
-        -------
-        self : object
-
-        Raises
-        ------
-        TypeError, ValueError, ErasureError
-            See :func:`sklearn_ssse.unlearn`; also if ``refit=False``.
-        """
-        return unlearn(self, X, y, epsilon, sample_weight=sample_weight, **params)
-
-    def preview_unlearn(self, X, y, epsilon=None, *, sample_weight=None, **params):
-        """Return the record that `unlearn` would make with the same arguments; change nothing.
-
-        Parameters
-        ----------
-        X, y, epsilon, sample_weight, **params
-            See :func:`sklearn_ssse.unlearn`.
-
-        Returns
-        -------
-        ErasureRecord or list of ErasureRecord
-            See :func:`sklearn_ssse.preview_unlearn`.
-        """
-        return preview_unlearn(self, X, y, epsilon, sample_weight=sample_weight, **params)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

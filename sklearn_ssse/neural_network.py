@@ -63,9 +63,7 @@ class ErasableMLPClassifier(ErasableMixin, MLPClassifier):
         'block' if a unit has at most 4000 parameters, otherwise 'low_rank'; 'diagonal' if none of
         these fits into half of the free memory. The choice is in `structure_`.
     {structure_parameters}
-    damping : float or 'auto', default='auto'
-        The lambda that is added to the diagonal of the curvature, on the scale of a mean over rows.
-        'auto': 1e-3, for 'fisher' 3e-3.
+    {network_damping}
     {erasure_parameters}
     unlearn_epsilon : float or str, default='auto'
         Step size eps of `unlearn`. 'auto': about the smallest eps at which the network predicts the

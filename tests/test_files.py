@@ -37,6 +37,7 @@ from sklearn_ssse import (
     TRUSTED_TYPES,
     ErasableLogisticRegression,
     ErasableMLPClassifier,
+    ForgetSetSplit,
     GammaScorer,
     TunedEpsilonCV,
     _saved_format,
@@ -106,6 +107,7 @@ MODELS = {
         TunedEpsilonCV(
             mixed(ErasableLogisticRegression()),
             epsilons=["auto", "0.5 * auto"],
+            cv=ForgetSetSplit(0.2, random_state=0),
             metric="probability",
             trust_best=True,
         ),

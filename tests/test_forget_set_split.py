@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
@@ -125,3 +126,12 @@ def test_wrong_parameters_are_refused(params, match):
 def test_empty_sets_and_missing_arguments_are_refused(cv, y, groups, match):
     with pytest.raises(ValueError, match=match):
         sets(cv, y, groups)
+
+
+def test_groups_are_requested_with_metadata_routing():
+    y = (X[:, 0] > 0).astype(int)
+    model = ErasableLogisticRegression(curvature="fisher")
+    cv = ForgetSetSplit(by="group")
+    with config_context(enable_metadata_routing=True):
+        search = GridSearchCV(model, {"C": [1.0]}, cv=cv).fit(X, y, groups=PEOPLE)
+    assert search.n_splits_ == 12

@@ -173,3 +173,13 @@ def test_a_type_that_a_third_party_registered_is_refused():
     X, y = data()
     with pytest.raises(TypeError, match="registered with `unlearn` alone"):
         unlearn_path(Own().fit(X, y), X[S], y[S], [1.0])
+
+
+def test_a_certified_model_takes_no_shorter_step():
+    X, y = data()
+    model = fisher(C=0.01, certify=(1.0, 1e-4), certify_std=1.0).fit(X, np.minimum(y, 1))
+    rows = X[S], np.minimum(y, 1)[S]
+    (theta,) = model.unlearn_path(*rows, [1.0])
+    with pytest.raises(ErasureError, match="step size of a certified model must be 1"):
+        model.unlearn_path(*rows, [0.5, 1.0])
+    np.testing.assert_allclose(theta, all_parameters(model.unlearn(*rows)), rtol=1e-9)

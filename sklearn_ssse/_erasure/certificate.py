@@ -179,7 +179,7 @@ def check_certify(model: Any) -> None:
     wanted = {
         "curvature": ("fisher",),
         "structure": ("auto", "full"),
-        "damping": ("auto",),
+        "damping": ("auto", "penalty"),
         "leave_out": ("auto", True),
         "fisher_batch_size": (1,),
         "order": ("auto", 1),

@@ -112,7 +112,8 @@ class EpsilonPathMixin:
         eps. Three things depend on eps and are not in the result. `unlearn` refuses an eps that
         would ruin the model, and this method returns its parameters all the same. `unlearn` warns
         of a doubtful step. The curvature to store after a step of second order, and thus the next
-        erasure, depends on the length of the step.
+        erasure, depends on the length of the step. The certificate of a certified model
+        holds for eps = 1 alone.
 
         Examples
         --------

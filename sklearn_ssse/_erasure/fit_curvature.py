@@ -15,6 +15,7 @@ from sklearn_ssse._erasure.epsilon import usual_epsilon
 from sklearn_ssse._erasure.guards import check_dense
 from sklearn_ssse._erasure.objective import FIXED_AT_CURVATURE, check_objective
 from sklearn_ssse._erasure.path import Path
+from sklearn_ssse._erasure.penalty_damping import penalty_ridges
 from sklearn_ssse._erasure.records import ErasureState
 from sklearn_ssse._erasure.row_limits import RowLimits
 from sklearn_ssse._erasure.shares import diagonal_weights, expected_square
@@ -64,8 +65,9 @@ class CurvatureMixin(CallbackSupportMixin):
     - ``_calibrate(batch, inverse, state)``, an object with a method ``epsilon(step)`` and an
       attribute ``random``, 1 / eps for random rows; or None if ``unlearn_epsilon`` is a number.
 
-    It may implement ``_left_by_training(batch, inverse)``: the gradient of the penalised objective
-    that an erasure removes, (d,), or None; a warning, or an empty str; and the gradient itself.
+    It may implement ``_penalty_ridges(batch)``, the ridges of ``damping="penalty"`` in the same
+    form, and ``_left_by_training(batch, inverse)``: the gradient of the penalised objective that an
+    erasure removes, (d,), or None; a warning, or an empty str; and the gradient itself.
     """
 
     @exclusive(itself)
@@ -255,13 +257,13 @@ class CurvatureMixin(CallbackSupportMixin):
                 )
         if warning:
             warn(warning)
-        automatic = self.damping == "auto"
+        by_parameter = isinstance(self.damping, str)
         attributes = {
             "curvature_": inverse,
             "structure_": structure,
             "inversion_": inverse.inversion,
             "backend_": backend,
-            "damping_": inverse.ridge / state.mass if automatic else float(self.damping),
+            "damping_": inverse.ridge / state.mass if by_parameter else float(self.damping),
             "unlearn_epsilon_": usual_epsilon(self.unlearn_epsilon, state.calibration),
             "n_samples_remaining_": state.n_rows,
             "_erasure_state": state,
@@ -317,12 +319,17 @@ class CurvatureMixin(CallbackSupportMixin):
         return backend
 
     def _invert(self, batch, scores, structure, options, mass):
-        """The inverse, for damping "auto" with the first ridge that makes it well conditioned."""
-        if self.damping != "auto":
+        """The inverse; if `damping` is a name, with the first ridge that conditions it well."""
+        if not isinstance(self.damping, str):
             ridge = np.full(batch.n_parameters, mass * self.damping)
             return structure.build(scores, ridge, **options)
         build = partial(structure.build, scores, **options)
-        return first_well_conditioned(build, self._automatic_ridges(batch))
+        ridges = {"auto": self._automatic_ridges, "penalty": self._penalty_ridges}[self.damping]
+        return first_well_conditioned(build, ridges(batch))
+
+    def _penalty_ridges(self, batch):
+        """The ridges of ``damping="penalty"``, each of shape (d,), to try in turn."""
+        return penalty_ridges(batch)
 
     def _left_by_training(self, batch, inverse):
         """The gradient that training left, here taken as zero, and no warning."""

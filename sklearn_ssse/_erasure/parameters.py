@@ -33,7 +33,7 @@ PARAMETER_CONSTRAINTS = {
     "block_size": [Interval(Integral, 1, None, closed="left"), None],
     "rank": [Interval(Integral, 1, None, closed="left"), None],
     "fisher_batch_size": [Interval(Integral, 1, None, closed="left")],
-    "damping": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+    "damping": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto", "penalty"})],
     "leave_out": ["boolean", StrOptions({"auto"})],
     "inversion": [StrOptions({"auto", *INVERSIONS})],
     "backend": [StrOptions({"auto", *BACKENDS})],
@@ -50,8 +50,23 @@ block_size : int, default=None
     of a layer. Only for structure 'block'; if it is given, 'auto' takes 'block'.
 rank : int, default=None
     Number of eigenvalues of the curvature that 'low_rank' covers. None chooses it by their size.
-    Logistic regression with damping 'auto' adds the diagonal of the curvature that is not covered
-    to the damping. Only for structure 'low_rank'; if it is given, 'auto' takes 'low_rank'.""",
+    Logistic regression with damping 'auto' or 'penalty' adds the diagonal of the curvature that is
+    not covered to the damping. Only for structure 'low_rank'; if it is given, 'auto' takes
+    'low_rank'.""",
+    "logistic_damping": """\
+damping : float, 'auto' or 'penalty', default='auto'
+    The lambda that is added to the diagonal of the curvature, on the scale of a mean over rows.
+    'penalty': the L2 penalty of the coordinate in the objective, ``1 / (C n)``, with a small floor
+    for a coordinate without penalty, such as an intercept. A lambda of 1e-4 for both the objective
+    and the curvature, as in the paper, is ``C=1 / (1e-4 * n)`` with 'penalty'. 'auto': the same for
+    'fisher'; for 'empirical_fisher' the penalty is divided by the ratio of the traces of the
+    Hessian and of the empirical Fisher information, so that it has the scale of the curvature.""",
+    "network_damping": """\
+damping : float, 'auto' or 'penalty', default='auto'
+    The lambda that is added to the diagonal of the curvature, on the scale of a mean over rows.
+    'auto': 1e-3, for 'fisher' 3e-3. 'penalty': the L2 penalty of the coordinate in the objective,
+    ``alpha / n`` for solver 'lbfgs' and about ``alpha`` divided by the batch size for the others,
+    with a small floor for intercepts. It is often far below 'auto', and steps are longer then.""",
     "erasure_parameters": """\
 fisher_batch_size : int, default=1
     With b > 1 the curvature has one row for each random mini-batch of b training rows: their sum
@@ -88,7 +103,8 @@ fisher_inverse_ : ndarray of shape (d, d)
 structure_, inversion_, backend_ : str
     The structure, the inversion and the backend in use.
 damping_ : float or ndarray of shape (d,)
-    lambda for the retained rows, on the scale of a mean over them; an array for damping 'auto'.
+    lambda for the retained rows, on the scale of a mean over them; an array for damping 'auto' and
+    'penalty'.
     Erasures do not change ``n * damping_``, nor does retraining with the same penalty.
 unlearn_epsilon_ : float
     The eps for a random forget set that is small compared with the training set.

@@ -23,10 +23,12 @@ from sklearn_ssse._search.candidates import (
 )
 from sklearn_ssse._search.choice import Means, choose, extra_epsilons
 from sklearn_ssse._search.distance import distance_ratios, euclidean_norms, pack_parameters
+from sklearn_ssse._search.erasures import ErasingSearch
 from sklearn_ssse._search.forget_set import fold_positions, measure
 from sklearn_ssse._search.forget_set_split import ForgetSetSplit
 from sklearn_ssse._search.gamma import METRICS, distances, gamma, gamma_score
 from sklearn_ssse._search.hessian import hessian_norms, known_objective, stored_hessian_norms
 from sklearn_ssse._search.parameter_distance import parameter_distance
 from sklearn_ssse._search.predictions import PredictingSearch
+from sklearn_ssse._search.refits import check_retrained
 from sklearn_ssse._search.results import defined_scores, search_results

@@ -62,7 +62,7 @@ class _Rows(NamedTuple):
         return cls(*(None if part is None else safe_indexing(part, index) for part in data))
 
 
-def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
+def measure(original, plain, retrained, data, fold, epsilons, metric):
     """Compare the erased, the original and the retrained model on one forget set, for every eps.
 
     Parameters
@@ -71,7 +71,9 @@ def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
         Fitted on all rows.
     plain : estimator
         The same estimator without a curvature, not fitted.
-    X, y, sample_weight : array-like
+    retrained : estimator or None
+        Fitted to the retained rows. None: ``plain`` is fitted to them.
+    data : tuple (X, y, sample_weight)
         All rows.
     fold : pair of ndarray of int
         Positions of the retained rows and of the forget rows.
@@ -84,9 +86,11 @@ def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
         gamma_S, the `MEASURES`, and gamma_S with metric "probability".
     informative : bool
         Whether the retrained model differs from the original one on the forget set.
+    retrained : estimator
     """
-    retain, forget = (_Rows.of((X, y, sample_weight), index) for index in fold)
-    retrained = fit_retained(plain, *retain)
+    retain, forget = (_Rows.of(data, index) for index in fold)
+    if retrained is None:
+        retrained = fit_retained(plain, *retain)
     epsilons, paths, _ = epsilon_paths(original, *forget[:2], epsilons, forget.sample_weight)
     erased = bare_copies(original)
     moved = list(zip(erasable_models(erased), paths, strict=True))
@@ -119,12 +123,12 @@ def measure(original, plain, X, y, sample_weight, fold, epsilons, metric):
         scored.append([score, *gaps, by_probability])
         parameters.append(pack_parameters(compared))
     scored = np.array(scored)
-    retain = retain._replace(y=with_columns(retain.y, varied))
+    kept = retain._replace(y=with_columns(retain.y, varied))
     models = (with_outputs(model, varied) for model in (original, erased, retrained))
-    ratios = _ratios(*models, parameters, retain)
+    ratios = _ratios(*models, parameters, kept)
     measured = np.column_stack([scored[:, 0], ratios, scored[:, 1:]])
     informative = distances(targets, (first, first, last), metric, ranks)[1] > 0
-    return measured, bool(informative)
+    return measured, bool(informative), retrained
 
 
 def _ratios(original, erased, retrained, parameters, retain):

@@ -69,7 +69,7 @@ def stored_hessian_norms(V, retrained, erased):
     ErasureError
         If neither model stores one.
     """
-    for models in map(_outputs, (retrained, erased)):
+    for models in map(output_models, (retrained, erased)):
         if all(map(_stores_hessian, models)):
             parts = zip(_split(V, models), models, strict=True)
             squares = add_up(_stored_squares(part, model) for part, model in parts)
@@ -169,12 +169,12 @@ def known_objective(retrained, erased, codes, weight):
     )
 
 
-def _outputs(estimator):
+def output_models(estimator):
     """The classifiers of an estimator: one for each output."""
     model = final_step(estimator)
     if not isinstance(model, MultiOutputClassifier):
         return [model]
-    return [part for output in model.estimators_ for part in _outputs(output)]
+    return [part for output in model.estimators_ for part in output_models(output)]
 
 
 def _split(V, models):
