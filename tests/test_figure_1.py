@@ -3,15 +3,13 @@
 import importlib
 import json
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 
-from sklearn_ssse import unlearn
+from sklearn_ssse import ForgetSetSplit, gamma_score, unlearn, unlearn_path
 
 ROOT = Path(__file__).parent.parent
 PAPER = ROOT / "examples" / "paper"
@@ -48,19 +46,29 @@ def case(paper):
     """Classifiers, the rows, a forget set of the second attribute, and retraining without it."""
     erasure = paper["attribute_erasure"]
     X, Y, _ = rows_with_attributes(400)
-    S = erasure.forget_set(Y[:, 1], 0.5, seed=0)
+    retained, S = next(ForgetSetSplit(0.5, labels=[1], random_state=0).split(X, Y))
     model = erasure.classifiers(X, Y, "fisher")
-    retained = np.delete(np.arange(len(X)), S)
-    new = erasure.retrained(model, X[retained], Y[retained], range(5))
+    new = erasure.retrained(model, X[retained], Y[retained])
     return erasure, model, X, Y, S, new
+
+
+def parameters(model):
+    """Coefficients of all attributes, (m, d)."""
+    return np.vstack([output.coef_ for output in model.estimators_])
 
 
 def test_measures_of_retraining_and_of_no_erasure(case):
     erasure, model, X, Y, S, new = case
-    original = erasure.parameters(model)
-    path = [new, original]
-    assert erasure.gammas(original, path, new, X[S], Y[S]) == [1, 0]
-    assert erasure.distances(original, path, new) == [0, 1]
+    measured = erasure.measures(model, [new, model], new, X[S], Y[S])
+    assert measured == {"gamma": [1, 0], "distance": [0, 1]}
+
+
+def test_gamma_is_the_score_of_the_library(case):
+    erasure, model, X, Y, S, new = case
+    path = unlearn_path(model, X[S], Y[S], [0.5, 1, "auto"], as_models=True)
+    gamma = erasure.measures(model, path, new, X[S], Y[S])["gamma"]
+    expected = [gamma_score(model, erased, new, X[S], Y[S]) for erased in path]
+    np.testing.assert_allclose(gamma, expected, atol=5.1e-4)  # rounded to three digits
 
 
 def test_retraining_does_not_depend_on_its_start(case):
@@ -68,38 +76,32 @@ def test_retraining_does_not_depend_on_its_start(case):
     retained = np.delete(np.arange(len(X)), S)
     plain = LogisticRegression(**model.estimators_[0].to_plain().get_params())
     fresh = [plain.fit(X[retained], Y[retained, j]).coef_[0] for j in range(5)]
-    np.testing.assert_allclose(new, fresh, atol=1e-4)
+    np.testing.assert_allclose(parameters(new), fresh, atol=1e-4)
 
 
 @pytest.mark.parametrize("leave_out", [False, True])
-def test_the_path_is_the_erasure_of_the_library(case, leave_out):
-    erasure, model, X, Y, S, new = case
-    path = erasure.erased(model, X[S], Y[S], range(5), leave_out)
-    copy = erasure.with_outputs(model, range(5))
-    for output in copy.estimators_:
-        output.set_params(leave_out=leave_out)
-    unlearn(copy, X[S], Y[S], epsilon=1.0)
-    at_one = path[erasure.EPSILONS.index(1.0)]
-    np.testing.assert_allclose(at_one, erasure.parameters(copy), rtol=1e-8, atol=1e-10)
-    assert erasure.distances(erasure.parameters(model), [at_one], new)[0] < 1
+def test_leave_out_does_not_change_the_given_classifiers(case, leave_out):
+    erasure, model, X, Y, S, _ = case
+    copied = erasure.with_leave_out(model, leave_out)
+    (at_one,) = unlearn_path(copied, X[S], Y[S], [1.0], as_models=True)
+    unlearn(copied, X[S], Y[S], epsilon=1.0)
+    np.testing.assert_allclose(parameters(at_one), parameters(copied), rtol=1e-8, atol=1e-10)
+    assert {output.erasures_[-1].leave_out for output in copied.estimators_} == {leave_out}
+    assert {output.leave_out for output in model.estimators_} == {"auto"}
 
 
-def test_areas_are_those_of_scikit_learn(case):
+def test_an_attribute_without_retained_rows_is_left_out_of_the_distance(case):
     erasure, model, X, Y, _, _ = case
-    theta = erasure.parameters(model)
-    areas = erasure.areas(theta, X, Y)
-    expected = [roc_auc_score(y, X @ own) for y, own in zip(Y.T, theta, strict=True)]
-    np.testing.assert_allclose(areas, expected, rtol=1e-12)
-    rows = Y[:, 0] == 1
-    assert erasure.areas(theta, X[rows], Y[rows])[0] == 0
-
-
-def test_larger_forget_sets_hold_smaller_ones(paper):
-    erasure = paper["attribute_erasure"]
-    _, Y, _ = rows_with_attributes(400)
-    sets = [set(erasure.forget_set(Y[:, 2], rate, seed=1)) for rate in erasure.RATES]
-    assert all(small < large for small, large in pairwise(sets))
-    assert sets[-1] == set(np.flatnonzero(Y[:, 2]))
+    S = np.flatnonzero(Y[:, 1])
+    new = erasure.retrained(model, np.delete(X, S, axis=0), np.delete(Y, S, axis=0))
+    assert [len(classes) for classes in new.classes_] == [2, 1, 2, 2, 2]
+    (erased,) = unlearn_path(model, X[S], Y[S], [1.0], as_models=True)
+    others = [0, 2, 3, 4]
+    theta, first = (parameters(m)[others] for m in (erased, model))
+    last = np.vstack([new.estimators_[j].coef_ for j in others])
+    ratio = np.linalg.norm(theta - last) / np.linalg.norm(first - last)
+    measured = erasure.measures(model, [erased], new, X[S], Y[S])
+    assert measured["distance"] == [pytest.approx(ratio, abs=5.1e-4)]
 
 
 def test_the_script_measures_all_rates_and_steps(paper, monkeypatch, tmp_path, capsys):

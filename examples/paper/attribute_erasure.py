@@ -5,18 +5,25 @@ plus `PENALTY` / 2 times the squared norm of its parameters. The forget set is a
 that have one attribute. It is erased from the classifiers of all attributes.
 """
 
-import warnings
-from copy import deepcopy
+from copy import copy, deepcopy
 
 import numpy as np
-from scipy.special import expit
-from scipy.stats import rankdata
+from sklearn.dummy import DummyClassifier
 from sklearn.multioutput import MultiOutputClassifier
 
-from sklearn_ssse import ErasableLogisticRegression, ErasureError, ErasureWarning, unlearn
+from sklearn_ssse import (
+    ErasableLogisticRegression,
+    ErasureError,
+    ForgetSetSplit,
+    attribute_auc,
+    parameter_distance,
+    unlearn_path,
+)
 
-# lambda of the paper: weight of the penalty on the scale of a mean over rows, and the damping.
+# lambda of the paper, on the scale of a mean over rows: the weight of the penalty, and by "penalty"
+# the damping of the curvature.
 PENALTY = 1e-4
+DAMPING = "penalty"
 SOLVER = "newton-cholesky"
 TOLERANCE = 1e-8
 # Limit of the solver's steps; the fits of the figure take at most 13.
@@ -40,112 +47,95 @@ def classifiers(X, Y, curvature):
         tol=TOLERANCE,
         max_iter=MAX_ITER,
         curvature=curvature,
-        damping=PENALTY,
+        damping=DAMPING,
         structure="full",
+        order=1,
     )
     return MultiOutputClassifier(model).fit(X, Y)
 
 
-def parameters(model):
-    """Parameters of the classifiers, (m, d)."""
-    return np.vstack([output.coef_ for output in model.estimators_])
+def with_leave_out(model, leave_out):
+    """A copy of the classifiers with the parameter `leave_out`."""
+    other = deepcopy(model)
+    for output in other.estimators_:
+        output.set_params(leave_out=leave_out)
+    return other
 
 
-def with_outputs(model, outputs):
-    """A copy of the classifiers of some attributes."""
-    copy = deepcopy(model)
-    copy.estimators_ = [copy.estimators_[j] for j in outputs]
-    return copy
-
-
-def retrained(model, X, Y, outputs):
-    """Parameters of some classifiers after training on the rows (X, Y), (len(outputs), d).
+def retrained(model, X, Y):
+    """The classifiers after training on the rows (X, Y), as scikit-learn's own classes.
 
     The solver starts at the parameters of `model`; its result does not depend on the start, up to
-    the tolerance.
+    the tolerance. An output of which the rows have one class predicts that class.
     """
-    plain = [model.estimators_[j].to_plain().set_params(warm_start=True) for j in outputs]
-    return np.vstack([lr.fit(X, Y[:, j]).coef_ for j, lr in zip(outputs, plain, strict=True)])
+    new = copy(model)
+    new.estimators_ = []
+    for output, y in zip(model.estimators_, Y.T, strict=True):
+        plain = output.to_plain().set_params(warm_start=True)
+        new.estimators_.append((DummyClassifier() if np.ptp(y) == 0 else plain).fit(X, y))
+    new.classes_ = [output.classes_ for output in new.estimators_]
+    return new
 
 
-def erased(model, X, Y, outputs, leave_out):
-    """Parameters of some classifiers after the erasure of (X, Y) with every eps and with "auto".
-
-    Returns
-    -------
-    ndarray of shape (len(EPSILONS) + 1, len(outputs), d)
-        The last entry has eps "auto".
-    """
-    copy = with_outputs(model, outputs)
-    before = parameters(copy)
-    for output in copy.estimators_:
-        output.set_params(leave_out=leave_out)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ErasureWarning)  # doubtful steps are measured here
-        unlearn(copy, X, Y[:, outputs], epsilon="auto")
-    step = parameters(copy) - before
-    epsilons = np.array([[output.erasures_[-1].epsilon] for output in copy.estimators_])
-    path = [before + eps / epsilons * step for eps in EPSILONS]
-    return np.array([*path, before + step])
-
-
-def areas(theta, X, Y):
-    """Area under the ROC curve of each classifier on (X, Y), (m,); 0 if Y has one class."""
-    ranks = rankdata(expit(X @ theta.T), axis=0)
-    positive = Y.sum(axis=0)
-    pairs = positive * (len(Y) - positive)
-    surplus = (ranks * Y).sum(axis=0) - positive * (positive + 1) / 2
-    return np.divide(surplus, pairs, out=np.zeros(len(pairs)), where=pairs > 0)
-
-
-def gammas(original, path, new, X, Y):
-    """gamma_S of each model on a path, equation (5) of the paper; nan if no area differs.
+def gamma_scores(first, last, path):
+    """gamma_S of equation (5) of the paper for each model on a path; nan if no area differs.
 
     Parameters
     ----------
-    original, new : ndarray of shape (m, d)
-        Parameters trained on all rows, and on the retained rows.
-    path : ndarray of shape (n_models, m, d)
+    first, last : ndarray of shape (n_attributes,)
+        Areas under the ROC curve of the original and of the retrained model on the forget set.
+    path : ndarray of shape (n_models, n_attributes)
+        The areas of the erased models.
+
+    Returns
+    -------
+    list of float
+    """
+    to_original = np.abs(path - first).sum(axis=1)
+    total = to_original + np.abs(path - last).sum(axis=1)
+    scores = np.divide(to_original, total, out=np.full(len(path), np.nan), where=total > 0)
+    return np.round(scores, 3).tolist()
+
+
+def measures(original, path, new, X, Y):
+    """gamma_S and the normalised distance of each model on a path.
+
+    An attribute that no retained row has cannot be retrained. The area of its retrained classifier
+    counts as 0 in `gamma`, by the convention of the paper. The normalised distance
+    ``||theta - theta_r|| / ||theta* - theta_r||`` leaves its parameters out.
+
+    Parameters
+    ----------
+    original, new : MultiOutputClassifier
+        Trained on all rows, and on the retained rows.
+    path : list of MultiOutputClassifier
+        The erased models, one for each eps.
     X, Y : ndarray of shape (k, d) and (k, m)
         The forget set.
+
+    Returns
+    -------
+    dict of str to list of float
+        "gamma" and "distance", without unit.
     """
-    first = areas(original, X, Y)
-    last = areas(new, X, Y)
-    scores = []
-    for theta in path:
-        own = areas(theta, X, Y)
-        to_original = np.abs(own - first).sum()
-        total = to_original + np.abs(own - last).sum()
-        scores.append(float(to_original / total) if total > 0 else float("nan"))
-    return scores
+    first = attribute_auc(original, X, Y)
+    last = attribute_auc(new, X, Y, classes=original.classes_)
+    areas = np.array([attribute_auc(erased, X, Y) for erased in path])
+    distances = [parameter_distance(original, erased, new) for erased in path]
+    return {
+        "gamma": gamma_scores(first, last, areas),
+        "distance": np.round(distances, 3).tolist(),
+    }
 
 
-def distances(original, path, new):
-    """``||theta - theta_r|| / ||theta* - theta_r||`` of each model on a path, all attributes."""
-    away = np.linalg.norm(original - new)
-    return [float(np.linalg.norm(theta - new) / away) for theta in path]
-
-
-def chosen_attributes(Y, number):
-    """Columns of the attributes whose rows are erased: rare ones, evenly spaced by prevalence."""
+def rare_attributes(Y):
+    """Columns of the attributes that fewer than a share `RARE` of the rows have, by prevalence."""
     share = Y.mean(axis=0)
-    rare = [j for j in np.argsort(share, kind="stable") if share[j] < RARE]
-    places = np.linspace(0, len(rare) - 1, min(number, len(rare))).round().astype(int)
-    return [int(rare[i]) for i in places]
+    return [int(j) for j in np.argsort(share, kind="stable") if share[j] < RARE]
 
 
-def forget_set(y, rate, seed):
-    """Positions of a random share of the rows whose label is 1; larger shares hold smaller ones."""
-    rows = np.random.default_rng(seed).permutation(np.flatnonzero(y))
-    return rows[: max(1, round(rate * len(rows)))]
-
-
-def measure(X, Y, names, number, rates=RATES, progress=print):
+def measure(X, Y, names, attributes, rates=RATES, progress=print):
     """gamma_S and distance of the four steps for every forget set and eps.
-
-    A classifier whose attribute loses all its rows cannot be retrained. It is left out of both
-    measures of that forget set; its area counts as 0 in the paper, as does every area of an
-    attribute that all rows of the forget set have.
 
     Parameters
     ----------
@@ -154,8 +144,8 @@ def measure(X, Y, names, number, rates=RATES, progress=print):
         Attributes, 0 or 1.
     names : list of str
         Names of the attributes.
-    number : int
-        Largest number of attributes whose rows are erased.
+    attributes : list of int
+        Columns of the attributes whose rows are erased.
     rates : sequence of float
         Shares of the rows of an attribute.
     progress : callable
@@ -164,36 +154,31 @@ def measure(X, Y, names, number, rates=RATES, progress=print):
     Returns
     -------
     list of dict
-        One for each forget set and step; the lists `gamma` and `distance` have an entry for each
-        of `EPSILONS` and one for "auto". They are None if the library refuses the erasure.
+        One for each forget set and step, with the lists of `measures`, which have an entry for each
+        of `EPSILONS` and one for "auto". A row has none of them if the library refuses the erasure.
     """
-    models = {curvature: classifiers(X, Y, curvature) for curvature, _ in VARIANTS[::2]}
+    fitted = {curvature: classifiers(X, Y, curvature) for curvature, _ in VARIANTS[::2]}
+    models = {variant: with_leave_out(fitted[variant[0]], variant[1]) for variant in VARIANTS}
+    original = fitted["fisher"]
     rows = []
-    for a in chosen_attributes(Y, number):
+    for a in attributes:
         progress(f"rows of {names[a]!r}")
-        for rate in rates:
-            S = forget_set(Y[:, a], rate, seed=a)
-            retained = np.delete(np.arange(len(X)), S)
-            outputs = [j for j in range(Y.shape[1]) if np.ptp(Y[retained, j]) > 0]
-            plain = models["fisher"]
-            original = parameters(plain)[outputs]
-            new = retrained(plain, X[retained], Y[retained], outputs)
-            for curvature, leave_out in VARIANTS:
+        splits = ForgetSetSplit(list(rates), labels=[a], random_state=a).split(X, Y)
+        for rate, (retained, S) in zip(rates, splits, strict=True):
+            new = retrained(original, X[retained], Y[retained])
+            for (curvature, leave_out), model in models.items():
                 row = {
                     "attribute": names[a],
                     "rate": rate,
                     "k": len(S),
+                    "attributes lost": sum(len(classes) == 1 for classes in new.classes_),
                     "curvature": curvature,
                     "leave_out": leave_out,
-                    "gamma": None,
-                    "distance": None,
                 }
                 rows.append(row)
                 try:
-                    path = erased(models[curvature], X[S], Y[S], outputs, leave_out)
+                    path = unlearn_path(model, X[S], Y[S], [*EPSILONS, "auto"], as_models=True)
                 except ErasureError:
                     continue
-                scores = gammas(original, path, new, X[S], Y[S][:, outputs])
-                row["gamma"] = np.round(scores, 3).tolist()
-                row["distance"] = np.round(distances(original, path, new), 3).tolist()
+                row.update(measures(original, path, new, X[S], Y[S]))
     return rows
