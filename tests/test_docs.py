@@ -18,6 +18,7 @@ PAGES_WITHOUT_EXAMPLES = [
     "figure_1.md",
     "guards.md",
     "method.md",
+    "race.md",
     "release.md",
     "streams.md",
     "verification.md",

@@ -1,0 +1,235 @@
+"""The tables and the picture of ``docs/race.md``, from the results of `race.py`."""
+
+import re
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = DOCS / "race.md"
+PICTURE = DOCS / "race.png"
+BEGIN, END = "<!-- begin of the tables of race.py -->", "<!-- end of the tables of race.py -->"
+OURS = "ours"
+# Forget sets of the tables and of the picture.
+SIZES = ("1", "10", "1000")
+# Norms of the distance ratio, and their names on the page.
+NORMS = {"hessian": "Hessian", "euclidean": "Euclidean"}
+# Two numbers that differ by less than a tenth are the same within the noise of a shared machine.
+NOISE = 1.1
+
+
+def number(value, unit=1.0):
+    """Three significant digits; a dash for a number that is missing."""
+    if value is None or value != value:
+        return "-"
+    value *= unit
+    if value == 0:
+        return "0"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 1e-3 else f"{value:.1e}"
+
+
+def timed(result):
+    """The methods of a task that erased at least one forget set, and their results."""
+    return {name: found for name, found in result["methods"].items() if found["erase"]}
+
+
+def table(result):
+    """The Markdown table of a task."""
+    lines = [
+        "| method | prepare, s | MB | erase 1, 10, 1,000 rows, ms | ratio, Hessian (Euclidean):"
+        " 1 row | 10 rows | 1,000 rows | gamma_S | gaps: forget, test |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, found in timed(result).items():
+        times = ", ".join(number(found["erase"].get(size), 1e3) for size in SIZES)
+        ratios = [ratio(found["measures"].get(size)) for size in SIZES]
+        last = found["measures"].get(SIZES[-1], {})
+        cells = [
+            name,
+            number(found["prepare"]),
+            number(max(0.0, found["memory"])) if found["memory"] is not None else "-",
+            times,
+            *ratios,
+            number(last.get("gamma")),
+            f"{number(last.get('forget gap'))}, {number(last.get('test gap'))}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+        if found["free scale"]:
+            best = [number(found["measures"].get(size, {}).get("best")) for size in SIZES]
+            cells = [f"{name}, best scale in hindsight", "", "", "", *best, "", ""]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def ratio(measures):
+    """Both distance ratios."""
+    if not measures:
+        return "-"
+    return f"{number(measures['hessian'])} ({number(measures['euclidean'])})"
+
+
+def row_counts(sizes):
+    """The numbers of forget rows in words, such as "1, 10 and 1,000 rows"."""
+    numbers = [f"{int(size):,}" for size in sorted(sizes, key=int)]
+    unit = "row" if numbers == ["1"] else "rows"
+    if len(numbers) == 1:
+        return f"{numbers[0]} {unit}"
+    return f"{', '.join(numbers[:-1])} and {numbers[-1]} {unit}"
+
+
+def left_out(result):
+    """One line for each method or forget set that is missing, with the reason."""
+    lines = []
+    for name, found in result["methods"].items():
+        reasons = {}
+        for size, reason in found["left out"].items():
+            reasons.setdefault(reason.removeprefix("ValueError: "), []).append(size)
+        for reason, sizes in reasons.items():
+            rows = "" if "all" in sizes else f", {row_counts(sizes)}"
+            lines.append(f"- {name}{rows}: {reason}")
+    return "\n".join(lines)
+
+
+def better(result):
+    """Methods that are both closer to retraining and faster than one of ours.
+
+    Returns
+    -------
+    dict of (own, other, norms) to list of str
+        Our method, the method that beats it in both by more than `NOISE`, and the norms in which it
+        is closer, "hessian", "euclidean" or both; with the numbers of forget rows.
+    """
+    methods = timed(result)
+    found = {}
+    for own, ours in methods.items():
+        for other, theirs in methods.items():
+            if not own.startswith(OURS) or other.startswith(OURS):
+                continue
+            for size in SIZES:
+                mine, rival = (m["measures"].get(size) for m in (ours, theirs))
+                if not mine or not rival or NOISE * theirs["erase"][size] >= ours["erase"][size]:
+                    continue
+                norms = tuple(norm for norm in NORMS if NOISE * rival[norm] < mine[norm])
+                if norms:
+                    found.setdefault((own, other, norms), []).append(size)
+    return found
+
+
+def faster(result):
+    """Methods that are faster than all of ours, by size, with both ratios."""
+    methods = timed(result)
+    found = []
+    for size in SIZES:
+        mine = {k: v for k, v in methods.items() if k.startswith(OURS) and size in v["erase"]}
+        if not mine:
+            continue
+        quickest = min(mine, key=lambda name: mine[name]["erase"][size])
+        closest = min(mine, key=lambda name: mine[name]["measures"][size]["hessian"])
+        for name, other in methods.items():
+            if name in mine or name == "nothing" or size not in other["erase"]:
+                continue
+            if NOISE * other["erase"][size] < mine[quickest]["erase"][size]:
+                found.append((size, name, other, closest, mine[closest]))
+    return found
+
+
+def verdict(result):
+    """Who is closer and faster than this library, and who is faster, in sentences."""
+    lines = []
+    beaten = better(result)
+    for own in (name for name in timed(result) if name.startswith(OURS)):
+        cases = {key: sizes for key, sizes in beaten.items() if key[0] == own}
+        if not cases:
+            lines.append(f'"{own}": no method measured here is both closer and faster.')
+        for (_own, other, norms), sizes in cases.items():
+            which = "" if len(norms) == len(NORMS) else f", in the {NORMS[norms[0]]} norm only"
+            lines.append(
+                f'"{own}": **{other} is both closer to retraining and faster** for '
+                f"{row_counts(sizes)}{which}."
+            )
+    for size, name, other, closest, own in faster(result):
+        lines.append(
+            f"{row_counts([size])}: {name} is faster than every method of this library, "
+            f"{number(other['erase'][size], 1e3)} ms; its ratio is "
+            f"{number(other['measures'][size]['hessian'])}, beside "
+            f'{number(own["measures"][size]["hessian"])} of "{closest}" in '
+            f"{number(own['erase'][size], 1e3)} ms."
+        )
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def conditions(setting):
+    """A sentence each: when, where and how the race ran."""
+    versions = ", ".join(f"{name} {release}" for name, release in setting["versions"].items())
+    return (
+        f"Measured on {setting['date']} on one core of {setting['cores']} "
+        f"({setting['processor']}), Python {setting['python']}; {versions}. The original model and "
+        f"the retrained models: {setting['solver']}, tolerance {setting['tolerance']:g}, "
+        f"C = {setting['C']:g}. Times are medians of at most {setting['rounds']} alternating "
+        f"rounds (one for a process of more than {setting['slow']} s) on a machine shared with "
+        f"other work. Limits of a process: {setting['max seconds']:g} s and {setting['max GB']} GB "
+        f"of address space."
+    )
+
+
+def tables(results):
+    """The generated part of the page."""
+    parts = [conditions(results["setting"])]
+    for name, result in results["tasks"].items():
+        parts.append(
+            f"### {name}\n\n{result['n']:,} training rows, {result['n_test']:,} test rows, "
+            f"{result['columns']} columns, {result['classes']} classes, "
+            f"{result['parameters']:,} parameters.\n\n{table(result)}\n\n{verdict(result)}"
+        )
+        missing = left_out(result)
+        if missing:
+            parts.append(f"Left out:\n\n{missing}")
+    for name, command in results["not found"].items():
+        parts.append(f"{name} is left out: its data is missing. {command}")
+    return "\n\n".join(parts)
+
+
+def write_page(results):
+    """Write the generated part into the page, and the picture beside it."""
+    text = PAGE.read_text()
+    between = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    block = f"{BEGIN}\n\n{tables(results)}\n\n{END}"
+    PAGE.write_text(between.sub(lambda match: block, text))
+    draw(results)
+
+
+def draw(results):
+    """Plot distance ratio by time of an erasure of 1,000 rows, one panel for each task."""
+    import matplotlib.pyplot as plt
+
+    tasks = results["tasks"]
+    figure, panels = plt.subplots(2, 3, figsize=(13, 7.5), layout="constrained")
+    names = list(dict.fromkeys(m for result in tasks.values() for m in timed(result)))
+    names.remove("nothing")
+    colours = plt.get_cmap("tab20").colors
+    handles = {}
+    for panel, (task, result) in zip(panels.flat, tasks.items(), strict=False):
+        for i, name in enumerate(names):
+            found = timed(result).get(name, {"measures": {}})
+            if SIZES[-1] not in found["measures"]:
+                continue
+            error = found["measures"][SIZES[-1]]["hessian"]
+            handles[name] = panel.scatter(
+                1e3 * found["erase"][SIZES[-1]],
+                max(error, 1e-6),
+                s=110 if name.startswith(OURS) else 60,
+                marker="*" if name.startswith(OURS) else "os^vDP"[i % 6],
+                color=colours[i % 20],
+                edgecolor="black",
+                linewidth=0.5,
+            )
+        panel.axhline(1, color="grey", linewidth=0.8)
+        panel.set(xscale="log", yscale="log", title=task)
+    for panel in panels.flat[len(tasks) :]:
+        panel.set_axis_off()
+    if len(tasks) < panels.size:
+        panels.flat[-1].legend(handles.values(), handles.keys(), loc="center", fontsize=8)
+    figure.supxlabel("time to erase 1,000 rows, ms")
+    figure.supylabel("distance ratio, norm of the Hessian (1: no erasure; at least 1e-6 drawn)")
+    figure.savefig(PICTURE, dpi=90)
+    plt.close(figure)
