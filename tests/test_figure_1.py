@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 PAPER = ROOT / "examples" / "paper"
 RESULTS = PAPER / "results" / "figure_1.json"
 PAGE = ROOT / "docs" / "figure_1.md"
-MODULES = ["cifar10", "attribute_data", "attribute_erasure", "figure_1"]
+MODULES = ["cifar10", "attribute_data", "attribute_erasure", "figure_1_report", "figure_1"]
 
 pytest.importorskip("pandas", reason='pip install "sklearn-ssse[examples]"')
 
@@ -111,9 +111,10 @@ def test_the_script_measures_all_rates_and_steps(paper, monkeypatch, tmp_path, c
     figure.main(["--data", "census", "--rows", "3000", "--out", str(tmp_path)])
     report = json.loads((tmp_path / "figure_1.json").read_text())
     erasures = report["data"]["census"]["erasures"]
-    assert len(erasures) == 3 * len(figure.RATES) * len(figure.VARIANTS)
-    assert {r["rate"] for r in erasures} == set(figure.RATES)
-    assert all(len(r["gamma"]) == len(figure.EPSILONS) + 1 for r in erasures)
+    erasure = paper["attribute_erasure"]
+    assert len(erasures) == 3 * len(erasure.RATES) * len(erasure.VARIANTS)
+    assert {r["rate"] for r in erasures} == set(erasure.RATES)
+    assert all(len(r["gamma"]) == len(erasure.EPSILONS) + 1 for r in erasures)
     assert (tmp_path / "figure_1_census.png").stat().st_size > 0
     printed = capsys.readouterr().out
     figure.main(["--redraw", "--out", str(tmp_path)])
