@@ -184,8 +184,48 @@ def test_page_agrees_with_the_results(paper):
         assert value in page
     for package, version in settings["versions"].items():
         assert f"{package} {version}" in page
-    for part in report["data"].values():
+    for name, part in report["data"].items():
+        assert (PAGE.parent / f"figure_1_{name}.png").exists()
         assert f"{part['rows']:,} rows" in page
         assert f"{part['columns']} columns" in page
         assert f"{part['attributes']} attributes" in page
+        assert f"{part['rare attributes']} attributes of the {name}" in page
         assert f"{part['seconds']} s" in page
+
+
+@pytest.fixture
+def measured(paper):
+    """The erasures of each data set and step in the stored results."""
+    report = json.loads(RESULTS.read_text(encoding="utf-8"))
+    of_step = paper["figure_1_report"].of_step
+    variants = paper["attribute_erasure"].VARIANTS
+    return [of_step(part["erasures"], *v) for part in report["data"].values() for v in variants]
+
+
+def test_no_erasure_is_refused_and_no_other_attribute_is_lost(paper, measured):
+    report = json.loads(RESULTS.read_text(encoding="utf-8"))
+    n_erasures = sum(len(part["erasures"]) for part in report["data"].values())
+    assert sum(map(len, measured)) == n_erasures
+    assert all(row["attributes lost"] == (row["rate"] == 1) for rows in measured for row in rows)
+
+
+def test_the_best_eps_is_as_stable_as_the_page_states(paper, measured):
+    report = paper["figure_1_report"]
+    for rows in measured:
+        common = report.best(report.mean_curve(rows))
+        rates = report.by(rows, "rate").values()
+        assert {report.best(report.mean_curve(part)) for part in rates} == {common}
+        own = [
+            report.best(report.mean_curve(part)) for part in report.by(rows, "attribute").values()
+        ]
+        assert max(abs(position - common) for position in own) <= 1
+        gamma = report.curves(rows, "gamma")[:, : report.AUTO]
+        assert gamma.max(axis=1).mean() - gamma.mean(axis=0).max() < 0.02
+
+
+def test_auto_is_as_close_to_retraining_as_the_page_states(paper, measured):
+    report = paper["figure_1_report"]
+    for rows in measured:
+        if rows[0]["curvature"] == "empirical_fisher":
+            distance = report.mean_curve(rows, "distance")
+            assert distance[report.AUTO] <= distance[: report.AUTO].min() + 0.01
