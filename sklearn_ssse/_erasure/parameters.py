@@ -10,7 +10,7 @@ from sklearn_ssse._kernels import BACKENDS
 from sklearn_ssse._utils.compat import Interval, StrOptions
 
 
-class _KeysOf(StrOptions):
+class KeysOf(StrOptions):
     """The constraint of a parameter that names an entry of a table, even one registered later."""
 
     def __init__(self, table, *others):
@@ -28,8 +28,8 @@ class _KeysOf(StrOptions):
 
 
 PARAMETER_CONSTRAINTS = {
-    "curvature": [_KeysOf(CURVATURES)],
-    "structure": [_KeysOf(INVERSES, "auto")],
+    "curvature": [KeysOf(CURVATURES)],
+    "structure": [KeysOf(INVERSES, "auto")],
     "block_size": [Interval(Integral, 1, None, closed="left"), None],
     "rank": [Interval(Integral, 1, None, closed="left"), None],
     "fisher_batch_size": [Interval(Integral, 1, None, closed="left")],

@@ -9,6 +9,7 @@ from sklearn_ssse._inverse.block import BlockInverse
 from sklearn_ssse._inverse.choice import choose_structure, sizes
 from sklearn_ssse._inverse.diagonal import DiagonalInverse
 from sklearn_ssse._inverse.full import INVERSIONS, FullInverse
+from sklearn_ssse._inverse.gradients import GradientsInverse
 from sklearn_ssse._inverse.low_rank import LowRankInverse
 
 INVERSES: dict[str, type[AbstractInverse]] = {
@@ -17,3 +18,5 @@ INVERSES: dict[str, type[AbstractInverse]] = {
     "low_rank": LowRankInverse,
     "diagonal": DiagonalInverse,
 }
+# The structures for torch modules.
+MODULE_INVERSES: dict[str, type[AbstractInverse]] = {**INVERSES, "gradients": GradientsInverse}
