@@ -8,7 +8,13 @@ from scipy import sparse
 
 from sklearn_ssse import ErasureError
 from sklearn_ssse._gradients import Layer, Scores
-from sklearn_ssse._inverse import MODULE_INVERSES, choice, choose_structure, kept_rows
+from sklearn_ssse._inverse import (
+    MODULE_INVERSES,
+    choice,
+    choose_structure,
+    kept_rows,
+    low_rank_rows,
+)
 from tests.reference import relative, without
 
 GRADIENTS = MODULE_INVERSES["gradients"]
@@ -113,6 +119,8 @@ def test_a_removed_row_is_deleted():
     smaller = doubled.downdate(explicit(R[S]))
     assert np.array_equal(smaller.rows.dense(slice(0, D)), R[without([3, 8, 20], 30)])
     assert (smaller.rows.signs == 1).all()
+    same = smaller.downdate(explicit(np.zeros((2, D))))
+    assert len(same.rows) == len(smaller.rows)  # rows of zeros are not kept
 
 
 @pytest.mark.parametrize("block_size", [None, 25])
@@ -180,6 +188,17 @@ def test_gradient_rows_are_kept_on_request_only(monkeypatch):
         monkeypatch.setattr(choice, "available_bytes", lambda free=free: free)
         name, _ = choose_structure(MODULE_INVERSES, "auto", [(1, 270_000)], {}, 100)
         assert name != "gradients"
+
+
+def test_low_rank_of_float32_rows_in_slices(monkeypatch):
+    """The rows are divided into slices of two, and added in float64."""
+    R = make_rows(30, dtype=np.float32)
+    monkeypatch.setattr(low_rank_rows, "DIVIDED_SIZE", 2 * D)
+    inverse = MODULE_INVERSES["low_rank"].build(Stream(R), RIDGE, rank=30)
+    dense = MODULE_INVERSES["full"].build(explicit(R.astype(float)), RIDGE)
+    assert relative(inverse.to_dense(), dense.to_dense()) < 1e-9
+    smaller = inverse.downdate(explicit(R[:4]))
+    assert relative(smaller.to_dense(), dense.downdate(explicit(R[:4])).to_dense()) < 1e-8
 
 
 def test_factored_and_sparse_rows():

@@ -178,7 +178,9 @@ class GradientsInverse(AbstractInverse):
         own, others = self.rows.equal_rows(rows, -sign, cross, gram)
         base = self.without_rows(own)
         kept = np.delete(np.arange(len(self.rows)), own)
-        new = np.delete(np.arange(len(rows)), others)
+        is_new = gram.diagonal() > 0  # a row of zeros changes nothing
+        is_new[others] = False
+        new = np.flatnonzero(is_new)
         if not new.size:
             return base
         taken = rows.take(new)
