@@ -25,7 +25,6 @@ except ImportError as error:
     ) from error
 
 from sklearn_ssse._modules import (
-    SKORCH_FITTED,
     LabelledNet,
     ModuleMixin,
     as_arrays,
@@ -85,10 +84,11 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
     structure : str, default='auto'
         The part of the inverse to keep, for d parameters and m gradient rows. 'full', 'block',
         'low_rank' and 'diagonal': as in `ErasableMLPClassifier`. 'gradients': the exact inverse, in
-        full or in blocks of `block_size`, from the m gradient rows, ``4 d m`` bytes; these rows are
-        data of the training rows, and an erasure deletes the rows of each mini-batch that holds a
-        forget row. 'last_layers': the exact inverse for the last layers, up to 4000 parameters; the
-        others do not move. 'auto' chooses among the first four.
+        full or in blocks of `block_size`, from the m gradient rows, ``4 d m`` bytes. These rows are
+        personal data of the training rows. It needs ``track_rows=True``, by which an erasure finds
+        and deletes the rows of each mini-batch that holds a forget row. 'last_layers': the dense
+        inverse for the last layers, up to 4000 parameters; the other layers do not move. 'auto'
+        chooses among the first four.
     {structure_parameters}
     damping : float or 'auto', default='auto'
         The lambda that is added to the diagonal of the curvature, on the scale of a mean over rows.
@@ -96,8 +96,8 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
     fisher_batch_size : int, default=10
         With b > 1 the curvature has one row for each random mini-batch of b training rows: their
         sum with random signs. A single row cannot leave such a curvature: there is no leave-out,
-        and `fit_curvature` must be called after each erasure, except for structure 'gradients'
-        with tracked rows.
+        and `fit_curvature` must be called after each erasure, except for structure 'gradients',
+        which loses whole mini-batches.
     leave_out : bool or 'auto', default='auto'
         Whether the erased rows are taken out of the curvature before the step, equation (1) instead
         of (4) of `docs/method.md`. It needs ``fisher_batch_size=1``. 'auto': True for 'fisher' and
@@ -153,6 +153,7 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
     ...     lr=0.1,
     ...     verbose=0,
     ...     train_split=None,
+    ...     fisher_batch_size=1,
     ... )
     >>> net.fit(images, y).unlearn(images[:20], y[:20]).n_samples_remaining_
     1777
@@ -222,10 +223,10 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
             row depend on other rows; if the curvature is singular in spite of its damping, or does
             not fit into memory.
         """
+        self._validate_params()
         self._drop_curvature()
         for name in ("_label_classes", "_row_shape", "_held_out_accuracy", "n_features_in_"):
             vars(self).pop(name, None)
-        self._validate_params()
         refuse_weights(fit_params.pop("sample_weight", None))
         try:
             super().fit(X, y, **fit_params)
@@ -326,7 +327,7 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         ...     loss = torch.nn.functional.cross_entropy(module(torch.tensor(X)), torch.tensor(y))
         ...     loss.backward()
         ...     _ = optimizer.step()
-        >>> net = ErasableNeuralNetClassifier.from_module(module, X, y)
+        >>> net = ErasableNeuralNetClassifier.from_module(module, X, y, fisher_batch_size=1)
         >>> net.unlearn(X[:5], y[:5]).n_samples_remaining_
         145
         """
@@ -377,26 +378,13 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         """
         return super().to_plain()
 
-    def _train_further(self, given, checked):
-        """Train on the retained rows from the present parameters, with frozen statistics."""
-        held = vars(self)
-        before = {"train_split": self.train_split}
-        held.update({name: deepcopy(held[name]) for name in ("module_", "criterion_")})
-        held.update(self.attributes_with(self.module_))
-        held.update(train_split=None, _frozen=True)
-        NeuralNetClassifier.partial_fit(self, *given[:2])
-        held.update(before)
-        held.pop("_frozen")
-        held.pop("_trained_on", None)
-        if held.pop("_interrupted", False):  # the parent only ends the training
-            raise KeyboardInterrupt
-        self._held_out = False
-
     def _validate_params(self):
-        """Check the parameters of this class, then skorch's own."""
+        """Check the parameters of this class, and skorch's own once there is a module."""
         given = {name: getattr(self, name) for name in OWN_PARAMETERS}
         validate_parameter_constraints(self._parameter_constraints, given, type(self).__name__)
-        super()._validate_params()
+        self._check_tracking()
+        if "module_" in vars(self):
+            super()._validate_params()
 
     def _plain(self):
         """An unfitted model of the parent class with the same parameters."""
@@ -404,10 +392,3 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         return NeuralNetClassifier(
             **{name: deepcopy(value) for name, value in given.items() if name not in OWN_PARAMETERS}
         )
-
-    @classmethod
-    def _copy_fitted(cls, source, target):
-        """Copy the fitted attributes of skorch; the optimiser still refers to the module."""
-        held = vars(source)
-        copied = deepcopy({name: held[name] for name in SKORCH_FITTED if name in held})
-        vars(target).update(copied)

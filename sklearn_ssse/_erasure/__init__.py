@@ -33,6 +33,7 @@ from sklearn_ssse._erasure.guards import (
     least_margin,
     lost_classes,
 )
+from sklearn_ssse._erasure.kept_groups import KeptGroups
 from sklearn_ssse._erasure.mixin import ErasableMixin
 from sklearn_ssse._erasure.no_rows import any_row, part_of_a_call, warn_of_no_rows
 from sklearn_ssse._erasure.overflow import are_moderate

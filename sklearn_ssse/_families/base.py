@@ -53,6 +53,10 @@ class Family:
         """An array of no rows, in the form of the rows that the model takes."""
         return np.zeros((0, model.n_features_in_))
 
+    def attributes_of(self, estimator):
+        """Fitted attributes of this family's estimator with the parameters of another estimator."""
+        return self.attributes(pack(estimator))
+
     def bound_of_outputs(self, attributes, largest):
         """Bound of the outputs before the link, and the largest number of their type.
 

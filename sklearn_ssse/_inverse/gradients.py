@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
-from sklearn_ssse._gradients import CurvatureRows
+from sklearn_ssse._gradients import CurvatureRows, Layer, Scores
 from sklearn_ssse._inverse.base import (
     AbstractInverse,
     PendingDowndate,
@@ -80,6 +80,7 @@ class GradientsInverse(AbstractInverse):
     options = ("block_size",)
     inversion = "woodbury"
     keeps_rows = True
+    is_automatic = False
 
     def __init__(
         self,
@@ -219,6 +220,22 @@ class GradientsInverse(AbstractInverse):
             K = signed_product(L, self.rows.signs)[np.ix_(kept, kept)]
             factors.append(signed_cholesky(K, rows.signs, self.ridge))
         diagonal = self.diagonal - self.rows.take(removed).diagonal(self.n_parameters)
+        return GradientsInverse(rows, factors, self.blocks, self.ridge, diagonal)
+
+    def kept_scores(self, positions: NDArray) -> Scores:
+        """Kept rows at some positions as curvature rows, each a sample of its own."""
+        rows = self.rows.take(positions).stacked(self.n_parameters)
+        return Scores([Layer(rows, np.ones((len(rows), 1, 1)), False)])
+
+    def scaled(self, factor: float) -> "GradientsInverse":
+        """The inverse of ``factor R^T S R + D``."""
+        rows = self.rows.scaled(np.sqrt(factor))
+        factors = []
+        for L in self.factors:
+            K = signed_product(L, self.rows.signs)
+            K = factor * (K - np.diag(self.rows.signs)) + np.diag(self.rows.signs)
+            factors.append(signed_cholesky(K, rows.signs, self.ridge))
+        diagonal = self.ridge + factor * (self.diagonal - self.ridge)
         return GradientsInverse(rows, factors, self.blocks, self.ridge, diagonal)
 
     def to_dense(self) -> NDArray:

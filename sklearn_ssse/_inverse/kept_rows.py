@@ -100,6 +100,14 @@ class KeptRows:
         squares = (sign * np.square(row, dtype=np.float64) for row, sign in pairs)
         return add_up(squares, np.zeros(n_parameters))
 
+    def stacked(self, n_parameters: int) -> NDArray:
+        """Return R as one array, (m, d), in the type of the rows."""
+        return np.stack(self.rows) if self.rows else np.zeros((0, n_parameters))
+
+    def scaled(self, factor: float) -> "KeptRows":
+        """Return the rows times a factor, in their type."""
+        return KeptRows([(factor * row).astype(row.dtype) for row in self.rows], self.signs)
+
     def take(self, index: NDArray) -> "KeptRows":
         """Return the rows at some positions, (n,), in this order."""
         return KeptRows([self.rows[i] for i in index.tolist()], self.signs[index])

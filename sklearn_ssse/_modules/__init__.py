@@ -4,9 +4,9 @@ The folder imports torch and skorch, so only `sklearn_ssse.torch` may import it.
 a public estimator.
 """
 
-from sklearn_ssse._modules.curvature import ModuleMixin, refuse_weights
 from sklearn_ssse._modules.data import as_arrays
 from sklearn_ssse._modules.family import ModuleFamily
 from sklearn_ssse._modules.layout import ParameterLayout
-from sklearn_ssse._modules.net import SKORCH_FITTED, LabelledNet
+from sklearn_ssse._modules.mixin import ModuleMixin, refuse_weights
+from sklearn_ssse._modules.net import LabelledNet
 from sklearn_ssse._modules.rows import check_rows, evaluating, gradient_rows, gradient_sums

@@ -18,7 +18,6 @@ from sklearn_ssse._families import (
 )
 from sklearn_ssse._gradients import CURVATURES, GRADIENT
 from sklearn_ssse._modules.layers import RUNNING_NORMS
-from sklearn_ssse._modules.layout import ParameterLayout
 from sklearn_ssse._modules.rows import evaluating, gradient_sums
 from sklearn_ssse._modules.streams import CHUNK_SAMPLES, ModuleStream
 from sklearn_ssse._utils.chunks import add_up, slices
@@ -41,8 +40,8 @@ class ModuleFamily(Family):
     ----------
     module : torch.nn.Module
         Fitted. It is never changed.
-    parameters : list of str or None
-        See `ParameterLayout.of`.
+    layout : ParameterLayout
+        The parameters that move.
     n_outputs : int
         Number of classes.
     row_shape : tuple of int
@@ -65,7 +64,7 @@ class ModuleFamily(Family):
     def __init__(
         self,
         module,
-        parameters,
+        layout,
         n_outputs,
         row_shape,
         takes_probabilities,
@@ -73,7 +72,7 @@ class ModuleFamily(Family):
         device,
         with_attributes,
     ):
-        self.layout = ParameterLayout.of(module, parameters)
+        self.layout = layout
         self.theta = self.layout.pack(module)
         self.shapes = self.layout.shapes
         self.n_parameters = self.layout.n_parameters
@@ -129,6 +128,10 @@ class ModuleFamily(Family):
         module = copy.deepcopy(self._module)
         self.layout.write(theta, module)
         return self._with_attributes(module)
+
+    def attributes_of(self, estimator):
+        """See `Family.attributes_of`; the running statistics are copied as well."""
+        return self._with_attributes(copy.deepcopy(estimator.module_))
 
     def tensor(self, X):
         """Flat rows as a tensor in the form, the type and on the device of the module."""

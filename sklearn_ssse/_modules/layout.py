@@ -133,6 +133,27 @@ class ParameterLayout:
                 start = places[-1].columns.stop
         return cls(places)
 
+    def last(self, n_parameters: int) -> "ParameterLayout":
+        """Lay out the last layers that have at most n_parameters together, or the last one alone.
+
+        Parameters
+        ----------
+        n_parameters : int
+
+        Returns
+        -------
+        layout : ParameterLayout
+        """
+        first = len(self.layers) - 1
+        while first and self.n_parameters - self.layers[first - 1].columns.start <= n_parameters:
+            first -= 1
+        start = self.layers[first].columns.start
+        places = [
+            place._replace(columns=slice(place.columns.start - start, place.columns.stop - start))
+            for place in self.layers[first:]
+        ]
+        return ParameterLayout(places)
+
     def pack(self, module: nn.Module) -> NDArray[np.float64]:
         """Copy the parameters of the module into a vector, (d,) of float64."""
         parameters = dict(module.named_parameters())

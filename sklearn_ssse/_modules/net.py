@@ -9,8 +9,10 @@ from torch.utils.data import Subset
 
 from sklearn_ssse._erasure import encode
 from sklearn_ssse._families import objective_of, pack
+from sklearn_ssse._inverse import MODULE_INVERSES
 from sklearn_ssse._modules.data import as_arrays, as_dataset, has_labels
 from sklearn_ssse._modules.layers import RUNNING_NORMS
+from sklearn_ssse._modules.layout import ParameterLayout
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 # Fitted attributes of skorch that prediction and further training need.
@@ -38,6 +40,10 @@ class LabelledNet(NeuralNetClassifier):
     of the module. The positions of the rows that were trained on are in ``_trained_on`` after the
     training, None for all rows.
     """
+
+    def __sklearn_is_fitted__(self):
+        """Whether the module exists."""
+        return "module_" in vars(self)
 
     def predict(self, X):
         """Return the class of each row.
@@ -147,6 +153,11 @@ def _new(cls):
     return object.__new__(cls)
 
 
+def is_last_layers(structure):
+    """Whether the last layers alone move with a structure, given by its name."""
+    return structure != "auto" and MODULE_INVERSES[structure].last_layers_only
+
+
 def weight_decay_of(net):
     """L2 penalty of each parameter of the module by its name, as its optimiser has it."""
     names = {id(value): name for name, value in net.module_.named_parameters()}
@@ -160,9 +171,16 @@ def weight_decay_of(net):
 
 @pack.register(NeuralNetClassifier)
 def pack_net(net):
-    """Parameters of the module of a fitted net as one float64 vector, (d,)."""
-    values = [value.detach().cpu().numpy().ravel() for value in net.module_.parameters()]
-    return np.concatenate(values).astype(np.float64)
+    """All parameters of the module of a fitted net as one float64 vector, (d,).
+
+    They have the order of a `ParameterLayout`, or of the module if it has layers that are not
+    supported.
+    """
+    try:
+        return ParameterLayout.of(net.module_).pack(net.module_)
+    except ErasureError:
+        values = [value.detach().cpu().numpy().ravel() for value in net.module_.parameters()]
+        return np.concatenate(values).astype(np.float64)
 
 
 @objective_of.register(NeuralNetClassifier)
@@ -172,5 +190,6 @@ def objective_of_net(net):
         "criterion": type(net.criterion_).__name__,
         "weight_decay": weight_decay_of(net),
         "parameters": None if net.parameters is None else [str(name) for name in net.parameters],
+        "structure": net.structure if is_last_layers(net.structure) else "of all layers",
         "held_out": vars(net).get("_held_out", False),
     }

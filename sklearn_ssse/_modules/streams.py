@@ -1,4 +1,4 @@
-"""Curvature rows of a torch module, computed chunk by chunk each time they are read."""
+"""Curvature rows of a torch module, computed chunk by chunk."""
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ CHUNK_SAMPLES = 256
 class ModuleStream:
     """Curvature rows of a data set, with the interface of `ScoreStream`.
 
-    Each row is one explicit vector in the precision of the module. With ``batch_size`` b > 1, a row
-    is the sum over a random mini-batch of b samples with random signs, see `SignedStream`; the last
-    mini-batch may be smaller.
+    Each row is one explicit vector in the precision of the module. Rows that fit into one chunk are
+    computed once and stay in memory; others are computed each time they are read. With
+    ``batch_size`` b > 1, a row is the sum over a random mini-batch of b samples with random signs,
+    see `SignedStream`; the last mini-batch may be smaller.
 
     Parameters
     ----------
@@ -51,6 +52,7 @@ class ModuleStream:
         per_group = CURVATURES[curvature].rows_per_sample(batch.family.n_outputs)
         self.n_samples = -(-batch.n_samples // batch_size) * per_group
         self.n_rows = self.n_samples
+        self._in_memory = None
 
     @property
     def members(self):
@@ -62,6 +64,12 @@ class ModuleStream:
 
     def chunks(self):
         """Yield the rows in chunks, as `Scores` of one layer with explicit rows."""
+        if self._in_memory is None and self.n_rows * self.n_parameters <= CHUNK_ELEMENTS:
+            self._in_memory = list(self._computed_chunks())
+        yield from self._computed_chunks() if self._in_memory is None else self._in_memory
+
+    def _computed_chunks(self):
+        """Compute the rows and yield them in chunks."""
         b = self.batch_size
         n = self.batch.n_samples
         signs = np.random.default_rng((self.seed, 1))  # another stream than the mini-batches'

@@ -1,16 +1,21 @@
-"""The curvature of a torch module inside an estimator, and its checks."""
+"""The verbs of a skorch classifier: its rows, its curvature, and further training."""
+
+from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import torch
+from skorch import NeuralNetClassifier
 
 from sklearn_ssse._calibration import network
-from sklearn_ssse._erasure import ErasableMixin, encode
+from sklearn_ssse._erasure import ErasableMixin, KeptGroups, encode
 from sklearn_ssse._gradients import CURVATURES, GRADIENT
-from sklearn_ssse._inverse import MODULE_INVERSES
+from sklearn_ssse._inverse import DENSE_PARAMETERS, MODULE_INVERSES
 from sklearn_ssse._kernels import choose_backend
 from sklearn_ssse._modules.data import as_arrays, flat_rows
 from sklearn_ssse._modules.family import ModuleFamily
-from sklearn_ssse._modules.net import weight_decay_of
+from sklearn_ssse._modules.layout import ParameterLayout
+from sklearn_ssse._modules.net import SKORCH_FITTED, is_last_layers, weight_decay_of
 from sklearn_ssse._modules.rows import check_rows
 from sklearn_ssse._utils.warnings import warn
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
@@ -42,9 +47,12 @@ class ModuleMixin(ErasableMixin):
                 "criterion must be torch.nn.CrossEntropyLoss or torch.nn.NLLLoss without class "
                 f"weights and label smoothing, got {criterion!r}. Train with such a criterion."
             )
+        layout = ParameterLayout.of(self.module_, self.parameters)
+        if is_last_layers(self.structure):
+            layout = layout.last(DENSE_PARAMETERS)
         return ModuleFamily(
             self.module_,
-            self.parameters,
+            layout,
             len(self.classes_),
             self._row_shape,
             isinstance(criterion, torch.nn.NLLLoss),
@@ -79,6 +87,16 @@ class ModuleMixin(ErasableMixin):
             self._held_out_accuracy = float(predicted.mean())
         return super()._fit_curvature_of(X, y, sample_weight, rows)
 
+    def _check_tracking(self):
+        """Refuse a structure that keeps gradients of rows, if it cannot delete them again."""
+        is_kept = self.structure != "auto" and self._inverses[self.structure].keeps_rows
+        if is_kept and not self.track_rows:
+            raise ErasureError(
+                f"track_rows must be True for structure={self.structure!r}, got False: the "
+                "structure keeps gradients of the training rows, and an erasure must find and "
+                "delete those of the forget rows. Pass track_rows=True."
+            )
+
     def _set_curvature(self, X, codes, weight, class_weight=None):
         """Check the gradients of a few rows, compute the curvature, and store the statistics."""
         family = self._family()
@@ -89,6 +107,11 @@ class ModuleMixin(ErasableMixin):
         if vars(self).get("erasures_"):
             self._warn_of_statistics()
         super()._set_curvature(X, codes, weight, class_weight)
+        if self.curvature_.keeps_rows:
+            batch = family.batch(X, codes, np.ones(len(codes)))
+            stream = batch.scores(self.curvature, self.fisher_batch_size)
+            groups = KeptGroups.of(self._erasure_state.tracked, X, codes, stream)
+            self._erasure_state = replace(self._erasure_state, groups=groups)
         self._statistics = family.statistics_digest()
 
     def _plan_erasure(self, *args, **kwargs):
@@ -125,6 +148,28 @@ class ModuleMixin(ErasableMixin):
         """torch on a device that was given, otherwise the choice by the size."""
         is_given = self.curvature_device is not None and self.curvature_device != "cpu"
         return "torch" if is_given else choose_backend("auto", operations)
+
+    def _train_further(self, given, checked):
+        """Train on the retained rows from the present parameters, with frozen statistics."""
+        held = vars(self)
+        before = {"train_split": self.train_split}
+        held.update({name: deepcopy(held[name]) for name in ("module_", "criterion_")})
+        held.update(self.attributes_with(self.module_))
+        held.update(train_split=None, _frozen=True)
+        NeuralNetClassifier.partial_fit(self, *given[:2])
+        held.update(before)
+        held.pop("_frozen")
+        held.pop("_trained_on", None)
+        if held.pop("_interrupted", False):  # the parent only ends the training
+            raise KeyboardInterrupt
+        self._held_out = False
+
+    @classmethod
+    def _copy_fitted(cls, source, target):
+        """Copy the fitted attributes of skorch; the optimiser still refers to the module."""
+        held = vars(source)
+        copied = deepcopy({name: held[name] for name in SKORCH_FITTED if name in held})
+        vars(target).update(copied)
 
 
 def refuse_weights(sample_weight):
