@@ -16,8 +16,8 @@ from sklearn_ssse._utils.chunks import add_up, slices
 
 # Array elements up to which rows are stored as float64 (128 MB); more are stored as float32.
 FLOAT64_ELEMENTS = 2**24
-# Elements of the float64 copy of some columns of the rows that a product forms at a time (32 MB).
-SLAB_ELEMENTS = 2**22
+# Elements of the float64 copy of some columns of the rows that a product forms at a time (128 MB).
+SLAB_ELEMENTS = 2**24
 # Two rows are equal if the norm of their difference is at most this share of their norm: a gradient
 # in float32 that is computed again with other rows of a chunk differs by its rounding.
 EQUAL_SHARE = 1e-5
