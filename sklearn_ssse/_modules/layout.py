@@ -102,7 +102,7 @@ class ParameterLayout:
         module : torch.nn.Module
         parameters : iterable of str, default=None
             Names of parameters or of submodules, or patterns of such names as in `fnmatch`; None
-            for all parameters.
+            for all parameters that require gradients.
 
         Returns
         -------
@@ -208,9 +208,10 @@ class ParameterLayout:
 
 def _moving_names(module, parameters):
     """Names of the parameters that move, a set."""
-    names = [name for name, _ in module.named_parameters(remove_duplicate=False)]
+    named = dict(module.named_parameters(remove_duplicate=False))
+    names = list(named)
     if parameters is None:
-        moving = set(names)
+        moving = {name for name, value in named.items() if value.requires_grad}
     else:
         moving = set()
         for pattern in [parameters] if isinstance(parameters, str) else parameters:
@@ -226,7 +227,7 @@ def _moving_names(module, parameters):
     if not moving:
         raise ErasureError(
             f"A parameter of the module must move, got none in {type(module).__name__}. Pass a "
-            "module with trainable layers, and at least one name in `parameters`."
+            "module with parameters that require gradients, or name others in `parameters`."
         )
     return moving
 
