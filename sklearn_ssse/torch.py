@@ -5,7 +5,6 @@ as a scikit-learn estimator.
 """
 
 from copy import deepcopy
-from dataclasses import replace
 
 import numpy as np
 
@@ -28,7 +27,9 @@ from sklearn_ssse._modules import (
     LabelledNet,
     ModuleMixin,
     as_arrays,
+    decay_groups,
     refuse_weights,
+    untrained,
 )
 
 __all__ = ["ErasableNeuralNetClassifier"]
@@ -51,13 +52,12 @@ OWN_PARAMETERS = (
 
 @documented
 class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
-    """Classifier with any torch module, that training rows can be erased from after training.
+    """Classifier with a torch module of any form, from which training rows can be erased.
 
     `fit` trains skorch's `NeuralNetClassifier` and computes the inverse of the Fisher information
     of the module. `unlearn` then erases rows in one closed-form step, Single-Step Sample Erasure
     [1]_, without the training data and without training again. Until then the module equals the
-    module that skorch trains, bit for bit. `from_module` makes a module erasable that was trained
-    elsewhere.
+    module that skorch trains, bit for bit. `from_module` takes a module that was trained elsewhere.
 
     The parameters that move must belong to linear, convolutional, embedding and normalisation
     layers, or PReLU; other layers may be anywhere else in the module. The curvature, the step and
@@ -65,14 +65,18 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
     normalisation layers stay as training left them. These statistics still depend on the erased
     rows, and the record names them in `kept_by`.
 
+    The training and the curvature read the rows separately. A `Dataset` that changes its rows at
+    random therefore gives them other rows. Of a `DataLoader`, the data set alone is used.
+
     The loss is not convex: compare the difference between the erased and a retrained network with
     the difference between two retrained networks with different seeds.
 
     Parameters
     ----------
     module : torch.nn.Module class or instance
-        As in skorch. It returns logits for ``criterion=torch.nn.CrossEntropyLoss``, and
-        probabilities for skorch's default, `torch.nn.NLLLoss`; it has one input.
+        As in skorch, but an instance is copied and not trained itself. It returns logits for
+        ``criterion=torch.nn.CrossEntropyLoss``, and probabilities for skorch's default,
+        `torch.nn.NLLLoss`; it has one input.
     *args, **kwargs
         Parameters of :class:`skorch.NeuralNetClassifier`, with its defaults, such as `max_epochs`,
         `lr`, `optimizer`, `optimizer__weight_decay`, `train_split`, `callbacks` and `device`. Rows
@@ -84,19 +88,20 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
     structure : str, default='auto'
         The part of the inverse to keep, for d parameters and m gradient rows. 'full', 'block',
         'low_rank' and 'diagonal': as in `ErasableMLPClassifier`. 'gradients': the exact inverse, in
-        full or in blocks of `block_size`, from the m gradient rows, ``4 d m`` bytes. These rows are
-        personal data of the training rows. It needs ``track_rows=True``, by which an erasure finds
-        and deletes the rows of each mini-batch that holds a forget row. 'auto' chooses among the
-        first four.
+        full or in blocks of `block_size`, from the m gradient rows: ``4 d m`` bytes, and ``8 m^2``
+        for each block. These rows are personal data of the training rows. It needs
+        ``track_rows=True``, by which an erasure finds and deletes the rows of each mini-batch that
+        holds a forget row. 'last_layers': the dense inverse for the last layers, up to 4000
+        parameters; the other layers do not move. 'auto' chooses among the first four.
     {structure_parameters}
-    damping : float or 'auto', default='auto'
+    damping : float, 'auto' or 'penalty', default='auto'
         The lambda that is added to the diagonal of the curvature, on the scale of a mean over rows.
-        'auto': 1e-3, for 'fisher' 3e-3.
+        'auto': 1e-3, for 'fisher' 3e-3. 'penalty': the weight decay of the optimiser.
     fisher_batch_size : int, default=10
         With b > 1 the curvature has one row for each random mini-batch of b training rows: their
         sum with random signs. A single row cannot leave such a curvature: there is no leave-out,
         and `fit_curvature` must be called after each erasure, except for structure 'gradients',
-        which loses whole mini-batches.
+        which loses whole mini-batches, until half of them are left.
     leave_out : bool or 'auto', default='auto'
         Whether the erased rows are taken out of the curvature before the step, equation (1) instead
         of (4) of `docs/method.md`. It needs ``fisher_batch_size=1``. 'auto': True for 'fisher' and
@@ -116,7 +121,7 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
     Attributes
     ----------
     module_, criterion_, optimizer_, history_, callbacks_, classes_
-        As in the parent class, but that `classes_` may be strings, which `predict` returns.
+        As in the parent class, except that `classes_` may be strings, which `predict` returns.
         `unlearn` empties `history_` and makes a new `optimizer_` and new `callbacks_`, which hold
         traces of the erased rows.
     {fitted_attributes}
@@ -205,7 +210,8 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         Parameters
         ----------
         X : array-like of shape (n_samples, ...), tensor, Dataset or DataLoader
-            Training data. Numbers get the precision of the module.
+            Training data. Numbers get the precision of the module, except integers for a module
+            with an embedding.
         y : array-like of shape (n_samples,), default=None
             Labels, numbers or strings; None if X holds them.
         **fit_params : dict
@@ -223,10 +229,10 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
             not fit into memory.
         """
         self._validate_params()
+        refuse_weights(fit_params.pop("sample_weight", None))
         self._drop_curvature()
         for name in ("_label_classes", "_row_shape", "_held_out_accuracy", "n_features_in_"):
             vars(self).pop(name, None)
-        refuse_weights(fit_params.pop("sample_weight", None))
         try:
             super().fit(X, y, **fit_params)
         finally:
@@ -264,12 +270,11 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         """
         if classes is not None and "_label_classes" not in vars(self):
             self._label_classes = np.unique(classes)
-        state = vars(self).get("_erasure_state")
+        self._make_stale("from before `partial_fit`", n_trainings=1)
         super().partial_fit(X, y, **fit_params)
-        if state is not None:
+        if "_erasure_state" in vars(self):  # not a call by `fit`
+            vars(self).pop("_trained_on", None)
             self._warn_of_statistics()
-            changes = {"stale": "from before `partial_fit`", "refreshes": state.refreshes + 1}
-            self._erasure_state = replace(state, **changes)
         return self
 
     @classmethod
@@ -279,17 +284,18 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         Parameters
         ----------
         module : torch.nn.Module
-            A trained module; it is copied and not changed.
+            A trained module; it is copied and not changed. The parameter `module` of the result is
+            a copy with new random parameters, for a later `fit`.
         X : array-like of shape (n_samples, ...), tensor, Dataset or DataLoader
             The rows that it was trained on.
         y : array-like of shape (n_samples,), default=None
-            Their labels, in the order of the module's outputs once they are sorted; None if X
+            Their labels: output j of the module belongs to the j-th of the sorted labels. None if X
             holds them.
         weight_decay : float or dict of str to float, default=0.0
             L2 penalty of the training, on the scale of a mean over rows, as the optimisers of torch
             take it. A dict has one value for each pattern of names, such as
             ``{'*weight': 1e-4}``; the first pattern that matches holds, and other parameters have
-            no penalty.
+            no penalty. AdamW has no L2 penalty: pass 0.
         **params : dict
             Parameters of this class, such as `structure` or `criterion`. The default of `criterion`
             is `torch.nn.CrossEntropyLoss` here: the module returns logits.
@@ -304,7 +310,7 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         TypeError
             If `module` is not a torch module.
         ErasureError
-            See `fit`.
+            See `fit`; also if a pattern of `weight_decay` matches no parameter.
 
         Warns
         -----
@@ -336,11 +342,11 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
                 f"{type(module).__name__}. Pass the trained module itself."
             )
         given = {"criterion": torch.nn.CrossEntropyLoss, "train_split": None, "verbose": 0}
-        if not isinstance(weight_decay, dict):
-            weight_decay = {"*": weight_decay}
-        groups = [(name, {"weight_decay": value}) for name, value in weight_decay.items()]
-        net = cls(deepcopy(module), **{**given, "optimizer__param_groups": groups, **params})
+        groups = decay_groups(module, weight_decay, params)
+        # The parameter `module` must not hold what the module learned from rows that are erased.
+        net = cls(untrained(module), **{**given, "optimizer__param_groups": groups, **params})
         net.initialize()
+        net.module_.load_state_dict(module.state_dict())
         labels = as_arrays(X, y)[1]
         net.check_data(X, net._codes(labels))
         net._held_out = False

@@ -8,7 +8,13 @@ from scipy import sparse
 
 from sklearn_ssse import ErasureError
 from sklearn_ssse._gradients import Layer, Scores
-from sklearn_ssse._inverse import MODULE_INVERSES, choice, choose_structure, kept_rows
+from sklearn_ssse._inverse import (
+    MODULE_INVERSES,
+    choice,
+    choose_structure,
+    kept_rows,
+    low_rank_rows,
+)
 from tests.reference import relative, without
 
 GRADIENTS = MODULE_INVERSES["gradients"]
@@ -30,6 +36,9 @@ class Stream:
     def chunks(self):
         for start in range(0, len(self.rows), 7):
             yield explicit(self.rows[start : start + 7])
+
+    def diagonal(self):
+        return np.square(self.rows, dtype=np.float64).sum(axis=0)
 
 
 def explicit(rows):
@@ -112,7 +121,31 @@ def test_a_removed_row_is_deleted():
     doubled = inverse.update(explicit(R[[3]]))
     smaller = doubled.downdate(explicit(R[S]))
     assert np.array_equal(smaller.rows.dense(slice(0, D)), R[without([3, 8, 20], 30)])
-    assert (smaller.rows.signs == 1).all()
+    assert (smaller.rows.weights == 1).all()
+    same = smaller.downdate(explicit(np.zeros((2, D))))
+    assert len(same.rows) == len(smaller.rows)  # rows of zeros are not kept
+
+
+@pytest.mark.parametrize("block_size", [None, 25])
+def test_scaled_rows(block_size):
+    """A factor for all rows: they are shared, and are found again in the curvature."""
+    R = make_rows(30)
+    inverse = GRADIENTS.build(Stream(R), RIDGE, block_size=block_size)
+    scaled = inverse.downdate(explicit(R[:1] / 2)).scaled(1.2).scaled(1.5)
+    assert all(row is same for row, same in zip(scaled.rows.rows, inverse.rows.rows, strict=False))
+    root = np.sqrt(1.8)
+    expected = GRADIENTS.build(Stream(root * R), RIDGE, block_size=block_size)
+    expected = expected.downdate(explicit(root * R[:1] / 2))
+    assert relative(scaled.to_dense(), expected.to_dense()) < 1e-11
+    assert relative(scaled.diagonal, expected.diagonal) < 1e-12
+    positions = np.array([4, 17])
+    kept = scaled.kept_scores(positions)
+    assert relative(kept.to_dense(), root * R[positions]) < 1e-15
+    for smaller in (scaled.downdate(kept), scaled.without_rows(positions)):
+        assert len(smaller.rows) == 29
+        without_them = expected.downdate(explicit(root * R[positions]))
+        assert relative(smaller.to_dense(), without_them.to_dense()) < 1e-9
+    assert scaled.kept_scores(np.zeros(0, dtype=int)).n_rows == 0
 
 
 @pytest.mark.parametrize("block_size", [None, 25])
@@ -123,7 +156,7 @@ def test_rows_that_are_not_rows_of_the_build(block_size):
     inverse = GRADIENTS.build(Stream(R), RIDGE, block_size=block_size)
     smaller = inverse.downdate(explicit(np.concatenate([moved, R[9:10]])))
     later = smaller.update(explicit(make_rows(2, seed=2))).downdate(explicit(R[10:12]))
-    assert np.array_equal(later.rows.signs, [*[1] * 29, -1, -1, -1])
+    assert np.array_equal(later.rows.weights, [*[1] * 29, -1, -1, -1])
     kept = np.concatenate([np.delete(R, [9, 10, 11], axis=0), make_rows(2, seed=2)])
     signed = Scores([Layer(kept, np.ones((29, 1, 1)), False)])
     other = ("full", {}) if block_size is None else ("block", {"block_size": block_size})
@@ -180,6 +213,17 @@ def test_gradient_rows_are_kept_on_request_only(monkeypatch):
         monkeypatch.setattr(choice, "available_bytes", lambda free=free: free)
         name, _ = choose_structure(MODULE_INVERSES, "auto", [(1, 270_000)], {}, 100)
         assert name != "gradients"
+
+
+def test_low_rank_of_float32_rows_in_slices(monkeypatch):
+    """The rows are divided into slices of two, and added in float64."""
+    R = make_rows(30, dtype=np.float32)
+    monkeypatch.setattr(low_rank_rows, "DIVIDED_SIZE", 2 * D)
+    inverse = MODULE_INVERSES["low_rank"].build(Stream(R), RIDGE, rank=30)
+    dense = MODULE_INVERSES["full"].build(explicit(R.astype(float)), RIDGE)
+    assert relative(inverse.to_dense(), dense.to_dense()) < 1e-9
+    smaller = inverse.downdate(explicit(R[:4]))
+    assert relative(smaller.to_dense(), dense.downdate(explicit(R[:4])).to_dense()) < 1e-8
 
 
 def test_factored_and_sparse_rows():

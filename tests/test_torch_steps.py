@@ -9,7 +9,16 @@ from sklearn.preprocessing import scale
 
 from sklearn_ssse import ErasableLogisticRegression, ErasableMLPClassifier, ErasureError
 from tests.reference import relative
-from tests.warned import DAMPED, LARGE_EPSILON, LONG_STEP, MINI_BATCHES, STALE, TOO_LONG, may_warn
+from tests.warned import (
+    DAMPED,
+    LARGE_EPSILON,
+    LONG_STEP,
+    MINI_BATCHES,
+    STALE,
+    TOO_LONG,
+    UNTRAINED,
+    may_warn,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 torch = pytest.importorskip("torch", reason="pip install 'sklearn-ssse[torch]'")
@@ -220,6 +229,34 @@ def test_parameters_restrict_the_step_to_layers():
         [before[f"6.{n}"].ravel() for n in ("weight", "bias")]
     )
     assert relative(moved, step) < 1e-8
+
+
+def test_the_last_layers_alone_move():
+    module, X, y = small_cnn()
+    given = {"fisher_batch_size": 1, "damping": 1e-2}
+    net = ErasableNeuralNetClassifier.from_module(module, X, y, structure="last_layers", **given)
+    twin = ErasableNeuralNetClassifier.from_module(module, X, y, structure="full", **given)
+    with may_warn(*STEPS):  # all layers have less than 4,000 parameters
+        net.unlearn(X[:5], y[:5], epsilon=0.2)
+        twin.unlearn(X[:5], y[:5], epsilon=0.2)
+    np.testing.assert_array_equal(numbers(net), numbers(twin))
+
+    X = X.reshape(len(X), -1)
+    layers = [nn.Linear(50, 40), nn.Tanh(), nn.Linear(40, 60), nn.Tanh(), nn.Linear(60, 3)]
+    module = nn.Sequential(*layers).double()
+    with may_warn(*STEPS, UNTRAINED):
+        net = ErasableNeuralNetClassifier.from_module(
+            module, X, y, structure="last_layers", **given
+        )
+        named = ErasableNeuralNetClassifier.from_module(
+            module, X, y, structure="full", parameters=["2", "4"], **given
+        )
+        net.unlearn(X[:5], y[:5], epsilon=0.2)
+        named.unlearn(X[:5], y[:5], epsilon=0.2)
+    np.testing.assert_array_equal(numbers(net), numbers(named))
+    net.set_params(structure="full")
+    with pytest.raises(ErasureError, match="structure must be as it was"):
+        net.unlearn(X[5:6], y[5:6])
 
 
 def test_preview_changes_nothing_and_equals_the_record():

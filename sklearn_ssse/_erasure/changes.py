@@ -113,7 +113,7 @@ class Erasure(NamedTuple):
         if self.state.minibatch and self.state.stale:
             warn(
                 "The curvature is made of mini-batches (fisher_batch_size > 1), which single rows "
-                "cannot leave or join: it is still the curvature of the rows before the change. "
+                "cannot leave or join: it is not the curvature of the rows after the change. "
                 "Call `fit_curvature` on the present rows before you store the model or change it "
                 "again."
             )

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from sklearn_ssse._erasure.records import replace_fields
 from sklearn_ssse._erasure.tracking import TrackedRows, row_digests
 
+# Largest ratio of the tracked rows to the rows whose mini-batch is in the inverse, without unit.
+LARGEST_MISSING_RATIO = 2.0
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KeptGroups:
@@ -24,7 +27,7 @@ class KeptGroups:
     digests : ndarray of uint64 of shape (n_rows,)
         Digests of the tracked rows.
     groups : ndarray of int of shape (n_rows,)
-        Position of the row's group in the inverse; -1 if the group left with another row of it.
+        Position of the row's group in the inverse; -1 if the group is no longer in it.
     rows_per_group : int
         Number of curvature rows of a group.
     """
@@ -52,6 +55,11 @@ class KeptGroups:
         """Number of tracked rows divided by the number of them whose group is in the inverse."""
         return len(self.groups) / max(int((self.groups >= 0).sum()), 1)
 
+    @property
+    def are_few(self) -> bool:
+        """Whether the inverse is made of too few of the mini-batches."""
+        return self.missing > LARGEST_MISSING_RATIO
+
     def positions(self, groups: NDArray) -> NDArray:
         """Positions of the curvature rows of some groups, (n_groups * rows_per_group,)."""
         own = np.arange(self.rows_per_group)
@@ -68,8 +76,8 @@ class KeptGroups:
         leaving = np.unique(self.groups[rows])
         leaving = leaving[leaving >= 0]
         is_left = ~np.isin(np.arange(self.n_groups), leaving)
-        places = np.where(is_left, np.cumsum(is_left) - 1, -1)
-        groups = np.where(self.groups >= 0, places[self.groups], -1)
+        places = np.append(np.where(is_left, np.cumsum(is_left) - 1, -1), -1)
+        groups = places[self.groups]
         kept = KeptGroups(
             np.delete(self.digests, rows), np.delete(groups, rows), self.rows_per_group
         )
@@ -127,6 +135,18 @@ def rescaled(inverse: Any, before: Any, after: Any) -> Any:
         return inverse
     factor = after.groups.missing / before.groups.missing
     return inverse if factor == 1.0 else inverse.scaled(factor)
+
+
+def stale_after(after: Any, added: Any) -> str:
+    """The reason why the curvature is stale in a state after a change; empty if it is not.
+
+    ``added`` are the added rows, or None.
+    """
+    groups = after.groups
+    is_kept = groups is not None and added is None and not groups.are_few
+    if is_kept or not after.minibatch:
+        return ""
+    return "of mini-batches of the rows before the last change"
 
 
 def _difference(before: TrackedRows, after: TrackedRows) -> NDArray:

@@ -47,7 +47,8 @@ DOCS = {
     "structure_parameters": """\
 block_size : int, default=None
     Number of parameters in a block. None makes one block for each output unit: a class, or a unit
-    of a layer. Only for structure 'block'; if it is given, 'auto' takes 'block'.
+    of a layer. Only for structure 'block', which 'auto' then takes, and for 'gradients' of torch
+    modules, where None makes one block.
 rank : int, default=None
     Number of eigenvalues of the curvature that 'low_rank' covers. None chooses it by their size.
     Logistic regression with damping 'auto' or 'penalty' adds the diagonal of the curvature that is

@@ -20,7 +20,7 @@ from sklearn_ssse._erasure.changed_rows import ChangedRows
 from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
 from sklearn_ssse._erasure.guards import check_fresh, check_remaining, lost_classes
-from sklearn_ssse._erasure.kept_groups import with_kept_rows
+from sklearn_ssse._erasure.kept_groups import stale_after, with_kept_rows
 from sklearn_ssse._erasure.objective import check_objective
 from sklearn_ssse._erasure.records import ErasureRecord, replace_fields
 from sklearn_ssse._erasure.request import NO_REQUEST
@@ -319,8 +319,7 @@ def _with_history(choice, epsilon, added, erased, limits, tracked):
     after = step.after
     given = added is not None and added[2] is not None
     weighted = after.weighted or (given and bool((np.asarray(added[2]) != 1).any()))
-    is_stale = after.minibatch and (after.groups is None or step.added is not None)
-    stale = "of mini-batches of the rows before the last change" if is_stale else ""
+    stale = stale_after(after, step.added)
     length = float(epsilon) * step.growth * step.square**0.5
     return replace_fields(
         after,

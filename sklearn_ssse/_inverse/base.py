@@ -58,7 +58,11 @@ class AbstractInverse(ABC):
         True if every sample of R has a leverage below 1.
     keeps_rows : bool
         True if the inverse holds the curvature rows, which are personal data. `bytes_needed` and
-        `peak_bytes` then take their number, ``n_rows``, and "auto" does not choose the structure.
+        `peak_bytes` then take their number, ``n_rows``.
+    is_automatic : bool
+        Whether "auto" may choose the structure.
+    last_layers_only : bool
+        Whether the parameters of the last layers of a network alone move.
     """
 
     ridge: NDArray
@@ -68,6 +72,8 @@ class AbstractInverse(ABC):
     is_matrix = False
     leverage_is_bounded = True
     keeps_rows = False
+    is_automatic = True
+    last_layers_only = False
 
     @classmethod
     @abstractmethod

@@ -36,7 +36,7 @@ def choose_structure(
     4. "diagonal".
 
     A given ``block_size`` or ``rank`` overrides the limits on parameters. If none fits, "auto"
-    takes the last one. It never takes a structure that keeps the curvature rows.
+    takes the last one.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def _automatic(inverses: Inverses, shapes: Shapes, given: Options, free: float) 
     candidates = [
         name
         for name, inverse in inverses.items()
-        if set(given) <= set(inverse.options) and not inverse.keeps_rows
+        if set(given) <= set(inverse.options) and inverse.is_automatic
     ]
     d = sum(n_outputs * width for n_outputs, width in shapes)
     small_enough = {

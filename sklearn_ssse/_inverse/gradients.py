@@ -1,9 +1,9 @@
 """The exact inverse from the curvature rows, without a (d, d) matrix.
 
-For a ridge D and rows R with signs s, of which ``S = diag(s)`` is the diagonal matrix, the identity
-of Woodbury is ``A^{-1} = D^{-1} - D^{-1} R^T K^{-1} R D^{-1}`` with the kernel
-``K = S + R D^{-1} R^T`` of shape (m, m). Rows of sign -1 were subtracted from A and are not rows of
-the build. Rows of sign 1 are the first ones, so that ``K = L S L^T`` has a triangular factor L.
+For a ridge D and rows R with weights w, ``A = R^T diag(w) R + D``, and the identity of Woodbury is
+``A^{-1} = D^{-1} - D^{-1} R^T K^{-1} R D^{-1}`` with the kernel ``K = diag(1 / w) + R D^{-1} R^T``
+of shape (m, m). Rows of negative weight were subtracted from A and are not rows of the build. They
+are the last ones, so that ``K = L S L^T`` has a triangular factor L, with S the signs of w.
 """
 
 import copy
@@ -68,7 +68,8 @@ class GradientsInverse(AbstractInverse):
     Parameters
     ----------
     rows : KeptRows
-        R with its signs; rows of sign 1 first, in the order of the build and the updates.
+        R with its weights. Rows of positive weight are the first ones, in the order of the build
+        and the updates.
     factors : list of ndarray of shape (m, m)
         L of each block, lower triangular.
     blocks : list of slice
@@ -80,6 +81,7 @@ class GradientsInverse(AbstractInverse):
     options = ("block_size",)
     inversion = "woodbury"
     keeps_rows = True
+    is_automatic = False
 
     def __init__(
         self,
@@ -167,7 +169,7 @@ class GradientsInverse(AbstractInverse):
         Parameters
         ----------
         rows : KeptRows
-            The rows, with sign 1.
+            The rows, with weight 1.
         products : list of Products
             Of the rows with this inverse.
         sign : {1, -1}
@@ -178,7 +180,9 @@ class GradientsInverse(AbstractInverse):
         own, others = self.rows.equal_rows(rows, -sign, cross, gram)
         base = self.without_rows(own)
         kept = np.delete(np.arange(len(self.rows)), own)
-        new = np.delete(np.arange(len(rows)), others)
+        is_new = gram.diagonal() > 0  # a row of zeros changes nothing
+        is_new[others] = False
+        new = np.flatnonzero(is_new)
         if not new.size:
             return base
         taken = rows.take(new)
@@ -220,18 +224,17 @@ class GradientsInverse(AbstractInverse):
         return GradientsInverse(rows, factors, self.blocks, self.ridge, diagonal)
 
     def kept_scores(self, positions: NDArray) -> Scores:
-        """Kept rows at some positions as curvature rows, each a sample of its own."""
-        rows = self.rows.take(positions).stacked(self.n_parameters)
-        return Scores([Layer(rows, np.ones((len(rows), 1, 1)), False)])
+        """Kept rows of positive weight, at some positions, each as a sample of its own."""
+        kept = self.rows.take(positions)
+        R = np.array(kept.rows).reshape(-1, self.n_parameters)
+        return Scores([Layer(R, np.sqrt(kept.weights)[:, np.newaxis, np.newaxis], False)])
 
     def scaled(self, factor: float) -> "GradientsInverse":
-        """The inverse of ``factor R^T S R + D``."""
-        rows = self.rows.scaled(np.sqrt(factor))
-        factors = []
-        for L in self.factors:
-            K = signed_product(L, self.rows.signs)
-            K = factor * (K - np.diag(self.rows.signs)) + np.diag(self.rows.signs)
-            factors.append(signed_cholesky(K, rows.signs, self.ridge))
+        """The inverse of ``factor R^T diag(w) R + D``; it shares the rows."""
+        rows = KeptRows(self.rows.rows, factor * self.rows.weights)
+        change = np.diag(1.0 / rows.weights - 1.0 / self.rows.weights)
+        kernels = (signed_product(L, rows.signs) + change for L in self.factors)
+        factors = [signed_cholesky(K, rows.signs, self.ridge) for K in kernels]
         diagonal = self.ridge + factor * (self.diagonal - self.ridge)
         return GradientsInverse(rows, factors, self.blocks, self.ridge, diagonal)
 

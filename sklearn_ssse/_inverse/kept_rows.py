@@ -16,31 +16,31 @@ from sklearn_ssse._utils.chunks import add_up, slices
 
 # Array elements up to which rows are stored as float64 (128 MB); more are stored as float32.
 FLOAT64_ELEMENTS = 2**24
-# Elements of the float64 copy of some columns of the rows that a product forms at a time (32 MB).
-SLAB_ELEMENTS = 2**22
+# Elements of the float64 copy of some columns of the rows that a product forms at a time (128 MB).
+SLAB_ELEMENTS = 2**24
 # Two rows are equal if the norm of their difference is at most this share of their norm: a gradient
 # in float32 that is computed again with other rows of a chunk differs by its rounding.
 EQUAL_SHARE = 1e-5
 
 
 class KeptRows:
-    """Curvature rows R with signs s, for the matrix ``R^T diag(s) R``.
+    """Curvature rows R with weights w, for the matrix ``R^T diag(w) R``.
 
     Parameters
     ----------
     rows : sequence of ndarray of shape (d,)
         The m rows, float32 or float64.
-    signs : ndarray of shape (m,)
-        1 or -1 for each row.
+    weights : ndarray of shape (m,)
+        The weight of each row; negative for a row that is subtracted.
     """
 
-    def __init__(self, rows: Sequence[NDArray], signs: NDArray) -> None:
+    def __init__(self, rows: Sequence[NDArray], weights: NDArray) -> None:
         self.rows = tuple(rows)
-        self.signs = signs
+        self.weights = weights
 
     @classmethod
     def collect(cls, scores: CurvatureRows, kernels: Kernels = cpu) -> "KeptRows":
-        """Copy all rows of a stream, with sign 1."""
+        """Copy all rows of a stream, with weight 1."""
         is_small = scores.n_rows * scores.n_parameters <= FLOAT64_ELEMENTS
         dtype = np.float64 if is_small else np.float32
         pieces = chain.from_iterable(chunk.pieces() for chunk in scores.chunks())
@@ -53,8 +53,13 @@ class KeptRows:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the rows and their signs."""
-        return sum(row.nbytes for row in self.rows) + self.signs.nbytes
+        """Bytes of the rows and their weights."""
+        return sum(row.nbytes for row in self.rows) + self.weights.nbytes
+
+    @property
+    def signs(self) -> NDArray:
+        """Sign of each weight, (m,)."""
+        return np.sign(self.weights)
 
     def dense(self, columns: slice) -> NDArray:
         """Copy some columns of R into a float64 array, (m, n_columns)."""
@@ -95,37 +100,31 @@ class KeptRows:
         return add_up(products, np.zeros((len(self), len(other))))
 
     def diagonal(self, n_parameters: int) -> NDArray:
-        """Diagonal of ``R^T diag(s) R``, (d,)."""
-        pairs = zip(self.rows, self.signs, strict=True)
-        squares = (sign * np.square(row, dtype=np.float64) for row, sign in pairs)
+        """Diagonal of ``R^T diag(w) R``, (d,)."""
+        pairs = zip(self.rows, self.weights, strict=True)
+        squares = (weight * np.square(row, dtype=np.float64) for row, weight in pairs)
         return add_up(squares, np.zeros(n_parameters))
-
-    def stacked(self, n_parameters: int) -> NDArray:
-        """Return R as one array, (m, d), in the type of the rows."""
-        return np.stack(self.rows) if self.rows else np.zeros((0, n_parameters))
-
-    def scaled(self, factor: float) -> "KeptRows":
-        """Return the rows times a factor, in their type."""
-        return KeptRows([(factor * row).astype(row.dtype) for row in self.rows], self.signs)
 
     def take(self, index: NDArray) -> "KeptRows":
         """Return the rows at some positions, (n,), in this order."""
-        return KeptRows([self.rows[i] for i in index.tolist()], self.signs[index])
+        return KeptRows([self.rows[i] for i in index.tolist()], self.weights[index])
 
     def joined(self, other: "KeptRows", sign: int) -> "KeptRows":
-        """Return these rows and then other rows, whose signs are multiplied by 1 or -1."""
-        signs = np.concatenate([self.signs, sign * other.signs])
-        return KeptRows([*self.rows, *other.rows], signs)
+        """Return these rows and then other rows, whose weights are multiplied by 1 or -1."""
+        weights = np.concatenate([self.weights, sign * other.weights])
+        return KeptRows([*self.rows, *other.rows], weights)
 
     def equal_rows(self, other: "KeptRows", sign: int, cross: NDArray, gram: NDArray) -> NDArray:
-        """Find pairs of a row of this object, of one sign, and an equal row of another.
+        """Find pairs of a row of this object and an equal row of another.
+
+        A row is multiplied by the root of the magnitude of its weight.
 
         Parameters
         ----------
         other : KeptRows
-            The k other rows.
+            The k other rows, of weight 1.
         sign : int
-            Sign of the rows of this object to consider.
+            Sign of the weights of the rows of this object to consider.
         cross : ndarray of shape (m, k)
             Inner products of the rows of this object with the other rows, in some metric.
         gram : ndarray of shape (k, k)
@@ -137,12 +136,13 @@ class KeptRows:
             Positions in this object and in the other; a position occurs once.
         """
         free = self.signs == sign
+        roots = np.sqrt(np.abs(self.weights))
         pairs = []
         for j, (row, square) in enumerate(zip(other.rows, gram.diagonal(), strict=True)):
-            is_near = free & (np.abs(cross[:, j] - square) <= EQUAL_SHARE * square)
+            is_near = free & (np.abs(roots * cross[:, j] - square) <= EQUAL_SHARE * square)
             largest = EQUAL_SHARE * np.linalg.norm(row)
             near = np.flatnonzero(is_near).tolist()
-            found = [i for i in near if np.linalg.norm(self.rows[i] - row) <= largest]
+            found = [i for i in near if np.linalg.norm(roots[i] * self.rows[i] - row) <= largest]
             if found:
                 free[found[0]] = False
                 pairs.append((found[0], j))

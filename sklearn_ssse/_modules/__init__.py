@@ -8,5 +8,5 @@ from sklearn_ssse._modules.data import as_arrays
 from sklearn_ssse._modules.family import ModuleFamily
 from sklearn_ssse._modules.layout import ParameterLayout
 from sklearn_ssse._modules.mixin import ModuleMixin, refuse_weights
-from sklearn_ssse._modules.net import LabelledNet
+from sklearn_ssse._modules.net import LabelledNet, decay_groups, untrained
 from sklearn_ssse._modules.rows import check_rows, evaluating, gradient_rows, gradient_sums

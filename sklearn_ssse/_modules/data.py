@@ -3,18 +3,29 @@
 from collections.abc import Mapping
 
 import numpy as np
+import skorch
 import torch
 from scipy import sparse
 from skorch.dataset import get_len
 from skorch.utils import data_from_dataset, is_dataset
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, TensorDataset
+from torch.utils.data.dataloader import default_collate
 
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
 
 
 def as_dataset(X):
-    """The data set of a data loader, the numbers of a data frame; other rows as they are."""
+    """The data set of a data loader, the numbers of a data frame; other rows as they are.
+
+    A data loader must not select or change rows, because the data set is read without it.
+    """
     if isinstance(X, DataLoader):
+        is_plain = isinstance(X.sampler, SequentialSampler | RandomSampler)
+        if not is_plain or X.collate_fn is not default_collate:
+            raise ErasureTypeError(
+                "A DataLoader must have the default collate_fn and no sampler of its own, because "
+                "its data set is read without it. Pass a Dataset of the rows to train on."
+            )
         return X.dataset
     is_frame = hasattr(X, "columns") and hasattr(X, "to_numpy")
     return X.to_numpy() if is_frame else X
@@ -65,11 +76,11 @@ def _array(values):
 
 def _read(dataset):
     """The rows and labels of a data set, each an array."""
-    try:
+    if isinstance(dataset, TensorDataset | skorch.dataset.Dataset):  # no transformation
         rows, labels = data_from_dataset(dataset)
-        return (rows, labels) if labels is not None else _items(dataset)
-    except AttributeError:
-        return _items(dataset)
+        if labels is not None:
+            return rows, labels
+    return _items(dataset)
 
 
 def _items(dataset):

@@ -18,7 +18,7 @@ from sklearn_ssse._families import (
 )
 from sklearn_ssse._gradients import CURVATURES, GRADIENT
 from sklearn_ssse._modules.layers import RUNNING_NORMS
-from sklearn_ssse._modules.layout import ParameterLayout
+from sklearn_ssse._modules.net import in_precision
 from sklearn_ssse._modules.rows import evaluating, gradient_sums
 from sklearn_ssse._modules.streams import CHUNK_SAMPLES, ModuleStream
 from sklearn_ssse._utils.chunks import add_up, slices
@@ -41,8 +41,8 @@ class ModuleFamily(Family):
     ----------
     module : torch.nn.Module
         Fitted. It is never changed.
-    parameters : list of str or None
-        See `ParameterLayout.of`.
+    layout : ParameterLayout
+        The parameters that move.
     n_outputs : int
         Number of classes.
     row_shape : tuple of int
@@ -65,7 +65,7 @@ class ModuleFamily(Family):
     def __init__(
         self,
         module,
-        parameters,
+        layout,
         n_outputs,
         row_shape,
         takes_probabilities,
@@ -73,7 +73,7 @@ class ModuleFamily(Family):
         device,
         with_attributes,
     ):
-        self.layout = ParameterLayout.of(module, parameters)
+        self.layout = layout
         self.theta = self.layout.pack(module)
         self.shapes = self.layout.shapes
         self.n_parameters = self.layout.n_parameters
@@ -137,26 +137,25 @@ class ModuleFamily(Family):
     def tensor(self, X):
         """Flat rows as a tensor in the form, the type and on the device of the module."""
         out = torch.from_numpy(np.ascontiguousarray(X)).reshape(len(X), *self.row_shape)
-        like = next(iter(self._module.parameters()))
-        dtype = like.dtype if out.is_floating_point() else out.dtype
-        return out.to(self._device, dtype)
+        return in_precision(out, self._module).to(self._device)
 
     @contextmanager
     def at(self, theta):
-        """The module at the parameters theta on the device of the family, for a forward pass."""
-        is_here = all(value.device == self._device for value in self._module.parameters())
-        if theta is self.theta and is_here:
-            self._at = self._module
-        else:
-            if self._scratch is None:
-                self._scratch = copy.deepcopy(self._module).to(self._device)
+        """A copy of the module at the parameters theta, on the device of the family.
+
+        Forward passes of the module itself would meet predictions by other threads.
+        """
+        if self._scratch is None:
+            self._scratch = copy.deepcopy(self._module).to(self._device)
+            self._scratch_theta = self.theta
+        if theta is not self._scratch_theta:
             self.layout.write(theta, self._scratch)
-            self._at = self._scratch
-        yield self._at
+            self._scratch_theta = theta
+        yield self._scratch
 
     def outputs(self, X):
         """Logits of a tensor of rows, (n, n_outputs), by the module of `at`."""
-        z = self._at(X)
+        z = self._scratch(X)
         z = z[0] if isinstance(z, tuple) else z
         if not self._takes_probabilities:
             return z
@@ -184,8 +183,8 @@ class ModuleFamily(Family):
         return np.concatenate(parts)
 
     def statistics_digest(self):
-        """The SHA-256 of the running statistics of all layers; empty if there are none."""
-        names = [name for name, _ in self._module.named_buffers() if "running_" in name]
+        """The SHA-256 of the buffers, as running statistics; empty if there are none."""
+        names = [name for name, _ in self._module.named_buffers() if "num_batches" not in name]
         if not names:
             return ""
         total = sha256()

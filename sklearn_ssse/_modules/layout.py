@@ -102,7 +102,7 @@ class ParameterLayout:
         module : torch.nn.Module
         parameters : iterable of str, default=None
             Names of parameters or of submodules, or patterns of such names as in `fnmatch`; None
-            for all parameters.
+            for all parameters that require gradients.
 
         Returns
         -------
@@ -132,6 +132,27 @@ class ParameterLayout:
                 places.append(_place(module, name, layer, own, start))
                 start = places[-1].columns.stop
         return cls(places)
+
+    def last(self, n_parameters: int) -> "ParameterLayout":
+        """Lay out the last layers that have at most n_parameters together, or the last one alone.
+
+        Parameters
+        ----------
+        n_parameters : int
+
+        Returns
+        -------
+        layout : ParameterLayout
+        """
+        first = len(self.layers) - 1
+        while first and self.n_parameters - self.layers[first - 1].columns.start <= n_parameters:
+            first -= 1
+        start = self.layers[first].columns.start
+        places = [
+            place._replace(columns=slice(place.columns.start - start, place.columns.stop - start))
+            for place in self.layers[first:]
+        ]
+        return ParameterLayout(places)
 
     def pack(self, module: nn.Module) -> NDArray[np.float64]:
         """Copy the parameters of the module into a vector, (d,) of float64."""
@@ -187,9 +208,10 @@ class ParameterLayout:
 
 def _moving_names(module, parameters):
     """Names of the parameters that move, a set."""
-    names = [name for name, _ in module.named_parameters(remove_duplicate=False)]
+    named = dict(module.named_parameters(remove_duplicate=False))
+    names = list(named)
     if parameters is None:
-        moving = set(names)
+        moving = {name for name, value in named.items() if value.requires_grad}
     else:
         moving = set()
         for pattern in [parameters] if isinstance(parameters, str) else parameters:
@@ -205,7 +227,7 @@ def _moving_names(module, parameters):
     if not moving:
         raise ErasureError(
             f"A parameter of the module must move, got none in {type(module).__name__}. Pass a "
-            "module with trainable layers, and at least one name in `parameters`."
+            "module with parameters that require gradients, or name others in `parameters`."
         )
     return moving
 

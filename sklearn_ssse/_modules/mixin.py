@@ -10,11 +10,12 @@ from skorch import NeuralNetClassifier
 from sklearn_ssse._calibration import network
 from sklearn_ssse._erasure import ErasableMixin, KeptGroups, encode
 from sklearn_ssse._gradients import CURVATURES, GRADIENT
-from sklearn_ssse._inverse import MODULE_INVERSES
+from sklearn_ssse._inverse import DENSE_PARAMETERS, MODULE_INVERSES
 from sklearn_ssse._kernels import choose_backend
 from sklearn_ssse._modules.data import as_arrays, flat_rows
 from sklearn_ssse._modules.family import ModuleFamily
-from sklearn_ssse._modules.net import SKORCH_FITTED, weight_decay_of
+from sklearn_ssse._modules.layout import ParameterLayout
+from sklearn_ssse._modules.net import SKORCH_FITTED, is_last_layers, weight_decay_of
 from sklearn_ssse._modules.rows import check_rows
 from sklearn_ssse._utils.warnings import warn
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
@@ -38,24 +39,73 @@ class ModuleMixin(ErasableMixin):
 
     def _family(self):
         """The `ModuleFamily` of the fitted module."""
-        criterion = self.criterion_
-        kinds = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
-        label_smoothing = getattr(criterion, "label_smoothing", 0.0)
-        if not isinstance(criterion, kinds) or label_smoothing or criterion.weight is not None:
-            raise ErasureError(
-                "criterion must be torch.nn.CrossEntropyLoss or torch.nn.NLLLoss without class "
-                f"weights and label smoothing, got {criterion!r}. Train with such a criterion."
-            )
+        check_criterion(self)
         return ModuleFamily(
             self.module_,
-            self.parameters,
+            self._layout(),
             len(self.classes_),
             self._row_shape,
-            isinstance(criterion, torch.nn.NLLLoss),
+            isinstance(self.criterion_, torch.nn.NLLLoss),
             weight_decay_of(self),
             self._device() or self.device,
             self.attributes_with,
         )
+
+    def _layout(self):
+        """The `ParameterLayout` of the parameters that move."""
+        layout = ParameterLayout.of(self.module_, self.parameters)
+        return layout.last(DENSE_PARAMETERS) if is_last_layers(self.structure) else layout
+
+    def _check_trainable(self):
+        """See `LabelledNet._check_trainable`."""
+        check_criterion(self)
+        if not any(map(torch.nn.parameter.is_lazy, self.module_.parameters())):
+            self._layout()
+
+    def initialize_module(self):
+        """Make a new module, as skorch does; the curvature of another one is stale then."""
+        super().initialize_module()
+        self._make_stale("from before the module was initialised")
+        return self
+
+    def load_params(self, *args, **kwargs):
+        """Load parameters, as skorch does; the curvature is stale then."""
+        super().load_params(*args, **kwargs)
+        self._make_stale("from before `load_params`")
+
+    def _make_stale(self, reason, n_trainings=0):
+        """Mark the curvature, if there is one, as the curvature of another model."""
+        state = vars(self).get("_erasure_state")
+        if state is not None:
+            refreshes = state.refreshes + n_trainings
+            self._erasure_state = replace(state, stale=reason, refreshes=refreshes)
+
+    def refresh(self, X, y, sample_weight=None):
+        """Train the module further on the retained rows, and compute its curvature anew.
+
+        The training takes `max_epochs` epochs from the present parameters, with frozen statistics
+        of the normalisation layers and without rows that are held out. Callbacks that monitor such
+        rows are left out.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, ...), tensor, Dataset or DataLoader
+            The retained rows.
+        y : array-like of shape (n_samples,) or None
+            Their labels; None if X holds them.
+        sample_weight : None
+            skorch trains without weights.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ErasureError
+            See `fit_curvature`. The model is then as before.
+        """
+        return super().refresh(X, y, sample_weight)
 
     def _checked_rows(self, X, y, sample_weight, *, ensure_min_samples=1):
         """See `check_rows` of the other estimators: flat rows, codes of the labels, no weights."""
@@ -148,14 +198,20 @@ class ModuleMixin(ErasableMixin):
     def _train_further(self, given, checked):
         """Train on the retained rows from the present parameters, with frozen statistics."""
         held = vars(self)
-        before = {"train_split": self.train_split}
+        before = {name: held[name] for name in ("train_split", "callbacks_")}
         held.update({name: deepcopy(held[name]) for name in ("module_", "criterion_")})
         held.update(self.attributes_with(self.module_))
         held.update(train_split=None, _frozen=True)
+        held["callbacks_"] = [
+            (name, callback)
+            for name, callback in self.callbacks_
+            if "valid" not in str(getattr(callback, "monitor", ""))
+        ]
         NeuralNetClassifier.partial_fit(self, *given[:2])
         held.update(before)
         held.pop("_frozen")
         held.pop("_trained_on", None)
+        held.pop("_held_out_accuracy", None)
         if held.pop("_interrupted", False):  # the parent only ends the training
             raise KeyboardInterrupt
         self._held_out = False
@@ -166,6 +222,28 @@ class ModuleMixin(ErasableMixin):
         held = vars(source)
         copied = deepcopy({name: held[name] for name in SKORCH_FITTED if name in held})
         vars(target).update(copied)
+
+
+def check_criterion(net):
+    """Refuse a loss that is not the mean of -log p(y) over the rows."""
+    criterion = net.criterion_
+    wrong = []
+    if not isinstance(criterion, torch.nn.CrossEntropyLoss | torch.nn.NLLLoss):
+        wrong = [repr(criterion)]
+    else:
+        plain = {"weight": None, "reduction": "mean", "ignore_index": -100, "label_smoothing": 0.0}
+        wrong = [
+            f"the option {name}"
+            for name, value in plain.items()
+            if getattr(criterion, name, value) is not value and getattr(criterion, name) != value
+        ]
+    if type(net).get_loss is not NeuralNetClassifier.get_loss:
+        wrong.append("another `get_loss`")
+    if wrong:
+        raise ErasureError(
+            "criterion must be torch.nn.CrossEntropyLoss or torch.nn.NLLLoss with the defaults of "
+            f"torch, without class weights, got {' and '.join(wrong)}. Train with such a criterion."
+        )
 
 
 def refuse_weights(sample_weight):
