@@ -15,6 +15,7 @@ PAGES_WITHOUT_EXAMPLES = [
     "certified.md",
     "constants.md",
     "constants_network.md",
+    "figure_1.md",
     "figure_2.md",
     "guards.md",
     "method.md",

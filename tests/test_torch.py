@@ -15,7 +15,7 @@ from sklearn.datasets import make_classification
 from sklearn_ssse import ErasableMLPClassifier, ErasureError, _kernels
 from sklearn_ssse._families.network import pack_network
 from sklearn_ssse._gradients.scores import Layer, Scores
-from sklearn_ssse._inverse import INVERSES
+from sklearn_ssse._inverse import MODULE_INVERSES
 from sklearn_ssse._kernels import cpu
 from tests.reference import relative
 from tests.test_inverse import BUILDS, CASES, make_scores
@@ -175,8 +175,8 @@ def test_arrays_of_every_layout_are_moved():
 def test_inverse_equals_the_inverse_of_numba(structure, options, curvature, n_outputs, n):
     scores = make_scores(curvature, n_outputs, n)
     ridge = np.linspace(0.05, 0.3, scores.n_parameters)
-    expected = INVERSES[structure].build(scores, ridge, **options)
-    inverse = INVERSES[structure].build(scores, ridge, kernels=KERNELS, **options)
+    expected = MODULE_INVERSES[structure].build(scores, ridge, **options)
+    inverse = MODULE_INVERSES[structure].build(scores, ridge, kernels=KERNELS, **options)
     assert relative(inverse.to_dense(), expected.to_dense()) < 1e-8
     assert relative(inverse.diagonal, expected.diagonal) < 1e-12
     assert inverse.inversion == expected.inversion
@@ -188,7 +188,7 @@ def test_inverse_equals_the_inverse_of_numba(structure, options, curvature, n_ou
     for inverse_or_less in (inverse, inverse.downdate(some)):
         for value in vars(inverse_or_less).values():
             arrays = value if isinstance(value, list) else [value]
-            assert all(type(array) in (np.ndarray, str) for array in arrays)
+            assert not any(isinstance(array, torch.Tensor) for array in arrays)
         assert b"torch" not in pickle.dumps(inverse_or_less)
 
 
@@ -205,8 +205,8 @@ def test_several_layers_and_csr(structure, size):
     for parts in (layers, layers[:1]):
         scores = Scores(parts)
         ridge = np.ones(scores.n_parameters)
-        expected = INVERSES[structure].build(scores, ridge, **options)
-        inverse = INVERSES[structure].build(scores, ridge, kernels=KERNELS, **options)
+        expected = MODULE_INVERSES[structure].build(scores, ridge, **options)
+        inverse = MODULE_INVERSES[structure].build(scores, ridge, kernels=KERNELS, **options)
         assert relative(inverse.to_dense(), expected.to_dense()) < 1e-10
 
 
@@ -214,11 +214,11 @@ def test_several_layers_and_csr(structure, size):
 def test_singular_curvature_is_refused(structure):
     scores = Scores([Layer(np.zeros((3, 2)), np.ones((3, 1, 1)), True)])
     with pytest.raises(ErasureError, match="positive definite"):
-        INVERSES[structure].build(scores, np.zeros(3), kernels=KERNELS, inversion="cholesky")
+        MODULE_INVERSES[structure].build(scores, np.zeros(3), kernels=KERNELS, inversion="cholesky")
     collinear = Scores([Layer(np.ones((3, 2)), np.ones((3, 1, 1)), False)])
     ridge = np.array([1e-30, -1e-3])
     with pytest.raises(ErasureError, match="positive definite"):
-        INVERSES[structure].build(collinear, ridge, kernels=KERNELS, inversion="cholesky")
+        MODULE_INVERSES[structure].build(collinear, ridge, kernels=KERNELS, inversion="cholesky")
 
 
 @pytest.mark.parametrize("device", ["banana", "meta", "cuda:99", 3.5])
@@ -305,8 +305,8 @@ def test_passes_of_a_net_on_the_device(structure, options, curvature, csr, monke
 def test_inverse_on_cuda(structure, options, n_outputs):
     scores = make_scores("fisher", n_outputs, 120)
     ridge = np.linspace(0.05, 0.3, scores.n_parameters)
-    expected = INVERSES[structure].build(scores, ridge, **options).to_dense()
-    inverse = INVERSES[structure].build(
+    expected = MODULE_INVERSES[structure].build(scores, ridge, **options).to_dense()
+    inverse = MODULE_INVERSES[structure].build(
         scores, ridge, kernels=_kernels.load("torch", "cuda"), **options
     )
     assert relative(inverse.to_dense(), expected) < 1e-8

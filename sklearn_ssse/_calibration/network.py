@@ -159,7 +159,7 @@ class HeldOut:
         return min(np.mean(unseen), np.nextafter(np.mean(now), -1.0))
 
 
-def calibrate(batch, inverse, state, classes, leave_out):
+def calibrate(batch, inverse, state, classes, leave_out, held_out=None):
     """Compare the net with its accuracy on unseen rows, and search for the eps of random rows.
 
     Parameters
@@ -170,6 +170,9 @@ def calibrate(batch, inverse, state, classes, leave_out):
     state : ErasureState
     classes : ndarray
     leave_out : bool
+    held_out : float, default=None
+        The accuracy on rows that were held out in training. None: the leave-one-out accuracy of
+        nearest neighbours or ridge regression.
 
     Returns
     -------
@@ -180,7 +183,8 @@ def calibrate(batch, inverse, state, classes, leave_out):
     theta = batch.family.theta
     log_odds, predicted = batch.log_odds(theta)
     accuracy = float(np.average(predicted.mean(axis=1), weights=batch.weight))
-    unseen = min(leave_one_out_accuracy(batch.X, batch.y), predicted.mean())
+    unseen = leave_one_out_accuracy(batch.X, batch.y) if held_out is None else held_out
+    unseen = min(unseen, predicted.mean())
     found = HeldOut(_temperature(np.abs(log_odds), unseen), accuracy=accuracy)
     rng = np.random.default_rng(0)
     steps = _random_steps(batch, inverse, state, classes, leave_out, rng)
@@ -220,7 +224,8 @@ def _random_steps(batch, inverse, state, classes, leave_out, rng):
         rows = batch.take(np.sort(rng.choice(batch.n_samples, size, replace=False)))
         try:
             after = check_remaining(state, classes, rows.y, rows.weight, may_vanish=True)
-            scores = rows.scores(state.curvature).collect()
+            scores = rows.scores(state.curvature)
+            scores = scores.collect() if leave_out else scores
             pending = inverse.pending_downdate(scores) if leave_out else None
         except ErasureError:
             continue

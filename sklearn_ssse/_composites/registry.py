@@ -44,9 +44,10 @@ def route(estimator, rows):
         if isinstance(estimator, kind):
             raise ErasureTypeError(f"Rows cannot be erased from {name}: {reason}")
     raise ErasureTypeError(
-        "Rows can be erased from ErasableLogisticRegression, ErasableMLPClassifier, and "
-        f"pipelines, searches and other composites of them, got {name}. Make the model erasable "
-        "with from_estimator, or register the type with unlearn.register."
+        "Rows can be erased from ErasableLogisticRegression, ErasableMLPClassifier, "
+        "ErasableNeuralNetClassifier (of sklearn_ssse.torch), and pipelines, searches and other "
+        f"composites of them, got {name}. Make the model erasable with from_estimator, or "
+        "from_module for a torch module, or register the type with unlearn.register."
     )
 
 

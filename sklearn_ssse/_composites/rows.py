@@ -198,7 +198,8 @@ def _erasures(parts):
         call = (rows.epsilon, rows.column_map, rows.request, rows.call_positions)
         with _at(rows.path):
             erasure = model._plan_erasure(forget, added, *call, rows.may_lose_class)
-        kept_by = tuple(dict.fromkeys(name for part in own for name in part.rows.kept_by))
+        names = [name for part in own for name in part.rows.kept_by]
+        kept_by = tuple(dict.fromkeys([*names, *erasure.record.kept_by]))
         record = replace(erasure.record, kept_by=kept_by)
         out.append(erasure._replace(record=record))
     return out

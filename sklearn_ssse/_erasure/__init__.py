@@ -33,10 +33,11 @@ from sklearn_ssse._erasure.guards import (
     least_margin,
     lost_classes,
 )
+from sklearn_ssse._erasure.kept_groups import KeptGroups
 from sklearn_ssse._erasure.mixin import ErasableMixin
 from sklearn_ssse._erasure.no_rows import any_row, part_of_a_call, warn_of_no_rows
 from sklearn_ssse._erasure.overflow import are_moderate
-from sklearn_ssse._erasure.parameters import PARAMETER_CONSTRAINTS, documented
+from sklearn_ssse._erasure.parameters import PARAMETER_CONSTRAINTS, KeysOf, documented
 from sklearn_ssse._erasure.path import kept_share
 from sklearn_ssse._erasure.planning import (
     NO_CURVATURE,

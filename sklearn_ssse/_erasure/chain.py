@@ -13,6 +13,7 @@ import sklearn
 from scipy import sparse
 
 from sklearn_ssse._erasure.record_json import digest
+from sklearn_ssse._families import arrays_of
 from sklearn_ssse._version import __version__
 from sklearn_ssse.exceptions import ErasureError
 
@@ -63,8 +64,7 @@ def parameters_digest(attributes, names):
     """
     total = sha256()
     for name in sorted(names):
-        value = attributes[name]
-        for i, array in enumerate(value if isinstance(value, list) else (value,)):
+        for i, array in enumerate(arrays_of(attributes[name])):
             array = array.toarray() if sparse.issparse(array) else np.asarray(array)
             shape = ",".join(map(str, array.shape))
             total.update(f"{name} {i} {array.dtype.str} {shape}\n".encode())

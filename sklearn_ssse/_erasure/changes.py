@@ -110,10 +110,10 @@ class Erasure(NamedTuple):
                 f"A refresh of the model is recommended: {reason}. Call `refresh` with the "
                 "retained rows. Until then each erasure adds to the error of the model."
             )
-        if self.state.minibatch:
+        if self.state.minibatch and self.state.stale:
             warn(
                 "The curvature is made of mini-batches (fisher_batch_size > 1), which single rows "
-                "cannot leave or join: it is still the curvature of the rows before the change. "
+                "cannot leave or join: it is not the curvature of the rows after the change. "
                 "Call `fit_curvature` on the present rows before you store the model or change it "
                 "again."
             )

@@ -68,7 +68,10 @@ class CurvatureMixin(CallbackSupportMixin):
     It may implement ``_penalty_ridges(batch)``, the ridges of ``damping="penalty"`` in the same
     form, and ``_left_by_training(batch, inverse)``: the gradient of the penalised objective that an
     erasure removes, (d,), or None; a warning, or an empty str; and the gradient itself.
+    ``_inverses`` are the structures that it takes.
     """
+
+    _inverses = INVERSES
 
     @exclusive(itself)
     def fit_curvature(self, X, y, sample_weight=None):
@@ -221,7 +224,7 @@ class CurvatureMixin(CallbackSupportMixin):
         family = self._family()
         structure, options, operations = self._choose_structure(family, len(codes))
         backend = self._choose_backend(operations)
-        kernels = load(backend, self.device)
+        kernels = load(backend, self._device())
         options["kernels"] = kernels
         batch = family.batch(X, codes, weight).on(kernels)
         context = None
@@ -232,7 +235,8 @@ class CurvatureMixin(CallbackSupportMixin):
                 scores = batch.scores(self.curvature, self.fisher_batch_size)
                 no_bounds = reason_for_none(self, structure, state)
                 scores = scores if no_bounds else scores.keeping_gram()
-                inverse = self._invert(batch, scores, INVERSES[structure], options, state.mass)
+                kind = self._inverses[structure]
+                inverse = self._invert(batch, scores, kind, options, state.mass)
             batch.progress = SILENT
             with progress.task("calibration"):
                 calibration = self._calibrate(batch, inverse, state)
@@ -304,9 +308,18 @@ class CurvatureMixin(CallbackSupportMixin):
     def _choose_structure(self, family, n_samples):
         """Name of the structure, its options, and the number of multiplications of its build."""
         given = {"block_size": self.block_size, "rank": self.rank, "inversion": self.inversion}
-        name, options = choose_structure(INVERSES, self.structure, family.shapes, given)
-        numbers = INVERSES[name].bytes_needed(family.shapes, **sizes(options)) / 8
+        per_sample = CURVATURES[self.curvature].rows_per_sample(family.n_outputs)
+        n_rows = -(-n_samples // self.fisher_batch_size) * per_sample
+        name, options = choose_structure(
+            self._inverses, self.structure, family.shapes, given, n_rows
+        )
+        kind = self._inverses[name]
+        numbers = kind.bytes_needed(family.shapes, **sizes(kind, options, n_rows)) / 8
         return name, options, numbers * n_samples
+
+    def _device(self):
+        """The device of the backend."""
+        return self.device
 
     def _choose_backend(self, operations):
         """Name of the backend for a build of this number of multiplications."""

@@ -10,7 +10,7 @@ from sklearn_ssse._kernels import BACKENDS
 from sklearn_ssse._utils.compat import Interval, StrOptions
 
 
-class _KeysOf(StrOptions):
+class KeysOf(StrOptions):
     """The constraint of a parameter that names an entry of a table, even one registered later."""
 
     def __init__(self, table, *others):
@@ -28,8 +28,8 @@ class _KeysOf(StrOptions):
 
 
 PARAMETER_CONSTRAINTS = {
-    "curvature": [_KeysOf(CURVATURES)],
-    "structure": [_KeysOf(INVERSES, "auto")],
+    "curvature": [KeysOf(CURVATURES)],
+    "structure": [KeysOf(INVERSES, "auto")],
     "block_size": [Interval(Integral, 1, None, closed="left"), None],
     "rank": [Interval(Integral, 1, None, closed="left"), None],
     "fisher_batch_size": [Interval(Integral, 1, None, closed="left")],
@@ -47,7 +47,8 @@ DOCS = {
     "structure_parameters": """\
 block_size : int, default=None
     Number of parameters in a block. None makes one block for each output unit: a class, or a unit
-    of a layer. Only for structure 'block'; if it is given, 'auto' takes 'block'.
+    of a layer. Only for structure 'block', which 'auto' then takes, and for 'gradients' of torch
+    modules, where None makes one block.
 rank : int, default=None
     Number of eigenvalues of the curvature that 'low_rank' covers. None chooses it by their size.
     Logistic regression with damping 'auto' or 'penalty' adds the diagonal of the curvature that is

@@ -20,6 +20,7 @@ from sklearn_ssse._erasure.changed_rows import ChangedRows
 from sklearn_ssse._erasure.changes import Erasure
 from sklearn_ssse._erasure.epsilon import Multiple, check_epsilon
 from sklearn_ssse._erasure.guards import check_fresh, check_remaining, lost_classes
+from sklearn_ssse._erasure.kept_groups import stale_after, with_kept_rows
 from sklearn_ssse._erasure.objective import check_objective
 from sklearn_ssse._erasure.records import ErasureRecord, replace_fields
 from sklearn_ssse._erasure.request import NO_REQUEST
@@ -38,7 +39,7 @@ from sklearn_ssse._erasure.validation import (
     row_weights,
     rows_of_positive_weight,
 )
-from sklearn_ssse._families import map_first_layer
+from sklearn_ssse._families import arrays_of, map_first_layer
 from sklearn_ssse.exceptions import ErasureError
 
 NO_CURVATURE = (
@@ -103,6 +104,7 @@ def plan_erasure(
         check_shares(before, erased)
     rows = ChangedRows.checked(batch, new, before, inverse)
     row_change = _row_change(model, batch, new, before, after)
+    row_change = with_kept_rows(row_change, inverse, forget, added)
     choice, epsilon, multiple = _choice_and_length(row_change, inverse, epsilon)
     change = epsilon * choice.step.direction
     attributes = _attributes_after(family, change, epsilon, (batch, new))
@@ -156,6 +158,7 @@ def _record_of_step(model, choice, shift, epsilon, after, size, fields):
     """The record of one model for a relative shift, a `StepSize` and further fields."""
     step = choice.step
     added = step.added
+    fields = {"kept_by": step.batch.family.kept_by, **fields}
     return make_record(
         after,
         shift,
@@ -233,8 +236,7 @@ def _batch(model, family, rows, column_map):
     state = model._erasure_state
     if rows is None:
         shape = (0, state.class_counts.size) if is_multilabel(model) else 0
-        X = np.zeros((0, model.n_features_in_))
-        return family.batch(X, np.zeros(shape, dtype=np.int64), np.zeros(0))
+        return family.batch(family.no_rows(model), np.zeros(shape, dtype=np.int64), np.zeros(0))
     X, codes, weight = rows
     X = column_map.rows(X) if column_map else X
     weight = row_weights(codes, weight, state.class_weight)
@@ -258,8 +260,8 @@ def _row_change(model, batch, new, before, after):
     return RowChange(
         batch,
         new,
-        _collected(batch.scores(before.curvature)),
-        _collected(new.scores(before.curvature)) if new.n_samples else None,
+        _collected(batch.scores(before.curvature), before),
+        _collected(new.scores(before.curvature), before) if new.n_samples else None,
         before,
         after,
         model.damping_,
@@ -295,7 +297,7 @@ def _attributes_after(family, change, epsilon, batches):
     with np.errstate(over="ignore", invalid="ignore"):
         attributes = family.attributes(family.theta + change)
         is_finite = np.isfinite(change @ change)
-    if not (is_finite and _finite(attributes[name] for name in family.parameters)):
+    if not (is_finite and _finite(attributes, family.parameters)):
         raise ErasureError(
             f"The step must be finite, got overflow at epsilon {epsilon:.3g}. Lower `epsilon` or "
             "raise `damping`."
@@ -317,7 +319,7 @@ def _with_history(choice, epsilon, added, erased, limits, tracked):
     after = step.after
     given = added is not None and added[2] is not None
     weighted = after.weighted or (given and bool((np.asarray(added[2]) != 1).any()))
-    stale = "of mini-batches of the rows before the last change" if after.minibatch else ""
+    stale = stale_after(after, step.added)
     length = float(epsilon) * step.growth * step.square**0.5
     return replace_fields(
         after,
@@ -386,11 +388,12 @@ def _with_columns(model, family, column_map):
     return family, inverse, replace_fields(state, fields)
 
 
-def _collected(scores):
-    """Curvature rows, held in memory if there are no more of them than parameters."""
-    return scores.collect() if scores.n_rows <= scores.n_parameters else scores
+def _collected(scores, state):
+    """Curvature rows, held in memory if they are read and not more than the parameters."""
+    is_read = not state.minibatch
+    return scores.collect() if is_read and scores.n_rows <= scores.n_parameters else scores
 
 
-def _finite(values):
-    """Whether all arrays, or lists of arrays, are finite."""
-    return all(_finite(v) if isinstance(v, list) else np.isfinite(v).all() for v in values)
+def _finite(attributes, names):
+    """Whether all parameters in some of the fitted attributes are finite."""
+    return all(np.isfinite(array).all() for name in names for array in arrays_of(attributes[name]))

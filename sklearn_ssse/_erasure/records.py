@@ -338,6 +338,8 @@ class ErasureState:
         curvature was computed, see `objective_of`; None if they are not known.
     tracked : TrackedRows or None
         Digests of the rows that the model holds; None if it tracks no rows.
+    groups : KeptGroups or None
+        The curvature rows of each tracked row, if the inverse keeps its rows.
     refreshes : int
         Number of trainings after the fit, by `refresh` or `partial_fit`.
     """
@@ -364,6 +366,7 @@ class ErasureState:
     objective: dict | None = None
     bounds: Any = NO_BOUNDS
     tracked: TrackedRows | None = None
+    groups: Any = None
     refreshes: int = 0
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from sklearn_ssse._erasure.downdate_cap import cap_downdate
 from sklearn_ssse._erasure.guards import TRUSTED_MARGIN, check_margin, least_margin
+from sklearn_ssse._erasure.kept_groups import rescaled
 from sklearn_ssse._erasure.overflow import check_gradient_finite, check_rows_finite
 from sklearn_ssse._erasure.path import Path, kept_share, unweighted
 from sklearn_ssse._erasure.records import ErasureState
@@ -178,6 +179,7 @@ class Choice(NamedTuple):
             inverse = self.downdate.inverse.with_matrix(moved.hessian)
             return inverse, {"second_order": moved, "conservative": self.conservative}
         inverse = self.conservative or self.downdate.inverse_after()
+        inverse = rescaled(inverse, self.step.before, self.step.after)
         return inverse, {"second_order": None, "conservative": None}
 
     def checked(self, change):
@@ -218,10 +220,10 @@ class RowChange(NamedTuple):
     def downdate(self, inverse):
         """The `Downdate` of an inverse, or an error if the curvature is singular after it."""
         # The added rows are added first: the downdate is then better conditioned.
-        with_added = inverse.update(self.new) if self.added.n_samples else inverse
+        with_added = inverse if self.new is None else inverse.update(self.new)
         k = self.batch.n_samples
         family = self.batch.family
-        if k and family.rows_may_differ(self.before):
+        if k and self.before.groups is None and family.rows_may_differ(self.before):
             whole = self.scores.collect()
             held, pending = cap_downdate(with_added, whole)
             found = Downdate(inverse, pending, capped=held is not whole)
@@ -275,13 +277,13 @@ def choose(change, inverse):
     ErasureError
         If the curvature is singular after the change.
     """
+    path = change.before.path
+    if change.before.minibatch and change.before.groups is None:  # no single row is read
+        downdate = Downdate(inverse)
+        return Choice(change._replace(leave_out=False).step(downdate), downdate, path)
     check_rows_finite(change.scores, inverse)
     if change.new is not None:
         check_rows_finite(change.new, inverse)
-    path = change.before.path
-    if change.before.minibatch:
-        downdate = Downdate(inverse)
-        return Choice(change._replace(leave_out=False).step(downdate), downdate, path)
     if path.second_order is not None and change.leave_out and change.order > 1:
         return _second_order(change, inverse)
     downdate = change.downdate(path.conservative or inverse)

@@ -169,6 +169,11 @@ class TrackedRows:
         return False
 
 
+def row_digests(key: bytes, X: Any, codes: NDArray) -> NDArray:
+    """The digest of each row of weight 1 under a key, in the order of the rows, (n_rows,)."""
+    return _digests(key, X, codes, None)[0]
+
+
 def tracked_rows(model: Any, X: Any, codes: NDArray, weight: NDArray | None) -> TrackedRows | None:
     """The digests of training rows, see `TrackedRows.of`; None for a model that tracks no rows."""
     return TrackedRows.of(X, codes, weight) if getattr(model, "track_rows", False) else None

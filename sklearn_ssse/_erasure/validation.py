@@ -39,6 +39,9 @@ def check_rows(estimator, X, y, sample_weight, *, trusted=False, ensure_min_samp
         (n_samples, n_labels).
     sample_weight : ndarray of float64 of shape (n_samples,), or None
     """
+    own = getattr(estimator, "_checked_rows", None)  # of an estimator whose rows are no tables
+    if own is not None:
+        return own(X, y, sample_weight, ensure_min_samples=ensure_min_samples)
     X = validated(
         estimator,
         X,

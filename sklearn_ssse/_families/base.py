@@ -40,11 +40,22 @@ class Family:
         no longer minimises the penalised objective after the change. 0 without a change.
     perturbation : float or ndarray of shape (d,)
         The secret b of the additional term ``b^T theta`` of the objective; 0 without `certify`.
+    kept_by : tuple of str
+        Statistics of the training rows inside the model that an erasure does not change.
     """
 
     is_convex = True
     penalty_gradient_offset = 0.0
     perturbation = 0.0
+    kept_by: tuple[str, ...] = ()
+
+    def no_rows(self, model):
+        """An array of no rows, in the form of the rows that the model takes."""
+        return np.zeros((0, model.n_features_in_))
+
+    def attributes_of(self, estimator):
+        """Fitted attributes of this family's estimator with the parameters of another estimator."""
+        return self.attributes(pack(estimator))
 
     def bound_of_outputs(self, attributes, largest):
         """Bound of the outputs before the link, and the largest number of their type.
@@ -143,6 +154,15 @@ def objective_of(estimator):
     and only if the objectives are.
     """
     return {}
+
+
+@singledispatch
+def arrays_of(value):
+    """The arrays of a fitted attribute that holds parameters: a list of arrays, or one array.
+
+    A family whose attribute is another object registers its function.
+    """
+    return value if isinstance(value, list) else [value]
 
 
 def check_outputs_finite(z):

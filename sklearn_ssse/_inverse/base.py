@@ -14,6 +14,8 @@ from sklearn_ssse.exceptions import ErasureError
 
 # Shape (n_outputs, width) of the parameter matrix of each layer.
 Shapes: TypeAlias = Sequence[tuple[int, int]]
+# Peak memory of a build, as a multiple of the inverse.
+PEAK_FACTOR = 3
 
 
 class AbstractInverse(ABC):
@@ -54,6 +56,13 @@ class AbstractInverse(ABC):
         inverses can be downdated together.
     leverage_is_bounded : bool
         True if every sample of R has a leverage below 1.
+    keeps_rows : bool
+        True if the inverse holds the curvature rows, which are personal data. `bytes_needed` and
+        `peak_bytes` then take their number, ``n_rows``.
+    is_automatic : bool
+        Whether "auto" may choose the structure.
+    last_layers_only : bool
+        Whether the parameters of the last layers of a network alone move.
     """
 
     ridge: NDArray
@@ -62,6 +71,9 @@ class AbstractInverse(ABC):
     options: tuple[str, ...]
     is_matrix = False
     leverage_is_bounded = True
+    keeps_rows = False
+    is_automatic = True
+    last_layers_only = False
 
     @classmethod
     @abstractmethod
@@ -105,6 +117,11 @@ class AbstractInverse(ABC):
         n_bytes : int
             Bytes of all arrays of the inverse.
         """
+
+    @classmethod
+    def peak_bytes(cls, shapes: Shapes, **options: Any) -> int:
+        """Peak memory of `build` in bytes, without a chunk of rows; see `bytes_needed`."""
+        return PEAK_FACTOR * cls.bytes_needed(shapes, **options)
 
     @abstractmethod
     def solve(self, v: NDArray) -> NDArray:

@@ -12,8 +12,7 @@ DENSE_PARAMETERS = 4000
 # The same limit for "full" on a network of several layers. There "block" is as close to retraining,
 # and is built faster than the network is trained.
 DENSE_NETWORK_PARAMETERS = 1000
-# Peak memory of a build, as a multiple of the inverse, plus bytes for a chunk of rows.
-PEAK_FACTOR = 3
+# Bytes of a chunk of rows during a build.
 PEAK_EXTRA_BYTES = 2 * 10**8
 # The options that determine the size of an inverse.
 SIZE_OPTIONS = ("block_size", "rank")
@@ -23,7 +22,7 @@ Options: TypeAlias = dict[str, Any]
 
 
 def choose_structure(
-    inverses: Inverses, structure: str, shapes: Shapes, options: Options
+    inverses: Inverses, structure: str, shapes: Shapes, options: Options, n_rows: int = 0
 ) -> tuple[str, Options]:
     """Resolve ``structure="auto"`` and check the options and the memory.
 
@@ -49,6 +48,8 @@ def choose_structure(
         Shape of the parameter matrix of each layer.
     options : dict
         The estimator's parameters that are options of any structure; None or "auto" if not given.
+    n_rows : int, default=0
+        Number of curvature rows, which determines the size of a structure that keeps them.
 
     Returns
     -------
@@ -75,50 +76,65 @@ def choose_structure(
                 f"{name}={given[name]!r} with structure={structure!r}. Omit {name}, or choose that "
                 "structure."
             )
-    _check_memory(inverses, structure, shapes, given, free)
+    _check_memory(inverses, structure, shapes, given, n_rows, free)
     return structure, given
 
 
 def _automatic(inverses: Inverses, shapes: Shapes, given: Options, free: float) -> str:
     """Name of the structure for "auto" with the free bytes, see `choose_structure`."""
-    candidates = [name for name in inverses if set(given) <= set(inverses[name].options)]
+    candidates = [
+        name
+        for name, inverse in inverses.items()
+        if set(given) <= set(inverse.options) and inverse.is_automatic
+    ]
     d = sum(n_outputs * width for n_outputs, width in shapes)
     small_enough = {
         "full": d <= (DENSE_PARAMETERS if len(shapes) == 1 else DENSE_NETWORK_PARAMETERS),
         "block": max(width for _, width in shapes) <= DENSE_PARAMETERS,
     }
     for name in candidates:
-        allowed = bool(sizes(given)) or small_enough.get(name, True)
-        if allowed and _peak_bytes(inverses[name], shapes, given) <= free / 2:
+        allowed = bool(sizes(inverses[name], given, 0)) or small_enough.get(name, True)
+        if allowed and _peak_bytes(inverses[name], shapes, given, 0) <= free / 2:
             return name
     return candidates[-1] if candidates else next(iter(inverses))
 
 
-def sizes(options: Options) -> Options:
-    """Select the options that determine the size of an inverse."""
-    return {name: value for name, value in options.items() if name in SIZE_OPTIONS}
+def sizes(inverse: type[AbstractInverse], options: Options, n_rows: int) -> Options:
+    """Keywords of `AbstractInverse.bytes_needed`: options, and the number of rows it keeps."""
+    chosen = {name: value for name, value in options.items() if name in SIZE_OPTIONS}
+    return {**chosen, "n_rows": n_rows} if inverse.keeps_rows else chosen
 
 
-def _peak_bytes(inverse: type[AbstractInverse], shapes: Shapes, options: Options) -> int:
+def _peak_bytes(
+    inverse: type[AbstractInverse], shapes: Shapes, options: Options, n_rows: int
+) -> int:
     """Peak memory of a build in bytes."""
-    return PEAK_FACTOR * inverse.bytes_needed(shapes, **sizes(options)) + PEAK_EXTRA_BYTES
+    return inverse.peak_bytes(shapes, **sizes(inverse, options, n_rows)) + PEAK_EXTRA_BYTES
 
 
 def _check_memory(
-    inverses: Inverses, structure: str, shapes: Shapes, given: Options, free: float
+    inverses: Inverses,
+    structure: str,
+    shapes: Shapes,
+    given: Options,
+    n_rows: int,
+    free: float,
 ) -> None:
     """Raise an error if the build of the structure needs more bytes than are free."""
-    needed = _peak_bytes(inverses[structure], shapes, given)
+    needed = _peak_bytes(inverses[structure], shapes, given, n_rows)
     if needed <= free:
         return
     fitting = [
         repr(name)
-        for name in inverses
-        if name != structure and _peak_bytes(inverses[name], shapes, {}) <= free
+        for name, inverse in inverses.items()
+        if name != structure and _peak_bytes(inverse, shapes, {}, n_rows) <= free
     ]
     advice = f"Choose structure {' or '.join(fitting)}." if fitting else "Use fewer features."
+    size = f"{sum(n * w for n, w in shapes)} parameters"
+    if inverses[structure].keeps_rows:
+        size += f" and {n_rows} curvature rows"
+        advice += " A larger fisher_batch_size makes fewer rows."
     raise ErasureError(
         f"The curvature must fit into the available memory of {readable(free)}, got "
-        f"structure={structure!r} for {sum(n * w for n, w in shapes)} parameters, which takes "
-        f"{readable(needed)} to build. {advice}"
+        f"structure={structure!r} for {size}, which takes {readable(needed)} to build. {advice}"
     )

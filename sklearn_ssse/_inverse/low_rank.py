@@ -185,8 +185,10 @@ class LowRankInverse(AbstractInverse):
     @staticmethod
     def bytes_needed(shapes: Shapes, rank: int | None = None) -> int:
         d = sum(n_outputs * width for n_outputs, width in shapes)
-        n_outputs = sum(n_outputs for n_outputs, _ in shapes)
-        n_columns = min(d, OVERSAMPLING * (rank or MAX_RANK) + EXTRA_COLUMNS + n_outputs)
+        # A linear model may have unpenalised intercepts, which take a column each. The damping of a
+        # network is positive everywhere.
+        n_unpenalised = shapes[0][0] if len(shapes) == 1 else 0
+        n_columns = min(d, OVERSAMPLING * (rank or MAX_RANK) + EXTRA_COLUMNS + n_unpenalised)
         return 8 * (d * (n_columns + 6) + 3 * n_columns**2) + d
 
     def eigenvalues(self) -> NDArray:

@@ -13,8 +13,11 @@ from sklearn_ssse._kernels import Inputs
 from sklearn_ssse._utils.chunks import slices
 from sklearn_ssse._utils.compat import namespace
 
-# Array elements in one slice of curvature rows.
+# Array elements up to which chunks of curvature rows are joined, and beyond which a chunk is
+# divided. The second is larger because each slice reads the whole sketch: a net of 270,000
+# parameters has 15 rows in the first, and 124 in the second.
 SLICE_SIZE = 2**22
+DIVIDED_SIZE = 2**25
 
 
 class WhitenedRows(NamedTuple):
@@ -72,16 +75,18 @@ def nonzero_columns(scores: Scores) -> tuple[Inputs, NDArray]:
 
 
 def row_slices(scores: CurvatureRows, n_rows: int = 4096) -> Iterator[Scores]:
-    """Yield curvature rows in slices of about ``n_rows`` rows or ``SLICE_SIZE`` elements.
+    """Yield curvature rows in slices of about ``n_rows`` rows.
 
-    Large chunks are divided, and small ones are joined.
+    Chunks of more than ``DIVIDED_SIZE`` elements are divided. Small chunks are joined, up to
+    ``SLICE_SIZE`` elements.
     """
     waiting: list[list[Layer]] = []
     filled = 0.0
     for chunk in scores.chunks():
         size = sum(_size(layer.inputs) + _size(layer.deltas) for layer in chunk.layers)
+        n_parts = max(chunk.n_rows / n_rows, size / DIVIDED_SIZE)
+        step = max(1, int(chunk.n_samples / max(n_parts, 1.0)))
         share = max(chunk.n_rows / n_rows, size / SLICE_SIZE)
-        step = max(1, int(chunk.n_samples / share)) if share > 1 else max(1, chunk.n_samples)
         for samples in slices(chunk.n_samples, step):
             if waiting and filled + min(share, 1.0) > 1:
                 yield _join(waiting)

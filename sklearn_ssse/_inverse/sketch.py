@@ -2,11 +2,12 @@
 
 import copy
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_ssse._gradients import CurvatureRows
+from sklearn_ssse._gradients import CurvatureRows, Scores
 from sklearn_ssse._inverse.limits import not_positive_definite
 from sklearn_ssse._inverse.low_rank_rows import row_slices
 from sklearn_ssse._kernels import Kernels
@@ -127,25 +128,29 @@ class RowBlocks:
             yield np.concatenate(self.blocks[some])
 
     def take(self, positions: NDArray) -> NDArray:
-        """Return some rows, (len(positions), l), as a new array."""
+        """Return rows at sorted positions, (len(positions), l), as a new array."""
         out = np.empty((positions.size, self.shape[1]))
-        number, inner = np.divmod(positions, self.size)
-        for i, (block, row) in enumerate(zip(number.tolist(), inner.tolist(), strict=True)):
-            out[i] = self.blocks[block][row]
+        for block, inner, outer in self._by_block(positions):
+            out[outer] = self.blocks[block][inner]
         return out
 
     def replace(self, positions: NDArray, values: NDArray) -> "RowBlocks":
-        """Return a version with other values in some rows."""
+        """Return a version with other values in the rows at sorted positions."""
         out = RowBlocks.__new__(RowBlocks)
         out.shape = self.shape
         out.size = self.size
         out.blocks = list(self.blocks)
-        number, inner = np.divmod(positions, self.size)
-        for block in np.unique(number).tolist():
+        for block, inner, outer in self._by_block(positions):
             out.blocks[block] = self.blocks[block].copy()
-        for block, row, value in zip(number.tolist(), inner.tolist(), values, strict=True):
-            out.blocks[block][row] = value
+            out.blocks[block][inner] = values[outer]
         return out
+
+    def _by_block(self, positions: NDArray) -> Iterator[tuple[int, NDArray, slice]]:
+        """Yield each block with sorted positions in it, the rows within it, and their place."""
+        number, inner = np.divmod(positions, self.size)
+        bounds = np.flatnonzero(np.diff(number, prepend=-1, append=-1))
+        for start, stop in pairwise(bounds):
+            yield number[start], inner[start:stop], slice(start, stop)
 
     def dot(self, s: NDArray) -> NDArray:
         """Multiply the matrix by s, (l, k)."""
@@ -168,6 +173,17 @@ class RowBlocks:
         return out
 
 
+def _moved(scores: Scores, kernels: Kernels) -> Scores:
+    """Move rows to the device of the kernels, and convert dense ones to float64."""
+    layers = []
+    for layer in scores.layers:
+        inputs = kernels.inputs(layer.inputs)
+        if isinstance(inputs, np.ndarray):
+            inputs = inputs.astype(np.float64, copy=False)
+        layers.append(layer._replace(inputs=inputs, deltas=kernels.asarray(layer.deltas)))
+    return Scores(layers)
+
+
 def compute_sketch(
     scores: CurvatureRows, omega: Omega, ridge: NDArray, kernels: Kernels
 ) -> tuple[NDArray, NDArray]:
@@ -177,7 +193,8 @@ def compute_sketch(
     Y = np.zeros((ridge.size, omega.n_columns))
     C = np.zeros((omega.n_columns, omega.n_columns))
     with np.errstate(over="ignore", invalid="ignore"):
-        for some in row_slices(scores):
+        for rows in row_slices(scores):
+            some = _moved(rows, kernels)
             groups = [some.like(group) for group in groups]
             Y = some.like(Y)
             C = some.like(C)

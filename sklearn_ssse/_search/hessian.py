@@ -20,7 +20,7 @@ from sklearn_ssse._erasure import (
     check_rows,
     is_multilabel,
 )
-from sklearn_ssse._families import LinearFamily, NetworkFamily, pack
+from sklearn_ssse._families import LinearFamily, NetworkFamily
 from sklearn_ssse._from_estimator import logistic_parameters
 from sklearn_ssse._gradients import HESSIAN
 from sklearn_ssse._search.distance import pack_parameters
@@ -104,6 +104,11 @@ def _squares_of_model(V, retrained, erased, X, y, sample_weight):
     X, codes, weight = check_rows(retrained, X, y, sample_weight)
     weight = np.ones(len(codes)) if weight is None else weight
     family, class_weight = known_objective(retrained, erased, codes, weight)
+    if V.shape[1] != family.n_parameters:
+        raise ErasureError(
+            "norm='hessian' needs a model all of whose parameters move, got "
+            f"{family.n_parameters} of {V.shape[1]} parameters. Use norm='euclidean'."
+        )
     penalty = family.penalty(int((weight > 0).sum()))
     if class_weight is not None:
         weight = weight * class_weight[codes]
@@ -160,7 +165,7 @@ def known_objective(retrained, erased, codes, weight):
         return NetworkFamily(retrained), None
     if isinstance(erased, ErasableMixin):
         twin = bare_copies(erased)
-        vars(twin).update(erased._family().attributes(pack(retrained)))
+        vars(twin).update(erased._family().attributes_of(retrained))
         return twin._family(), erased._erasure_state.class_weight
     raise ErasureTypeError(
         "norm='hessian' needs a model whose Hessian is known, got "

@@ -12,7 +12,13 @@ from sklearn.multiclass import _ConstantPredictor as ConstantPredictor
 from sklearn.preprocessing._data import _handle_zeros_in_scale, _is_constant_feature
 from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
-from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    Options,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils.metadata_routing import _routing_enabled as routing_enabled
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
@@ -65,6 +71,7 @@ __all__ = [
     "routing_enabled",
     "safe_indexing",
     "scale_of",
+    "validate_parameter_constraints",
     "with_callbacks",
 ]
 
