@@ -113,6 +113,24 @@ def test_kernel_inverse_equals_the_dense_inverse(paper, block_size):
         )
 
 
+def test_a_path_has_shorter_lengths_if_the_shortest_is_the_best(paper):
+    class Sensitive:
+        """A model that forgets all at a thousandth of the norm of its parameters."""
+
+        def accuracies(self, module, case):
+            moved = abs(1 - float(module.weight.detach().norm()))
+            return [max(0.0, 1 - 1000 * moved), 1.0, 1.0, None, None]
+
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.ones_(module.weight)
+    reference = [0.5, 1.0, 1.0, None, None]
+    path = paper["figure_2_models"].path_of(Sensitive(), module, None, torch.ones(1), reference)
+    gaps = [paper["figure_2_report"].gap(point["accuracies"], reference) for point in path]
+    assert 0 < np.argmin(gaps) < len(path) - 1
+    assert min(gaps) < 0.1
+    assert float(module.weight.detach()) == 1
+
+
 def test_missing_images_are_named_with_their_address(paper, monkeypatch):
     monkeypatch.delenv("SSSE_CIFAR10", raising=False)
     with pytest.raises(FileNotFoundError, match=r"Download https://www\.cs\.toronto\.edu"):

@@ -47,6 +47,7 @@ SETTINGS = {
 }
 WEIGHT_DECAY = 5e-4
 LENGTHS = np.geomspace(0.0025, 0.4, 14)  # of the step, relative to the norm of the parameters
+SHORTEST = 1e-4  # no shorter step is measured
 
 
 def forget_rows(y, label, share):
@@ -137,10 +138,16 @@ class Experiment:
         ]
 
 
+def best_length(points, reference):
+    """Return the length with the smallest gap, the rest of the class included."""
+    return min(points, key=lambda entry: gap(entry["accuracies"], reference, 4))["length"]
+
+
 def path_of(experiment, module, case, step, reference):
     """Return relative lengths and accuracies along a direction of the parameters.
 
-    The lengths are LENGTHS up to the first that forgets all, and two more beside the best one.
+    The lengths are LENGTHS up to the first that forgets all, shorter ones while the shortest is the
+    best, and two more beside the best one.
     """
     start = parameters_of(module)
     ratio = float(start.norm() / step.norm())
@@ -160,8 +167,11 @@ def path_of(experiment, module, case, step, reference):
         points.append(point(float(length)))
         if points[-1]["accuracies"][0] < 0.02:
             break
-    best = min(points, key=lambda entry: gap(entry["accuracies"], reference, 4))["length"]
     spacing = float(LENGTHS[1] / LENGTHS[0])
+    best = best_length(points, reference)
+    while best == points[0]["length"] and best > SHORTEST:
+        points.insert(0, point(best / spacing))
+        best = best_length(points, reference)
     points += [point(best * spacing**share) for share in (-0.5, 0.5)]
     set_parameters(module, start)
     return sorted(points, key=lambda entry: entry["length"])
