@@ -72,6 +72,24 @@ def test_doing_nothing_has_ratio_one_and_gamma_zero(race, n_classes):
     assert all(m["gamma"] == 0 for m in race[n_classes, "nothing"][1].values())
 
 
+@pytest.mark.parametrize("name", ["influence, dense", "certified removal, std 0"])
+def test_newton_steps_are_close_to_retraining_for_few_rows(race, name):
+    assert race[2, name][1]["10"]["hessian"] < 0.1
+
+
+def test_the_methods_that_train_themselves_have_a_ratio_to_their_own_retraining(race):
+    for n_classes in (2, 3):
+        assert race[n_classes, "DeltaGrad"][0]["own"] < 0.5
+    assert race[2, "certified removal, std 1"][0]["own"] < 0.5
+    assert race[2, "ours, Fisher"][0]["own"] is None
+
+
+def test_an_ensemble_has_gamma_but_no_distance(race):
+    for measures in race[2, "SISA, 10 shards"][1].values():
+        assert np.isnan(measures["hessian"])
+        assert 0 <= measures["gamma"] <= 1
+
+
 @pytest.mark.parametrize("name", ["retraining", "warm start"])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_retraining_has_ratio_zero(race, n_classes, name):

@@ -176,6 +176,7 @@ def combined(reports, measures, method):
         "reference": method.reference,
         "needs rows": method.needs_rows,
         "free scale": getattr(method, "free_scale", False),
+        "own ratio": first.get("own"),
         "rounds": len(reports),
         "prepare": float(np.median([r["prepare"] for r in done])) if done else None,
         "memory": float(np.median([r["memory"] for r in done])) if done else None,

@@ -95,6 +95,15 @@ def erasures(method, X, y, X_test, before, out, report):
         Path(f"{out}.json").write_text(json.dumps(report))
 
 
+def own_ratio(method, index):
+    """Distance ratio to the method's own retraining, Euclidean; None if it has none."""
+    retrained = method.own_retraining(index)
+    if retrained is None:
+        return None
+    erased = method.copy().erase(index).theta
+    return float(np.linalg.norm(erased - retrained) / np.linalg.norm(method.theta - retrained))
+
+
 def main(folder, name, out):
     """Measure one method."""
     X, y, X_test, theta = (np.load(f"{folder}/{key}.npy") for key in ("X", "y", "X_test", "theta"))
@@ -107,6 +116,9 @@ def main(folder, name, out):
         report["left out"]["all"] = f"{type(error).__name__}: {str(error)[:200]}"
     else:
         erasures(method, X, y, X_test, before, out, report)
+        size, index = next(iter(forget_sets(len(y)).items()))  # the largest
+        if size in report["erase"]:
+            report["own"] = own_ratio(method, index)
     Path(f"{out}.json").write_text(json.dumps(report))
 
 

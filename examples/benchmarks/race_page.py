@@ -58,6 +58,10 @@ def table(result):
             best = [number(found["measures"].get(size, {}).get("best")) for size in SIZES]
             cells = [f"{name}, best scale in hindsight", "", "", "", *best, "", ""]
             lines.append("| " + " | ".join(cells) + " |")
+        if found.get("own ratio") is not None:
+            own = f"- ({number(found['own ratio'])})"
+            cells = [f"{name}, against its own retraining", "", "", "", "", "", own, "", ""]
+            lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -214,11 +218,13 @@ def draw(results):
             if SIZES[-1] not in found["measures"]:
                 continue
             error = found["measures"][SIZES[-1]]["hessian"]
+            if error != error:  # an ensemble has no distance
+                continue
             handles[name] = panel.scatter(
                 1e3 * found["erase"][SIZES[-1]],
                 max(error, 1e-6),
                 s=110 if name.startswith(OURS) else 60,
-                marker="*" if name.startswith(OURS) else "os^vDP"[i % 6],
+                marker="*" if name.startswith(OURS) else "os^vDPX"[i % 7],
                 color=colours[i % 20],
                 edgecolor="black",
                 linewidth=0.5,
