@@ -169,10 +169,10 @@ def conditions(setting):
         f"Measured on {setting['date']} on one core of {setting['cores']} "
         f"({setting['processor']}), Python {setting['python']}; {versions}. The original model and "
         f"the retrained models: {setting['solver']}, tolerance {setting['tolerance']:g}, "
-        f"C = {setting['C']:g}. Times are medians of at most {setting['rounds']} alternating "
-        f"rounds (one for a process of more than {setting['slow']} s) on a machine shared with "
-        f"other work. Limits of a process: {setting['max seconds']:g} s and {setting['max GB']} GB "
-        f"of address space."
+        f"C = {setting['C']:g}. Times are CPU times, medians of at most {setting['rounds']} "
+        f"alternating rounds (one for a process of more than {setting['slow']} s), on a machine "
+        f"shared with other work. Limits of a process: {setting['max seconds']:g} s of CPU time "
+        f"and {setting['max GB']} GB of address space."
     )
 
 

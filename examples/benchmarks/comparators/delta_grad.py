@@ -55,8 +55,10 @@ class DeltaGrad(Comparator):
     rows at v_t is subtracted. The new path replaces the old one (their algorithm 3).
 
     The result approximates gradient descent of `steps` steps on the retained rows, which need not
-    be near the minimum. Cost: `steps` passes of O(n d) to prepare; `steps` / `T0` + `j0` of them, and
-    `steps` passes of O(k d), to erase k rows. Memory: 2 `steps` d numbers.
+    be near the minimum.
+
+    Cost: `steps` passes of O(n d) to prepare; about `j0` + `steps` / `T0` of them, and `steps`
+    passes of O(k d), to erase k rows. Memory: 2 `steps` d numbers.
 
     Parameters
     ----------
