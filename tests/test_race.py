@@ -113,7 +113,7 @@ def test_every_method_is_measured_or_has_a_reason(race):
         assert len(measures) == 3 or report["left out"]
         if report["erase"]:
             assert report["prepare"] >= 0
-            assert min(report["erase"].values()) > 0
+            assert min(report["erase"].values()) >= 0
 
 
 def test_the_norm_of_the_hessian_is_the_one_of_parameter_distance(tmp_path):

@@ -43,7 +43,7 @@ def restart_peak():
 def cpu_seconds():
     """CPU time of the process so far.
 
-    On Linux, `time.process_time` has a resolution of 4 ms only in a process with a limit of it.
+    In a process with a limit of CPU time, Linux gives `time.process_time` in steps of 4 ms.
     """
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
