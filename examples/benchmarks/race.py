@@ -75,6 +75,7 @@ def setting(rounds, max_seconds):
         "rounds": rounds,
         "slow": SLOW,
         "max seconds": max_seconds,
+        "max duration": PATIENCE * max_seconds,
         "max GB": MAX_GB,
     }
 
@@ -105,7 +106,7 @@ def run_method(name, folder, out, max_seconds):
     path = Path(f"{out}.json")
     path.unlink(missing_ok=True)
     failure = None
-    too_long = f"longer than the limit of {max_seconds:g} s"
+    too_long = "longer than the limit of time"
     try:
         subprocess.run(
             [sys.executable, Path(__file__).parent / "race_child.py", folder, name, out],

@@ -171,8 +171,8 @@ def conditions(setting):
         f"the retrained models: {setting['solver']}, tolerance {setting['tolerance']:g}, "
         f"C = {setting['C']:g}. Times are CPU times, medians of at most {setting['rounds']} "
         f"alternating rounds (one for a process of more than {setting['slow']} s), on a machine "
-        f"shared with other work. Limits of a process: {setting['max seconds']:g} s of CPU time "
-        f"and {setting['max GB']} GB of address space."
+        f"shared with other work. Limits of a process: {setting['max seconds']:g} s of CPU time, "
+        f"{setting['max duration']:.0f} s in all and {setting['max GB']} GB of address space."
     )
 
 
