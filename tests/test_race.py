@@ -181,6 +181,17 @@ def test_a_method_that_is_both_closer_and_faster_is_named():
     assert "**winner is both closer to retraining and faster** for 1 row." in verdict(fair)
     faster = "worse is faster than every method of this library for 1 row: 100 ms. Ratio 0.5, "
     assert faster + "beside 0.1 of the closest" in verdict(fair)
+    fair["methods"]["twin"] = method(0.1, 0.101)
+    assert '"ours": **twin is as close to retraining, and faster**, for 1 row.' in verdict(fair)
+
+
+def test_a_task_that_was_measured_at_another_time_has_its_own_conditions():
+    from race_page import conditions, own_conditions
+
+    results = json.loads(RESULTS.read_text())
+    other = results["setting"] | {"date": "2020-02-02"}
+    assert own_conditions({"setting": results["setting"]}, results) == ""
+    assert own_conditions({"setting": other}, results).strip() == conditions(other)
 
 
 def test_the_quick_race_runs():

@@ -72,6 +72,7 @@ def setting(rounds, max_seconds):
         "C": C,
         "solver": "Newton's method",
         "tolerance": TOL,
+        "clock": "CPU times",
         "rounds": rounds,
         "slow": SLOW,
         "max seconds": max_seconds,
@@ -229,7 +230,8 @@ def main():
                 results["not found"][name] = CARRIERS[name.split(",")[0]]
                 continue
             names = args.method or list(methods())
-            results["tasks"][name] = race_task(name, folder, rounds, args.limit, names)
+            found = race_task(name, folder, rounds, args.limit, names)
+            results["tasks"][name] = found | {"setting": results["setting"]}
             if args.write:
                 store(results, keep=args.task)
     print(tables(results))

@@ -94,6 +94,19 @@ def left_out(result):
     return "\n".join(lines)
 
 
+def faster_pairs(result):
+    """Each method of ours, each faster other one and the size: (own, other, size, measures)."""
+    methods = timed(result)
+    for own, ours in methods.items():
+        for other, theirs in methods.items():
+            if not own.startswith(OURS) or other.startswith(OURS):
+                continue
+            for size in SIZES:
+                mine, rival = (m["measures"].get(size) for m in (ours, theirs))
+                if mine and rival and NOISE * theirs["erase"][size] < ours["erase"][size]:
+                    yield own, other, size, mine, rival
+
+
 def better(result):
     """Methods that are both closer to retraining and faster than one of ours.
 
@@ -103,19 +116,26 @@ def better(result):
         Our method, the method that beats it in both by more than `NOISE`, and the norms in which it
         is closer, "hessian", "euclidean" or both; with the numbers of forget rows.
     """
-    methods = timed(result)
     found = {}
-    for own, ours in methods.items():
-        for other, theirs in methods.items():
-            if not own.startswith(OURS) or other.startswith(OURS):
-                continue
-            for size in SIZES:
-                mine, rival = (m["measures"].get(size) for m in (ours, theirs))
-                if not mine or not rival or NOISE * theirs["erase"][size] >= ours["erase"][size]:
-                    continue
-                norms = tuple(norm for norm in NORMS if NOISE * rival[norm] < mine[norm])
-                if norms:
-                    found.setdefault((own, other, norms), []).append(size)
+    for own, other, size, mine, rival in faster_pairs(result):
+        norms = tuple(norm for norm in NORMS if NOISE * rival[norm] < mine[norm])
+        if norms:
+            found.setdefault((own, other, norms), []).append(size)
+    return found
+
+
+def equal(result):
+    """Methods that are as close to retraining, in both norms, and faster than one of ours.
+
+    Returns
+    -------
+    dict of (own, other) to list of str
+        The numbers of forget rows.
+    """
+    found = {}
+    for own, other, size, mine, rival in faster_pairs(result):
+        if all(1 / NOISE <= rival[norm] / mine[norm] <= NOISE for norm in NORMS):
+            found.setdefault((own, other), []).append(size)
     return found
 
 
@@ -151,6 +171,10 @@ def verdict(result):
                 f'"{own}": **{other} is both closer to retraining and faster** for '
                 f"{row_counts(sizes)}{which}."
             )
+    for (own, other), sizes in equal(result).items():
+        lines.append(
+            f'"{own}": **{other} is as close to retraining, and faster**, for {row_counts(sizes)}.'
+        )
     lines += [faster_line(name, cases) for name, cases in faster(result).items()]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -179,11 +203,19 @@ def conditions(setting):
         f"Measured on {setting['date']} on one core of {setting['cores']} "
         f"({setting['processor']}), Python {setting['python']}; {versions}. The original model and "
         f"the retrained models: {setting['solver']}, tolerance {setting['tolerance']:g}, "
-        f"C = {setting['C']:g}. Times are CPU times, medians of at most {setting['rounds']} "
-        f"alternating rounds (one for a process of more than {setting['slow']} s), on a machine "
-        f"shared with other work. Limits of a process: {setting['max seconds']:g} s of CPU time, "
-        f"{setting['max duration']:.0f} s in all and {setting['max GB']} GB of address space."
+        f"C = {setting['C']:g}. Times are {setting['clock']}, medians of at most "
+        f"{setting['rounds']} alternating rounds (one for a process of more than "
+        f"{setting['slow']} s), on a machine shared with other work. Limits of a process: "
+        f"{setting['max seconds']:g} s of CPU time, {setting['max duration']:.0f} s in all and "
+        f"{setting['max GB']} GB of address space."
     )
+
+
+def own_conditions(result, results):
+    """The conditions of a task that was measured under others than the page's; else nothing."""
+    if result["setting"] == results["setting"]:
+        return ""
+    return f" {conditions(result['setting'])}"
 
 
 def tables(results):
@@ -193,7 +225,8 @@ def tables(results):
         parts.append(
             f"### {name}\n\n{result['n']:,} training rows, {result['n_test']:,} test rows, "
             f"{result['columns']} columns, {result['classes']} classes, "
-            f"{result['parameters']:,} parameters.\n\n{table(result)}\n\n{verdict(result)}"
+            f"{result['parameters']:,} parameters.{own_conditions(result, results)}\n\n"
+            f"{table(result)}\n\n{verdict(result)}"
         )
         missing = left_out(result)
         if missing:
