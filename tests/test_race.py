@@ -186,12 +186,12 @@ def test_a_method_that_is_both_closer_and_faster_is_named():
 
 
 def test_a_task_that_was_measured_at_another_time_has_its_own_conditions():
-    from race_page import conditions, own_conditions
+    from race_page import machine, own_conditions
 
     results = json.loads(RESULTS.read_text())
     other = results["setting"] | {"date": "2020-02-02"}
     assert own_conditions({"setting": results["setting"]}, results) == ""
-    assert own_conditions({"setting": other}, results).strip() == conditions(other)
+    assert own_conditions({"setting": other}, results).strip() == machine(other)
 
 
 def test_the_quick_race_runs():

@@ -196,31 +196,41 @@ def faster_line(name, cases):
     )
 
 
-def conditions(setting):
-    """A sentence each: when, where and how the race ran."""
+def machine(setting):
+    """A sentence each: when and where the race ran, and how the models were trained."""
     versions = ", ".join(f"{name} {release}" for name, release in setting["versions"].items())
     return (
         f"Measured on {setting['date']} on one core of {setting['cores']} "
         f"({setting['processor']}), Python {setting['python']}; {versions}. The original model and "
         f"the retrained models: {setting['solver']}, tolerance {setting['tolerance']:g}, "
-        f"C = {setting['C']:g}. Times are {setting['clock']}, medians of at most "
-        f"{setting['rounds']} alternating rounds (one for a process of more than "
-        f"{setting['slow']} s), on a machine shared with other work. Limits of a process: "
-        f"{setting['max seconds']:g} s of CPU time, {setting['max duration']:.0f} s in all and "
-        f"{setting['max GB']} GB of address space."
+        f"C = {setting['C']:g}."
+    )
+
+
+def clock(setting):
+    """A sentence each: how times were taken, and the limits of a process."""
+    rounds = "of one round"
+    if setting["rounds"] > 1:
+        rounds = (
+            f"medians of at most {setting['rounds']} alternating rounds (one for a process of more "
+            f"than {setting['slow']} s)"
+        )
+    return (
+        f"Times are {setting['clock']}, {rounds}, on a machine shared with other work. Limits of a "
+        f"process: {setting['max seconds']:g} s of CPU time, {setting['max duration']:.0f} s in "
+        f"all and {setting['max GB']} GB of address space."
     )
 
 
 def own_conditions(result, results):
-    """The conditions of a task that was measured under others than the page's; else nothing."""
-    if result["setting"] == results["setting"]:
-        return ""
-    return f" {conditions(result['setting'])}"
+    """The conditions of a task that differ from the page's, with a space before them."""
+    own, shared = result["setting"], results["setting"]
+    return "".join(f" {part(own)}" for part in (machine, clock) if part(own) != part(shared))
 
 
 def tables(results):
     """The generated part of the page."""
-    parts = [conditions(results["setting"])]
+    parts = [f"{machine(results['setting'])} {clock(results['setting'])}"]
     for name, result in results["tasks"].items():
         parts.append(
             f"### {name}\n\n{result['n']:,} training rows, {result['n_test']:,} test rows, "
