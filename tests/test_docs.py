@@ -20,6 +20,7 @@ PAGES_WITHOUT_EXAMPLES = [
     "guards.md",
     "method.md",
     "race.md",
+    "related.md",
     "release.md",
     "streams.md",
     "verification.md",

@@ -11,20 +11,23 @@ measures
 - gamma_S by probabilities, and the gaps of accuracy on forget and test rows.
 
 Each method runs on one core in a process of its own, and the processes of the methods alternate in
-rounds; times are medians. A method that passes the limit of time or memory, or that cannot do a
-task, is left out with the reason. ``--quick`` runs one small task. ``--write`` stores the results
-in ``results/race.json`` and writes the tables of ``docs/race.md`` and its picture.
+rounds; times are medians of CPU times. A method that passes the limit of time or memory, or that
+cannot do a task, is left out with the reason. ``--quick`` runs one small task. ``--write`` stores
+the results in ``results/race.json`` and writes the tables of ``docs/race.md`` and its picture.
 """
 
 import argparse
 import datetime
 import importlib.util
 import json
+import math
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -35,9 +38,11 @@ from race_page import tables, write_page
 from race_truth import SIZES, TOL, C, Truth, write_task
 
 RESULTS = Path(__file__).parent / "results" / "race.json"
-# Limits of one process: seconds, and GB of address space.
+# Limits of one process: CPU seconds, and GB of address space.
 MAX_SECONDS = 600
 MAX_GB = 12
+# Limit of the duration of a process, as a multiple of the limit of its CPU time.
+PATIENCE = 2.5
 # A method whose process takes longer than this, in seconds, runs in one round only.
 SLOW = 20
 PACKAGES = (
@@ -67,9 +72,11 @@ def setting(rounds, max_seconds):
         "C": C,
         "solver": "Newton's method",
         "tolerance": TOL,
+        "clock": "CPU times",
         "rounds": rounds,
         "slow": SLOW,
         "max seconds": max_seconds,
+        "max duration": PATIENCE * max_seconds,
         "max GB": MAX_GB,
     }
 
@@ -80,11 +87,13 @@ def _lines(path):
     return path.read_text().splitlines() if path.exists() else []
 
 
-def limit_memory():
-    """Limit the address space of a process that is about to start."""
+def limit_process(max_seconds):
+    """Limit the address space and the CPU time of a process that is about to start."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_AS, (MAX_GB * 2**30, MAX_GB * 2**30))
+    seconds = math.ceil(max_seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
 
 
 def empty_report(reasons):
@@ -98,6 +107,7 @@ def run_method(name, folder, out, max_seconds):
     path = Path(f"{out}.json")
     path.unlink(missing_ok=True)
     failure = None
+    too_long = "longer than the limit of time"
     try:
         subprocess.run(
             [sys.executable, Path(__file__).parent / "race_child.py", folder, name, out],
@@ -105,14 +115,16 @@ def run_method(name, folder, out, max_seconds):
             stderr=subprocess.PIPE,
             text=True,
             check=True,
-            timeout=max_seconds,
-            preexec_fn=limit_memory,
+            timeout=PATIENCE * max_seconds,
+            preexec_fn=partial(limit_process, max_seconds),
         )
     except subprocess.TimeoutExpired:
-        failure = f"longer than the limit of {max_seconds:g} s"
+        failure = too_long
     except subprocess.CalledProcessError as error:
         last = (error.stderr.strip() or "no message").splitlines()[-1]
         failure = f"exit code {error.returncode}: {last[:200]}"
+        if -error.returncode == signal.SIGXCPU:
+            failure = too_long
     report = json.loads(path.read_text()) if path.exists() else empty_report({})
     if failure:
         reached = report["erase"]
@@ -176,6 +188,7 @@ def combined(reports, measures, method):
         "reference": method.reference,
         "needs rows": method.needs_rows,
         "free scale": getattr(method, "free_scale", False),
+        "own ratio": first.get("own"),
         "rounds": len(reports),
         "prepare": float(np.median([r["prepare"] for r in done])) if done else None,
         "memory": float(np.median([r["memory"] for r in done])) if done else None,
@@ -195,7 +208,7 @@ def arguments():
     parser.add_argument("--task", action="append", choices=list(TASKS), help="default: all")
     parser.add_argument("--method", action="append", choices=list(methods()), help="default: all")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--limit", type=float, default=MAX_SECONDS, help="seconds of a process")
+    parser.add_argument("--limit", type=float, default=MAX_SECONDS, help="CPU seconds of a process")
     parser.add_argument("--folder", type=Path, help="keep the data and converged models here")
     parser.add_argument("--write", action="store_true", help="store results, write the page")
     return parser.parse_args()
@@ -217,7 +230,8 @@ def main():
                 results["not found"][name] = CARRIERS[name.split(",")[0]]
                 continue
             names = args.method or list(methods())
-            results["tasks"][name] = race_task(name, folder, rounds, args.limit, names)
+            found = race_task(name, folder, rounds, args.limit, names)
+            results["tasks"][name] = found | {"setting": results["setting"]}
             if args.write:
                 store(results, keep=args.task)
     print(tables(results))

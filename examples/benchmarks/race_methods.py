@@ -10,6 +10,10 @@ from sklearn_ssse import ErasableLogisticRegression
 PIP = "pip install 'sklearn-ssse[benchmarks]' && pip install --no-deps pyDVL==0.10.0"
 # Parameters up to which this library takes steps of second order.
 MAX_SECOND_ORDER = 110
+# Standard deviation of the perturbation of certified removal, in the unit of a summed gradient.
+STD = 1.0
+# Factor of the noise of diagonal Fisher.
+SIGMA = 0.001
 
 
 class Nothing(Comparator):
@@ -79,12 +83,19 @@ class Ours(Comparator):
 
 
 def written_here():
-    """The comparators that the folder exports, with their default parameters."""
-    classes = [getattr(comparators, name) for name in comparators.__all__]
+    """The comparators, in the order of the tables."""
     return [
-        cls()
-        for cls in classes
-        if isinstance(cls, type) and issubclass(cls, Comparator) and cls is not Comparator
+        comparators.Retraining(),
+        comparators.WarmStart(),
+        comparators.Influence(),
+        comparators.InfluenceCG(),
+        comparators.CertifiedRemoval(),
+        comparators.CertifiedRemoval(STD),
+        comparators.DiagonalFisher(),
+        comparators.DiagonalFisher(SIGMA),
+        comparators.SISA(),
+        comparators.DeltaGrad(),
+        comparators.ProjectiveResidual(),
     ]
 
 

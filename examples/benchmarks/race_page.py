@@ -58,6 +58,10 @@ def table(result):
             best = [number(found["measures"].get(size, {}).get("best")) for size in SIZES]
             cells = [f"{name}, best scale in hindsight", "", "", "", *best, "", ""]
             lines.append("| " + " | ".join(cells) + " |")
+        if found.get("own ratio") is not None:
+            own = f"- ({number(found['own ratio'])})"
+            cells = [f"{name}, against its own retraining", "", "", "", "", "", own, "", ""]
+            lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -90,6 +94,19 @@ def left_out(result):
     return "\n".join(lines)
 
 
+def faster_pairs(result):
+    """Each method of ours, each faster other one and the size: (own, other, size, measures)."""
+    methods = timed(result)
+    for own, ours in methods.items():
+        for other, theirs in methods.items():
+            if not own.startswith(OURS) or other.startswith(OURS):
+                continue
+            for size in SIZES:
+                mine, rival = (m["measures"].get(size) for m in (ours, theirs))
+                if mine and rival and NOISE * theirs["erase"][size] < ours["erase"][size]:
+                    yield own, other, size, mine, rival
+
+
 def better(result):
     """Methods that are both closer to retraining and faster than one of ours.
 
@@ -99,26 +116,33 @@ def better(result):
         Our method, the method that beats it in both by more than `NOISE`, and the norms in which it
         is closer, "hessian", "euclidean" or both; with the numbers of forget rows.
     """
-    methods = timed(result)
     found = {}
-    for own, ours in methods.items():
-        for other, theirs in methods.items():
-            if not own.startswith(OURS) or other.startswith(OURS):
-                continue
-            for size in SIZES:
-                mine, rival = (m["measures"].get(size) for m in (ours, theirs))
-                if not mine or not rival or NOISE * theirs["erase"][size] >= ours["erase"][size]:
-                    continue
-                norms = tuple(norm for norm in NORMS if NOISE * rival[norm] < mine[norm])
-                if norms:
-                    found.setdefault((own, other, norms), []).append(size)
+    for own, other, size, mine, rival in faster_pairs(result):
+        norms = tuple(norm for norm in NORMS if NOISE * rival[norm] < mine[norm])
+        if norms:
+            found.setdefault((own, other, norms), []).append(size)
+    return found
+
+
+def equal(result):
+    """Methods that are as close to retraining, in both norms, and faster than one of ours.
+
+    Returns
+    -------
+    dict of (own, other) to list of str
+        The numbers of forget rows.
+    """
+    found = {}
+    for own, other, size, mine, rival in faster_pairs(result):
+        if all(1 / NOISE <= rival[norm] / mine[norm] <= NOISE for norm in NORMS):
+            found.setdefault((own, other), []).append(size)
     return found
 
 
 def faster(result):
-    """Methods that are faster than all of ours, by size, with both ratios."""
+    """Methods that are faster than all of ours: for each, (size, its results, our closest)."""
     methods = timed(result)
-    found = []
+    found = {}
     for size in SIZES:
         mine = {k: v for k, v in methods.items() if k.startswith(OURS) and size in v["erase"]}
         if not mine:
@@ -129,7 +153,7 @@ def faster(result):
             if name in mine or name == "nothing" or size not in other["erase"]:
                 continue
             if NOISE * other["erase"][size] < mine[quickest]["erase"][size]:
-                found.append((size, name, other, closest, mine[closest]))
+                found.setdefault(name, []).append((size, other, mine[closest]))
     return found
 
 
@@ -147,39 +171,72 @@ def verdict(result):
                 f'"{own}": **{other} is both closer to retraining and faster** for '
                 f"{row_counts(sizes)}{which}."
             )
-    for size, name, other, closest, own in faster(result):
+    for (own, other), sizes in equal(result).items():
         lines.append(
-            f"{row_counts([size])}: {name} is faster than every method of this library, "
-            f"{number(other['erase'][size], 1e3)} ms; its ratio is "
-            f"{number(other['measures'][size]['hessian'])}, beside "
-            f'{number(own["measures"][size]["hessian"])} of "{closest}" in '
-            f"{number(own['erase'][size], 1e3)} ms."
+            f'"{own}": **{other} is as close to retraining, and faster**, for {row_counts(sizes)}.'
         )
+    lines += [faster_line(name, cases) for name, cases in faster(result).items()]
     return "\n".join(f"- {line}" for line in lines)
 
 
-def conditions(setting):
-    """A sentence each: when, where and how the race ran."""
+def faster_line(name, cases):
+    """A sentence about a method that is faster than this library for some forget sets."""
+    times = ", ".join(number(other["erase"][size], 1e3) for size, other, _own in cases)
+    ratios = [
+        ", ".join(number(found["measures"][size]["hessian"]) for size, found in pairs)
+        for pairs in (
+            [(size, other) for size, other, _own in cases],
+            [(size, own) for size, _other, own in cases],
+        )
+    ]
+    return (
+        f"{name} is faster than every method of this library for "
+        f"{row_counts([size for size, _other, _own in cases])}: {times} ms. Ratio {ratios[0]}, "
+        f"beside {ratios[1]} of the closest method of this library."
+    )
+
+
+def machine(setting):
+    """A sentence each: when and where the race ran, and how the models were trained."""
     versions = ", ".join(f"{name} {release}" for name, release in setting["versions"].items())
     return (
         f"Measured on {setting['date']} on one core of {setting['cores']} "
         f"({setting['processor']}), Python {setting['python']}; {versions}. The original model and "
         f"the retrained models: {setting['solver']}, tolerance {setting['tolerance']:g}, "
-        f"C = {setting['C']:g}. Times are medians of at most {setting['rounds']} alternating "
-        f"rounds (one for a process of more than {setting['slow']} s) on a machine shared with "
-        f"other work. Limits of a process: {setting['max seconds']:g} s and {setting['max GB']} GB "
-        f"of address space."
+        f"C = {setting['C']:g}."
     )
+
+
+def clock(setting):
+    """A sentence each: how times were taken, and the limits of a process."""
+    rounds = "of one round"
+    if setting["rounds"] > 1:
+        rounds = (
+            f"medians of at most {setting['rounds']} alternating rounds (one for a process of more "
+            f"than {setting['slow']} s)"
+        )
+    return (
+        f"Times are {setting['clock']}, {rounds}, on a machine shared with other work. Limits of a "
+        f"process: {setting['max seconds']:g} s of CPU time, {setting['max duration']:.0f} s in "
+        f"all and {setting['max GB']} GB of address space."
+    )
+
+
+def own_conditions(result, results):
+    """The conditions of a task that differ from the page's, with a space before them."""
+    own, shared = result["setting"], results["setting"]
+    return "".join(f" {part(own)}" for part in (machine, clock) if part(own) != part(shared))
 
 
 def tables(results):
     """The generated part of the page."""
-    parts = [conditions(results["setting"])]
+    parts = [f"{machine(results['setting'])} {clock(results['setting'])}"]
     for name, result in results["tasks"].items():
         parts.append(
             f"### {name}\n\n{result['n']:,} training rows, {result['n_test']:,} test rows, "
             f"{result['columns']} columns, {result['classes']} classes, "
-            f"{result['parameters']:,} parameters.\n\n{table(result)}\n\n{verdict(result)}"
+            f"{result['parameters']:,} parameters.{own_conditions(result, results)}\n\n"
+            f"{table(result)}\n\n{verdict(result)}"
         )
         missing = left_out(result)
         if missing:
@@ -214,11 +271,13 @@ def draw(results):
             if SIZES[-1] not in found["measures"]:
                 continue
             error = found["measures"][SIZES[-1]]["hessian"]
+            if error != error:  # an ensemble has no distance
+                continue
             handles[name] = panel.scatter(
                 1e3 * found["erase"][SIZES[-1]],
                 max(error, 1e-6),
                 s=110 if name.startswith(OURS) else 60,
-                marker="*" if name.startswith(OURS) else "os^vDP"[i % 6],
+                marker="*" if name.startswith(OURS) else "os^vDPX"[i % 7],
                 color=colours[i % 20],
                 edgecolor="black",
                 linewidth=0.5,

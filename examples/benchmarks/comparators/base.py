@@ -141,6 +141,14 @@ class Comparator(ABC):
         keep[index] = False
         return self.rows.take(keep)
 
+    def own_retraining(self, index):
+        """Parameters of the method's own training without some rows, exactly.
+
+        None if its training is the minimisation of the shared objective, or has no parameters. To
+        be called before the erasure of these rows.
+        """
+        return
+
     def copy(self):
         """A copy to try an erasure on; it shares the training rows."""
         out = copy(self)
