@@ -16,6 +16,7 @@ PAGES_WITHOUT_EXAMPLES = [
     "constants.md",
     "constants_network.md",
     "figure_1.md",
+    "figure_2.md",
     "guards.md",
     "method.md",
     "race.md",

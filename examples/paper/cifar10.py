@@ -25,6 +25,7 @@ CLASSES = (
     "truck",
 )
 VARIABLE = "SSSE_CIFAR10"
+ORIGINAL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 
 
 def source() -> Path:
@@ -33,7 +34,8 @@ def source() -> Path:
     if not path or not Path(path).exists():
         raise FileNotFoundError(
             f"The environment variable {VARIABLE} must name the folder cifar-10-batches-py or an "
-            f".npz file of JPEG bytes, got {path!r}. Set it to an existing path."
+            f".npz file of JPEG bytes, got {path!r}. Download {ORIGINAL}, unpack it, and set the "
+            f"variable to the folder."
         )
     return Path(path)
 

@@ -74,16 +74,32 @@ def gradient_rows(module, X, y, curvature, *, seed=0, chunk_size=100):
     return rows
 
 
-def signed_batches(rows, batch_size, seed=0):
-    """Return the sum of the rows of each random batch, with random signs."""
+def signed_batches(rows, batch_size, kept=None, seed=0):
+    """Return the sum of the rows of each random batch, with random signs.
+
+    `kept` selects the rows that take part, (n,); None selects all.
+    """
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(rows))[: len(rows) // batch_size * batch_size]
+    chosen = np.arange(len(rows)) if kept is None else np.flatnonzero(kept.numpy())
+    order = rng.permutation(chosen)[: len(chosen) // batch_size * batch_size]
     signs = torch.as_tensor(rng.choice([-1.0, 1.0], len(order)), dtype=rows.dtype)
     batches = torch.empty(len(order) // batch_size, rows.shape[1])
     for i in range(len(batches)):
         members = slice(i * batch_size, (i + 1) * batch_size)
         batches[i] = signs[members] @ rows[torch.as_tensor(order[members])]
     return batches
+
+
+def symmetric_product(rows, chunk_size=1000):
+    """Return rows @ rows.T, (m, m); only the part above the diagonal is computed."""
+    m = len(rows)
+    kernel = torch.empty(m, m)
+    for start in range(0, m, chunk_size):
+        chunk = slice(start, start + chunk_size)
+        product = rows[chunk] @ rows[start:].T
+        kernel[chunk, start:] = product
+        kernel[start:, chunk] = product.T
+    return kernel
 
 
 class KernelInverse:
@@ -104,13 +120,13 @@ class KernelInverse:
         self.ridge = damping * float(torch.linalg.vector_norm(rows)) ** 2 / n_parameters
         size = block_size or n_parameters
         self.blocks = [slice(a, a + size) for a in range(0, n_parameters, size)]
-        self.kernels = [rows[:, block] @ rows[:, block].T for block in self.blocks]
+        self.kernels = [symmetric_product(rows[:, block]) for block in self.blocks]
 
     def as_one_block(self):
         """Return the inverse with one block of all parameters; its kernel is their sum."""
         full = copy.copy(self)
         full.blocks = [slice(0, self.rows.shape[1])]
-        full.kernels = [torch.stack(self.kernels).sum(dim=0)]
+        full.kernels = [sum(self.kernels)]
         return full
 
     def solve(self, gradient, kept=None):

@@ -52,6 +52,6 @@ def trained(X, y, kept, *, norm, seed, n_epochs, batch_size, weight_decay) -> Re
 
 
 @torch.no_grad()
-def logits(module, X, batch_size=500) -> np.ndarray:
+def logits(module, X, batch_size=100) -> np.ndarray:
     """Return the outputs of a module in evaluation mode, (n, 10)."""
     return torch.cat([module(rows) for rows in X.split(batch_size)]).cpu().numpy()
