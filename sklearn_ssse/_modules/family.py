@@ -19,7 +19,7 @@ from sklearn_ssse._families import (
 from sklearn_ssse._gradients import CURVATURES, GRADIENT
 from sklearn_ssse._modules.layers import RUNNING_NORMS
 from sklearn_ssse._modules.net import in_precision
-from sklearn_ssse._modules.rows import evaluating, gradient_sums
+from sklearn_ssse._modules.rows import gradient_sums
 from sklearn_ssse._modules.streams import CHUNK_SAMPLES, ModuleStream
 from sklearn_ssse._utils.chunks import add_up, slices
 from sklearn_ssse.exceptions import ErasureError
@@ -141,12 +141,12 @@ class ModuleFamily(Family):
 
     @contextmanager
     def at(self, theta):
-        """A copy of the module at the parameters theta, on the device of the family.
+        """A copy of the module in evaluation mode, at theta, on the device of the family.
 
         Forward passes of the module itself would meet predictions by other threads.
         """
         if self._scratch is None:
-            self._scratch = copy.deepcopy(self._module).to(self._device)
+            self._scratch = copy.deepcopy(self._module).to(self._device).eval()
             self._scratch_theta = self.theta
         if theta is not self._scratch_theta:
             self.layout.write(theta, self._scratch)
@@ -170,7 +170,7 @@ class ModuleFamily(Family):
     def logits(self, X, theta):
         """Logits of flat rows at the parameters theta, (n_samples, n_outputs) in float64."""
         parts = [np.zeros((0, self.n_outputs))]
-        with self.at(theta) as module, evaluating(module), torch.no_grad():
+        with self.at(theta), torch.no_grad():
             for rows in slices(len(X), CHUNK_SAMPLES):
                 z = self.outputs(self.tensor(X[rows]))
                 if z.shape[1:] != (self.n_outputs,):
