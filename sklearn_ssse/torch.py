@@ -99,9 +99,9 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         'auto': 1e-3, for 'fisher' 3e-3. 'penalty': the weight decay of the optimiser.
     fisher_batch_size : int, default=10
         With b > 1 the curvature has one row for each random mini-batch of b training rows: their
-        sum with random signs. A single row cannot leave such a curvature: there is no leave-out,
-        and `fit_curvature` must be called after each erasure, except for structure 'gradients',
-        which loses whole mini-batches, until half of them are left.
+        sum with random signs. No single row can leave such a curvature, and `fit_curvature` must be
+        called after each erasure; structure 'gradients' loses whole mini-batches until half of them
+        are left. 1, with leave-out, is closer to retraining (`docs/figure_2.md`).
     leave_out : bool or 'auto', default='auto'
         Whether the erased rows are taken out of the curvature before the step, equation (1) instead
         of (4) of `docs/method.md`. It needs ``fisher_batch_size=1``. 'auto': True for 'fisher' and
@@ -113,7 +113,7 @@ class ErasableNeuralNetClassifier(ModuleMixin, LabelledNet):
         there are none, the accuracy of nearest neighbours.
     parameters : list of str, default=None
         Names of the parameters or layers that move, or patterns of them, such as ``['fc*']``. None:
-        all parameters.
+        all parameters that require gradients.
     {tracking_parameters}
     curvature_device : str, default=None
         Device on which the gradient rows are computed, as torch names it. None: skorch's `device`.

@@ -145,15 +145,31 @@ def test_the_certified_step_equals_ours(C, fit_intercept):
 
 
 @pytest.mark.parametrize("std", [0.0, 2.0])
-def test_the_certified_bound_holds_over_calls(std):
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_the_certified_bound_holds_over_calls(scale, std):
     from comparators import CertifiedRemoval
 
     X, y = data()
-    method = CertifiedRemoval(std).prepare(X, y)
-    for index in (FORGET[:10], FORGET[10:11]):
+    X = X * np.where(np.arange(X.shape[1]) == 0, scale, 1.0)
+    method = CertifiedRemoval(std).prepare(X, y, C=0.01)
+    for index in (FORGET[:10], *FORGET[10:].reshape(-1, 1)):
         method.erase(index)
         left = method.objective.gradient(method.theta, method.rows.take(method.retained))
         assert 0 < np.linalg.norm(left) <= method.spent
+
+
+@pytest.mark.parametrize("n_calls", [1, 40])
+def test_the_certified_bound_is_of_the_size_of_the_error(n_calls):
+    """One parameter and equal rows, at the probability where the third derivative is largest."""
+    from comparators import CertifiedRemoval
+
+    X = np.ones((400, 1))
+    y = np.arange(400) < 84
+    method = CertifiedRemoval().prepare(X, y.astype(int), C=100.0, fit_intercept=False)
+    for index in np.split(np.arange(40), n_calls):
+        method.erase(index)
+    left = method.objective.gradient(method.theta, method.rows.take(method.retained))
+    assert 0.15 * method.spent < np.linalg.norm(left) <= method.spent
 
 
 def test_the_perturbation_moves_the_minimum_and_buys_a_budget():
@@ -165,6 +181,7 @@ def test_the_perturbation_moves_the_minimum_and_buys_a_budget():
     assert not np.allclose(noisy.theta, exact.theta, atol=1e-3)
     assert np.abs(noisy.objective.gradient(noisy.theta, noisy.rows)).max() < 1e-6
     assert noisy.budget(1.0, 1e-5) == pytest.approx(2 / np.sqrt(2 * np.log(1.5e5)))
+    assert noisy.budget(0.5, 1e-5) == pytest.approx(1 / np.sqrt(2 * np.log(1.5e5)))
 
 
 # Diagonal Fisher.
@@ -219,6 +236,26 @@ def test_sisa_retrains_the_shards_of_the_forget_rows_only(n_classes):
         kept = trial.retrained.get(shard, 3)
         for i in range(3):
             assert np.array_equal(before[i], after[i]) == (i < kept)
+
+
+def test_sisa_restarts_at_the_parameters_before_the_changed_slice(monkeypatch):
+    from comparators import SISA
+    from comparators.objective import Objective
+
+    X, y = data()
+    method = SISA(shards=2, slices=3).prepare(X, y)
+    starts = []
+    minimise = Objective.minimise
+
+    def recorded(self, rows, start=None, tol=1e-10):
+        starts.append(start)
+        return minimise(self, rows, start, tol)
+
+    monkeypatch.setattr(Objective, "minimise", recorded)
+    before = method.checkpoints[1][1]
+    method.erase(method.parts[1][2][:1])
+    assert len(starts) == 1
+    np.testing.assert_array_equal(starts[0], before)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

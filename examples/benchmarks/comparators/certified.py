@@ -1,9 +1,10 @@
-"""Certified removal: a Newton step on the retained objective, with a bound of what it leaves."""
+"""Certified removal: a Newton step on the retained objective, and a bound of its error."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
+from sklearn.utils.extmath import row_norms
 
 from comparators.base import Comparator
 from comparators.objective import Objective, weighted_gram
@@ -41,12 +42,13 @@ class CertifiedRemoval(Comparator):
 
         theta + (H - H_S)^-1 sum_S grad l_i(theta)
 
-    With the step s and the design matrix Z of the retained rows, the gradient that is left has a
-    norm of at most ``1/4 ||Z|| ||s|| ||Z s||`` (their corollary 1). `spent` is the sum of these
-    bounds. The certificate holds while it is at most `budget`.
+    H and ``Z^T Z`` are kept and downdated. H is the Hessian at the trained parameters theta*, also
+    in later calls. With the step s, the design matrix Z of the retained rows and its longest row z,
+    a call adds at most ``1/4 ||Z|| ||z|| (||theta - theta*|| + ||s||) ||Z s||`` to the norm of the
+    gradient. Corollary 1 of the paper is the case theta = theta* with rows of norm at most 1.
+    `spent` is the sum of these bounds. The certificate holds while it is at most `budget`.
 
-    H and ``Z^T Z`` are kept and downdated. H is the Hessian at the trained parameters, also in
-    later calls. Cost: O(n d^2) to prepare, O(k d^2 + d^3) to erase k rows.
+    Cost: O(n d^2) to prepare, O(k d^2 + d^3) to erase k rows.
 
     Parameters
     ----------
@@ -76,8 +78,9 @@ class CertifiedRemoval(Comparator):
         self.trained = self.theta.copy()
         self.hessian = self.objective.hessian(self.theta, self.rows)
         self.gram = weighted_gram(self.rows.Z, np.ones(len(self.rows)))
-        # The norm of all rows bounds the norm of the retained rows.
+        # The norms of all rows bound the norms of the retained rows.
         self.largest = float(np.sqrt(np.linalg.eigvalsh(self.gram)[-1]))
+        self.longest = float(row_norms(self.rows.Z).max())
         self.spent = 0.0
 
     def _erase(self, index):
@@ -86,9 +89,10 @@ class CertifiedRemoval(Comparator):
         self.gram -= weighted_gram(forget.Z, np.ones(len(index)))
         gradient = self.objective.loss_gradient(self.theta, forget).ravel()
         step = linalg.cho_solve(linalg.cho_factor(self.hessian), gradient)
+        moved = np.linalg.norm(self.theta - self.trained) + np.linalg.norm(step)
         self.theta = self.theta + step.reshape(self.theta.shape)
         change = np.sqrt(max(0.0, step @ self.gram @ step))
-        self.spent += LIPSCHITZ * self.largest * np.linalg.norm(step) * change
+        self.spent += LIPSCHITZ * self.largest * self.longest * moved * change
 
     def own_retraining(self, index):
         """The perturbed minimum on the retained rows, with the same b."""

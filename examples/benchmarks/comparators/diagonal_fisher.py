@@ -6,13 +6,14 @@ from comparators.base import Comparator
 
 
 class DiagonalFisher(Comparator):
-    """Fisher forgetting (Golatkar, Achille and Soatto 2020), with a diagonal matrix.
+    """Scrubbing (Golatkar, Achille, Soatto 2020) by a diagonal Newton step and noise.
 
         theta + F^-1 g_S / (n - k) + sigma F^-1/4 noise,        noise ~ N(0, I)
 
     with g_S = sum_S grad l_i(theta) and F the diagonal of the Hessian of the mean objective of the
     retained rows. For a logistic regression it equals the diagonal of the Fisher information, plus
-    the penalty. sigma is (lambda sigma_h^2)^1/4 in the paper.
+    the penalty. sigma is (lambda sigma_h^2)^1/4 in the paper. Its Fisher forgetting has the noise
+    without the step.
 
     The diagonal at the trained parameters is kept and downdated. Cost: O(n d) to prepare, O(k d) to
     erase k rows.
