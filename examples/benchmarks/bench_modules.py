@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from machine import processor
 from torch.func import functional_call, grad, vmap
 
 import sklearn_ssse
@@ -70,14 +71,6 @@ def best_time(function, repeats):
         function()
         times.append(time.perf_counter() - start)
     return min(times)
-
-
-def processor():
-    """Name of the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def main():

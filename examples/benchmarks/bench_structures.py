@@ -24,12 +24,12 @@ import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from machine import processor
 
 import sklearn_ssse
 from sklearn_ssse._gradients import Layer, Scores
@@ -112,14 +112,6 @@ def measure(structure, options, n_rows, n_parameters):
         f"{solve:.2f}",
         f"{erasure:.2f}",
     ]
-
-
-def processor():
-    """Name of the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def print_row(cells):

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import skorch
 import torch
+from machine import processor
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from skorch import NeuralNetClassifier
@@ -222,7 +223,7 @@ def main():
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", ErasureWarning)  # doubtful erasures are measured here
     print(
-        f"{datetime.date.today()}, {platform.processor() or platform.machine()}, "
+        f"{datetime.date.today()}, {processor()}, "
         f"{os.cpu_count()} cores (one thread), Python {platform.python_version()}, torch "
         f"{torch.__version__}, skorch {skorch.__version__}, sklearn-ssse "
         f"{sklearn_ssse.__version__}\n"

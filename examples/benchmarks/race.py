@@ -32,6 +32,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+from machine import processor
 from race_data import CARRIERS, TASKS, quick_adult
 from race_methods import PIP, methods
 from race_page import tables, write_page
@@ -59,13 +60,9 @@ def setting(rounds, max_seconds):
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "not installed"
-    processor = platform.processor() or platform.machine()
-    for line in _lines("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            processor = line.split(":")[1].strip()
     return {
         "date": datetime.date.today().isoformat(),
-        "processor": processor,
+        "processor": processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "versions": versions,
@@ -79,12 +76,6 @@ def setting(rounds, max_seconds):
         "max duration": PATIENCE * max_seconds,
         "max GB": MAX_GB,
     }
-
-
-def _lines(path):
-    """Lines of a file; none if there is no such file."""
-    path = Path(path)
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def limit_process(max_seconds):

@@ -5,10 +5,15 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
 from pathlib import Path
 
 import numpy as np
 from attribute_erasure import DAMPING, EPSILONS, PENALTY, SOLVER, TOLERANCE, VARIANTS
+
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+
+from machine import processor
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "sklearn-ssse", "torch")
 # gamma_S that the paper reports to be exceeded.
@@ -192,14 +197,6 @@ def draw(name, part, file):
     figure.tight_layout()
     figure.savefig(file, dpi=100)
     pyplot.close(figure)
-
-
-def processor():
-    """Name of the processor, or of its architecture."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def versions():

@@ -4,11 +4,16 @@ import datetime
 import json
 import os
 import platform
+import sys
 from pathlib import Path
 
 import cifar10
 import numpy as np
 import torch
+
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+
+from machine import processor
 
 # Accuracies of a model, in this order in the JSON file.
 MEASURES = ["forget", "retained", "test", "rest of class", "test rows of class"]
@@ -220,14 +225,6 @@ def draw_paths(axis, results):
         lengths = [point["length"] for point in entry["path"]]
         gaps = [gap(point["accuracies"], entry["reference"], 4) for point in entry["path"]]
         axis.plot(lengths, gaps, color=colour, ls=style, marker=".", label=entry["method"])
-
-
-def processor():
-    """Return the name of the processor, or its architecture if the system has no name."""
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def environment():

@@ -90,6 +90,11 @@ class Scores:
         self.shapes = [layer.shape for layer in self.layers]
         self.n_parameters = sum(n_outputs * width for n_outputs, width in self.shapes)
 
+    @classmethod
+    def explicit(cls, rows: NDArray) -> "Scores":
+        """Make curvature rows from a matrix R of shape (m, d), each a sample of its own."""
+        return cls([Layer(rows, np.ones((len(rows), 1, 1)), False)])
+
     @property
     def xp(self) -> Any:
         """Array namespace of the factors: NumPy's or torch's."""

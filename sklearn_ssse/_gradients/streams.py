@@ -120,7 +120,7 @@ class SignedStream(ScoreStream):
             layers = self.batch.take(index).layers(slice(None), self.curvature)
             signs = rng.choice([-1.0, 1.0], (index.size, self.rows_per_sample, 1))
             sums = np.hstack([_signed_sums(layer, signs, min(b, index.size)) for layer in layers])
-            yield Scores([Layer(sums, np.ones((len(sums), 1, 1)), False)])
+            yield Scores.explicit(sums)
 
 
 # Curvature rows in memory or as a stream.

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sklearn_ssse._gradients import Layer, Scores
+from sklearn_ssse._gradients import Scores
 from sklearn_ssse._inverse.base import PendingDowndate, largest_eigenvalues_by_sample
 from sklearn_ssse._inverse.low_rank_rows import whiten_rows
 from sklearn_ssse._inverse.nystrom import eliminate, is_positive_semidefinite
@@ -30,7 +30,7 @@ class LowRankDowndate(PendingDowndate):
         if many_rows:  # d rows with the same Gram matrix
             values, V = np.linalg.eigh(scores.gram())
             R = (V * np.sqrt(values.clip(min=0.0))).T
-            equivalent = Scores([Layer(R, np.ones((d, 1, 1)), False)])
+            equivalent = Scores.explicit(R)
         self._rows = rows = whiten_rows(equivalent, inverse.ridge, inverse.omega.unit)
         Y = inverse.Y.take(rows.positions)
         z = (rows.rest @ Y).T

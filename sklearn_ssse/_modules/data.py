@@ -31,11 +31,6 @@ def as_dataset(X):
     return X.to_numpy() if is_frame else X
 
 
-def has_labels(X):
-    """Whether rows hold their own labels: a data set or a data loader."""
-    return isinstance(X, DataLoader) or is_dataset(X)
-
-
 def as_arrays(X, y=None):
     """Rows of any shape and their labels as arrays.
 

@@ -1,7 +1,6 @@
 """The family of torch modules: packed parameters, outputs, gradients and the L2 penalty."""
 
 import copy
-from contextlib import contextmanager
 from hashlib import sha256
 
 import numpy as np
@@ -139,7 +138,6 @@ class ModuleFamily(Family):
         out = torch.from_numpy(np.ascontiguousarray(X)).reshape(len(X), *self.row_shape)
         return in_precision(out, self._module).to(self._device)
 
-    @contextmanager
     def at(self, theta):
         """A copy of the module in evaluation mode, at theta, on the device of the family.
 
@@ -151,7 +149,7 @@ class ModuleFamily(Family):
         if theta is not self._scratch_theta:
             self.layout.write(theta, self._scratch)
             self._scratch_theta = theta
-        yield self._scratch
+        return self._scratch
 
     def outputs(self, X):
         """Logits of a tensor of rows, (n, n_outputs), by the module of `at`."""
@@ -170,7 +168,8 @@ class ModuleFamily(Family):
     def logits(self, X, theta):
         """Logits of flat rows at the parameters theta, (n_samples, n_outputs) in float64."""
         parts = [np.zeros((0, self.n_outputs))]
-        with self.at(theta), torch.no_grad():
+        self.at(theta)
+        with torch.no_grad():
             for rows in slices(len(X), CHUNK_SAMPLES):
                 z = self.outputs(self.tensor(X[rows]))
                 if z.shape[1:] != (self.n_outputs,):
@@ -181,17 +180,6 @@ class ModuleFamily(Family):
                     )
                 parts.append(z.double().cpu().numpy())
         return np.concatenate(parts)
-
-    def statistics_digest(self):
-        """The SHA-256 of the buffers, as running statistics; empty if there are none."""
-        names = [name for name, _ in self._module.named_buffers() if "num_batches" not in name]
-        if not names:
-            return ""
-        total = sha256()
-        buffers = dict(self._module.named_buffers())
-        for name in names:
-            total.update(np.ascontiguousarray(buffers[name].cpu().numpy()))
-        return total.hexdigest()
 
 
 class ModuleBatch(Batch):
@@ -265,6 +253,15 @@ def _one_sum(family, batch, factors):
     """Sum of the gradients of one chunk of rows, times their factors, (d,) in float64."""
     seeds = torch.from_numpy(batch.seeds(GRADIENT) * factors[:, np.newaxis, np.newaxis])
     X = family.tensor(batch.X)
-    with family.at(family.theta) as module:
-        sums = gradient_sums(family.outputs, module, family.layout, X, seeds)
+    module = family.at(family.theta)
+    sums = gradient_sums(family.outputs, module, family.layout, X, seeds)
     return sums[0].double().cpu().numpy()
+
+
+def statistics_digest(module):
+    """The SHA-256 of the buffers of a module, such as running statistics."""
+    total = sha256()
+    for name, value in module.named_buffers():
+        if "num_batches" not in name:
+            total.update(np.ascontiguousarray(value.cpu().numpy()))
+    return total.hexdigest()

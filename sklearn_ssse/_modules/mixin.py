@@ -13,7 +13,7 @@ from sklearn_ssse._gradients import CURVATURES, GRADIENT
 from sklearn_ssse._inverse import DENSE_PARAMETERS, MODULE_INVERSES
 from sklearn_ssse._kernels import choose_backend
 from sklearn_ssse._modules.data import as_arrays, flat_rows
-from sklearn_ssse._modules.family import ModuleFamily
+from sklearn_ssse._modules.family import ModuleFamily, statistics_digest
 from sklearn_ssse._modules.layout import ParameterLayout
 from sklearn_ssse._modules.net import SKORCH_FITTED, is_last_layers, weight_decay_of
 from sklearn_ssse._modules.rows import check_rows
@@ -147,9 +147,9 @@ class ModuleMixin(ErasableMixin):
         """Check the gradients of a few rows, compute the curvature, and store the statistics."""
         family = self._family()
         some = family.batch(X[:N_CHECKED], codes[:N_CHECKED], np.ones(len(X[:N_CHECKED])))
-        with family.at(family.theta) as module:
-            seeds = torch.from_numpy(some.seeds(GRADIENT))
-            check_rows(family.outputs, module, family.layout, family.tensor(some.X), seeds)
+        seeds = torch.from_numpy(some.seeds(GRADIENT))
+        module = family.at(family.theta)
+        check_rows(family.outputs, module, family.layout, family.tensor(some.X), seeds)
         if vars(self).get("erasures_"):
             self._warn_of_statistics()
         super()._set_curvature(X, codes, weight, class_weight)
@@ -158,19 +158,19 @@ class ModuleMixin(ErasableMixin):
             stream = batch.scores(self.curvature, self.fisher_batch_size)
             groups = KeptGroups.of(self._erasure_state.tracked, X, codes, stream)
             self._erasure_state = replace(self._erasure_state, groups=groups)
-        self._statistics = family.statistics_digest()
+        self._statistics = statistics_digest(self.module_)
 
     def _plan_erasure(self, *args, **kwargs):
         """The `Erasure` of the rows, with a doubt if the statistics of the module changed."""
         erasure = super()._plan_erasure(*args, **kwargs)
-        if self._statistics == self._family().statistics_digest():
+        if self._statistics == statistics_digest(self.module_):
             return erasure
         return erasure._replace(doubts=(*erasure.doubts, STATISTICS_CHANGED))
 
     def _warn_of_statistics(self):
         """Warn if the running statistics changed after an erasure."""
         is_known = vars(self).get("_statistics") is not None and vars(self).get("erasures_")
-        if is_known and self._statistics != self._family().statistics_digest():
+        if is_known and self._statistics != statistics_digest(self.module_):
             warn(STATISTICS_CHANGED)
 
     def _automatic_ridges(self, batch):
@@ -232,10 +232,11 @@ def check_criterion(net):
         wrong = [repr(criterion)]
     else:
         plain = {"weight": None, "reduction": "mean", "ignore_index": -100, "label_smoothing": 0.0}
+        given = {name: getattr(criterion, name, value) for name, value in plain.items()}
         wrong = [
             f"the option {name}"
-            for name, value in plain.items()
-            if getattr(criterion, name, value) is not value and getattr(criterion, name) != value
+            for name, value in given.items()
+            if torch.is_tensor(value) or value != plain[name]
         ]
     if type(net).get_loss is not NeuralNetClassifier.get_loss:
         wrong.append("another `get_loss`")

@@ -10,13 +10,13 @@ from sklearn.base import clone
 from skorch import NeuralNetClassifier
 from skorch.callbacks import Callback
 from skorch.history import History
-from skorch.utils import to_tensor
+from skorch.utils import is_dataset, to_tensor
 from torch.utils.data import Subset
 
 from sklearn_ssse._erasure import encode
 from sklearn_ssse._families import objective_of, pack
 from sklearn_ssse._inverse import MODULE_INVERSES
-from sklearn_ssse._modules.data import as_arrays, as_dataset, has_labels
+from sklearn_ssse._modules.data import as_arrays, as_dataset
 from sklearn_ssse._modules.layers import RUNNING_NORMS
 from sklearn_ssse._modules.layout import ParameterLayout
 from sklearn_ssse.exceptions import ErasureError, ErasureTypeError
@@ -86,21 +86,26 @@ class LabelledNet(NeuralNetClassifier):
         """The parent's training loop, on codes of the labels."""
         vars(self).pop("_interrupted", None)
         self._check_trainable()
-        X = as_dataset(X)
-        labels = as_arrays(X, y)[1]
-        codes = self._codes(labels)
-        if has_labels(X) and not np.array_equal(labels, codes):
-            X = as_arrays(X, y)[0]
-        y = codes
+        X, codes = self._with_codes(as_dataset(X), y)
         self._in_training = threading.get_ident()
         try:
-            super().fit_loop(X, y, epochs, **fit_params)
+            super().fit_loop(X, codes, epochs, **fit_params)
         except KeyboardInterrupt:
             self._interrupted = True
             raise
         finally:
             del self._in_training
         return self
+
+    def _with_codes(self, X, y):
+        """Rows for the training and the codes of their labels, both read once.
+
+        A data set stays as it is if its labels are their codes.
+        """
+        rows, labels = as_arrays(X, y)
+        codes = self._codes(labels)
+        has_other_labels = is_dataset(X) and not np.array_equal(labels, codes)
+        return rows if has_other_labels else X, codes
 
     def _codes(self, labels):
         """The labels as positions in the classes, which the first labels determine."""

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sklearn_ssse._gradients import CURVATURES, Layer, Scores
+from sklearn_ssse._gradients import CURVATURES, Scores
 from sklearn_ssse._modules.rows import gradient_rows
 from sklearn_ssse._utils.chunks import add_up, slices
 
@@ -81,7 +81,7 @@ class ModuleStream:
         chunks = [*slices(whole, step), *([slice(whole, n)] if n > whole else [])]
         for rows in self.batch.progress.each(chunks, "rows"):
             index = order[rows]
-            yield _explicit(self._rows(self.batch.take(index), min(b, len(index)), signs))
+            yield Scores.explicit(self._rows(self.batch.take(index), min(b, len(index)), signs))
 
     def _rows(self, batch, size, rng):
         """The rows of consecutive groups of ``size`` samples, (m, d)."""
@@ -90,17 +90,21 @@ class ModuleStream:
             seeds = seeds * rng.choice([-1.0, 1.0], (*seeds.shape[:2], 1))
         family = batch.family
         X = family.tensor(batch.X)
-        with family.at(family.theta) as module:
-            found = gradient_rows(
-                family.outputs, module, family.layout, X, torch.from_numpy(seeds), size
-            )
+        found = gradient_rows(
+            family.outputs,
+            family.at(family.theta),
+            family.layout,
+            X,
+            torch.from_numpy(seeds),
+            size,
+        )
         return found.cpu().numpy()
 
     def collect(self):
         """Return the rows as one `Scores` in memory."""
         parts = [chunk.to_dense() for chunk in self.chunks()]
         empty = np.zeros((0, self.n_parameters))
-        return _explicit(np.concatenate(parts) if parts else empty)
+        return Scores.explicit(np.concatenate(parts) if parts else empty)
 
     def to_dense(self):
         """See `Scores.to_dense`."""
@@ -116,11 +120,6 @@ class ModuleStream:
     def gram(self, *kernels):
         """See `Scores.gram`, in float64."""
         return add_up(_in_float64(chunk).gram(*kernels) for chunk in self.chunks())
-
-
-def _explicit(rows):
-    """`Scores` of explicit rows, (m, d)."""
-    return Scores([Layer(rows, np.ones((len(rows), 1, 1)), False)])
 
 
 def _in_float64(scores):
